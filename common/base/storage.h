@@ -1,0 +1,69 @@
+#ifndef NARK_COMMON_BASE_STORAGE_H_
+#define NARK_COMMON_BASE_STORAGE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/bytes.h"
+
+namespace nark {
+
+// A file open for appending. One thread only.
+class AppendFile {
+ public:
+  virtual ~AppendFile() = default;
+  // Adds `bytes` at the end; lost by a crash until Sync() has returned OK. After
+  // an error the file is to be reopened: what stands at its end is unknown.
+  virtual absl::Status Append(ByteView bytes) = 0;
+  // Returns once everything appended is durable.
+  virtual absl::Status Sync() = 0;
+};
+
+// One flat folder of files. Cores that keep state take one, so that tests can
+// crash it. Names contain no slash. One thread only.
+class Storage {
+ public:
+  virtual ~Storage() = default;
+  // The whole file; NOT_FOUND where there is none.
+  virtual absl::StatusOr<Bytes> Read(std::string_view name) = 0;
+  // Replaces the file durably and atomically: after a crash either the old or
+  // the new content stands. Mode 0600.
+  virtual absl::Status Replace(std::string_view name, ByteView content) = 0;
+  // Opens for appending, creating (durably) where absent.
+  virtual absl::StatusOr<std::unique_ptr<AppendFile>> OpenAppend(std::string_view name) = 0;
+  // Removes durably; OK where there is none.
+  virtual absl::Status Remove(std::string_view name) = 0;
+};
+
+// A Storage in a folder of the file system, which must exist.
+class FolderStorage final : public Storage {
+ public:
+  explicit FolderStorage(std::string folder) : folder_(std::move(folder)) {}
+  absl::StatusOr<Bytes> Read(std::string_view name) override;
+  absl::Status Replace(std::string_view name, ByteView content) override;
+  absl::StatusOr<std::unique_ptr<AppendFile>> OpenAppend(std::string_view name) override;
+  absl::Status Remove(std::string_view name) override;
+
+ private:
+  std::string PathOf(std::string_view name) const;
+  absl::Status SyncFolder() const;
+  std::string folder_;
+};
+
+// Reads a whole file by path. The message names the path and the cause.
+// RESOURCE_EXHAUSTED beyond `limit_bytes`.
+absl::StatusOr<Bytes> ReadFile(const std::string& path, size_t limit_bytes = 64 << 20);
+
+enum class FileMode { kPublic = 0644, kSecret = 0600 };
+
+// Replaces `path` durably and atomically (temporary file beside it, fsync,
+// rename, fsync of the folder).
+absl::Status WriteFile(const std::string& path, ByteView content, FileMode mode);
+
+}  // namespace nark
+
+#endif  // NARK_COMMON_BASE_STORAGE_H_

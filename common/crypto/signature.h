@@ -1,0 +1,73 @@
+#ifndef NARK_COMMON_CRYPTO_SIGNATURE_H_
+#define NARK_COMMON_CRYPTO_SIGNATURE_H_
+
+#include <array>
+#include <initializer_list>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/bytes.h"
+#include "common/crypto/secret_bytes.h"
+
+struct evp_pkey_st;
+
+namespace nark {
+
+// r and s of ECDSA P-256, big-endian, 32 bytes each.
+using Signature = std::array<uint8_t, 64>;
+
+// An ECDSA P-256 public key, checked to lie on the curve. Copies share the key.
+// Thread-safe.
+class PublicKey {
+ public:
+  // DER SubjectPublicKeyInfo with the named curve and an uncompressed point: 91
+  // bytes, compared byte for byte with that template (no second encoding of a
+  // key is accepted, so that its hash is its name).
+  static absl::StatusOr<PublicKey> FromSpki(ByteView der);
+
+  const Bytes& spki() const { return spki_; }
+  // SHA-256 of the SPKI.
+  const Digest& id() const { return id_; }
+
+  // ECDSA with SHA-256 over the concatenation of `message`. UNAUTHENTICATED
+  // where it does not verify.
+  absl::Status Verify(std::initializer_list<ByteView> message, ByteView signature) const;
+  // The same for a DER signature (X.509, third-party vectors).
+  absl::Status VerifyDer(ByteView message, ByteView der_signature) const;
+
+  evp_pkey_st* evp() const { return key_.get(); }  // common/crypto only
+
+ private:
+  PublicKey() = default;
+  std::shared_ptr<evp_pkey_st> key_;
+  Bytes spki_;
+  Digest id_{};
+};
+
+// An ECDSA P-256 private key. Move-only. Thread-safe after creation.
+class PrivateKey {
+ public:
+  static absl::StatusOr<PrivateKey> Generate();
+  // PKCS#8, as PEM (no password) or DER.
+  static absl::StatusOr<PrivateKey> FromPem(const SecretBytes& pem);
+  static absl::StatusOr<PrivateKey> FromPkcs8(const SecretBytes& der);
+  absl::StatusOr<SecretBytes> ToPem() const;
+  absl::StatusOr<SecretBytes> ToPkcs8() const;
+
+  const PublicKey& public_key() const { return public_key_; }
+  absl::StatusOr<Signature> Sign(std::initializer_list<ByteView> message) const;
+
+  evp_pkey_st* evp() const { return key_.get(); }  // common/crypto only
+
+ private:
+  PrivateKey(std::shared_ptr<evp_pkey_st> key, PublicKey public_key)
+      : key_(std::move(key)), public_key_(std::move(public_key)) {}
+  std::shared_ptr<evp_pkey_st> key_;
+  PublicKey public_key_;
+};
+
+}  // namespace nark
+
+#endif  // NARK_COMMON_CRYPTO_SIGNATURE_H_

@@ -1,0 +1,74 @@
+#ifndef NARK_COMMON_SCHEDULE_GENERATOR_H_
+#define NARK_COMMON_SCHEDULE_GENERATOR_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/crypto/secret_bytes.h"
+
+namespace nark::schedule {
+
+// A node of a sender's key tree: every leaf below it can be derived.
+struct Node {
+  uint32_t level = 0;   // distance from the root
+  uint64_t prefix = 0;  // the first `level` bits of every id below
+  SecretBytes key;      // 32 bytes
+};
+
+// Which generator, and its parameters.
+struct Parameters {
+  std::string id;  // "marks", "hkdf"
+  uint32_t depth = 32;
+};
+
+enum class Access { kRandom, kForwardOnly };
+enum class RangeGrants { kExact, kEverything };
+
+// What a generator promises; what it cannot promise is asked for explicitly.
+struct Properties {
+  Access access;
+  RangeGrants range_grants;  // kEverything: a grant of one ADU gives them all
+  bool secure;
+};
+
+// Derives leaf keys from nodes. Remembers the path of the last leaf, so that
+// ascending ids cost about two hashes each. One thread only.
+class KeySource {
+ public:
+  virtual ~KeySource() = default;
+  // Writes the 32-byte leaf. OUT_OF_RANGE where no node covers `adu_id`, or it
+  // lies beyond the depth.
+  virtual absl::Status Leaf(uint64_t adu_id, SecretBytes& leaf) = 0;
+};
+
+// A registered generator. Stateless; thread-safe.
+class Generator {
+ public:
+  virtual ~Generator() = default;
+  virtual std::string_view id() const = 0;
+  virtual Properties properties() const = 0;
+  // Checks the depth.
+  virtual absl::Status Check(const Parameters& parameters) const = 0;
+  // The minimal nodes from which just the leaves first..last can be derived (all
+  // leaves where the generator cannot grant ranges), ascending.
+  virtual absl::StatusOr<std::vector<Node>> Cover(const SecretBytes& sender_root,
+                                                  const Parameters& parameters, uint64_t first,
+                                                  uint64_t last) const = 0;
+  // Over nodes of one or several grants; overlapping nodes are allowed. Refuses
+  // nodes with a level beyond the depth or a prefix beyond the level.
+  virtual absl::StatusOr<std::unique_ptr<KeySource>> Open(const Parameters& parameters,
+                                                          std::vector<Node> nodes) const = 0;
+};
+
+// The registered generator; INVALID_ARGUMENT naming the known ones otherwise.
+absl::StatusOr<const Generator*> FindGenerator(std::string_view id);
+std::vector<std::string_view> GeneratorIds();
+
+}  // namespace nark::schedule
+
+#endif  // NARK_COMMON_SCHEDULE_GENERATOR_H_

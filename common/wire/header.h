@@ -1,0 +1,175 @@
+#ifndef NARK_COMMON_WIRE_HEADER_H_
+#define NARK_COMMON_WIRE_HEADER_H_
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/bytes.h"
+#include "common/crypto/signature.h"
+#include "common/wire/datagram.h"
+
+namespace nark::wire {
+
+// The signed header of an ADU (big-endian). "Core" is everything before the
+// control block: keys are bound to it.
+//
+//    0  header version      1  1
+//    1  flags               1  bit 0: random access point; others 0
+//    2  cipher              1  wire number of the registered cipher
+//    3  fragment hash       1  1: SHA-256 truncated to 16 bytes
+//    4  session tag         8
+//   12  sender id           4
+//   16  ADU id              8
+//   24  signed time         8  microseconds since the Unix epoch, never decreasing
+//   32  deadline            8  the same; 0 where the session has none
+//   40  plaintext bytes     4
+//   44  ciphertext bytes    4
+//   48  fragment bytes      2  size of every source fragment but the last, and of
+//                              every parity fragment
+//   50  source fragments    2
+//   52  parity fragments    2
+//   54  fresh bytes        16  random for every ADU
+//   70  control block size  2
+//   72  clear map entries   1
+//   73  clear map           8 each: u32 offset, u32 length; ascending, disjoint
+//       control block          ciphertext with tag
+//       hash count          2
+//       hashes              16 each: of the fragments (source, then parity), or of
+//                              the topmost pages of hashes (see LevelSizes)
+//
+// Authentication field, after the header:
+//   single:  u8 1 || signature[64]
+//   batch:   u8 2 || u16 index || u16 count || u8 path length ||
+//            path[32 each] || signature[64]
+// Both signatures are ECDSA P-256 over a DSSE pre-authentication encoding, of
+// type kAduHeader over (session context[32] || header), or of type kAduBatch
+// over (session context[32] || u32 sender id || u16 count || root[32]). The tree
+// is that of RFC 6962: leaf SHA-256(0 || pre-authentication encoding of the
+// header), node SHA-256(1 || left || right).
+inline constexpr size_t kMaxRootHashes = 48;
+inline constexpr size_t kMaxClearRanges = 32;
+inline constexpr size_t kMinControlBlockBytes = 80;  // plaintext
+inline constexpr size_t kMaxBatch = 1024;
+
+struct ClearRange {
+  uint32_t offset = 0;
+  uint32_t length = 0;
+  friend bool operator==(const ClearRange&, const ClearRange&) = default;
+};
+
+struct Header {
+  bool random_access = false;
+  uint8_t cipher = 0;
+  uint64_t session_tag = 0;
+  uint32_t sender_id = 0;
+  uint64_t adu_id = 0;
+  uint64_t signed_time_us = 0;
+  uint64_t deadline_us = 0;
+  uint32_t plaintext_bytes = 0;
+  uint32_t ciphertext_bytes = 0;
+  uint16_t fragment_bytes = 0;
+  uint16_t source_fragments = 0;
+  uint16_t parity_fragments = 0;
+  std::array<uint8_t, 16> fresh{};
+  std::vector<ClearRange> clear_map;
+  Bytes control_block;  // ciphertext
+  std::vector<FragmentHash> hashes;
+};
+
+// How many hashes stand on each level for `fragments` fragments: the first entry
+// is `fragments` itself, each next one the pages that hold the level below, the
+// last at most kMaxRootHashes and in the header. A page holds
+// fragment_bytes / 16 hashes, the last page of a level what is left. Pages travel
+// as kHashes datagrams, numbered through from the level above the fragments
+// upwards.
+std::vector<uint32_t> LevelSizes(uint32_t fragments, uint16_t fragment_bytes);
+
+// The bytes that keys are bound to; control_block_bytes is the ciphertext's size.
+Bytes SerialiseCore(const Header& header, uint16_t control_block_bytes);
+// The whole header without authentication.
+Bytes SerialiseHeader(const Header& header);
+
+// Views into a header as received.
+struct ParsedHeader {
+  Header header;
+  ByteView bytes;           // the header itself: what is signed
+  ByteView core;            // its part before the control block
+  ByteView authentication;  // the field behind it
+};
+
+// Parses `u16 header bytes || header || authentication` (as in a kHeader
+// datagram's payload and in ReleaseKeys). Strict: every inconsistency of sizes,
+// counts and maps, every reserved bit and every trailing byte is refused. For
+// kWhole datagrams see ParseWhole.
+absl::StatusOr<ParsedHeader> ParseSignedHeader(ByteView signed_header);
+
+// A kWhole payload: u16 signed-header bytes || signed header || ciphertext.
+struct ParsedWhole {
+  ByteView signed_header;
+  ByteView ciphertext;
+};
+absl::StatusOr<ParsedWhole> ParseWhole(ByteView payload);
+
+// A batch authentication without its signature: where a header stands.
+struct BatchPlace {
+  uint16_t index = 0;
+  uint16_t count = 0;
+  std::vector<Digest> path;
+};
+struct ParsedAuthentication {
+  std::optional<BatchPlace> batch;  // empty for a single signature
+  Signature signature{};
+};
+absl::StatusOr<ParsedAuthentication> ParseAuthentication(ByteView field);
+
+// Signs headers: Single for one; Batch for up to kMaxBatch headers (as
+// serialised) of one sender and session, one signature for all. Each result is
+// `u16 header bytes || header || authentication`.
+absl::StatusOr<Bytes> SignSingle(const Digest& session_context, ByteView header,
+                                 const PrivateKey& key);
+absl::StatusOr<std::vector<Bytes>> SignBatch(const Digest& session_context, uint32_t sender_id,
+                                             const std::vector<Bytes>& headers,
+                                             const PrivateKey& key);
+
+// Verifies headers of one session; remembers the last roots (bounded, per
+// sender) so that the signature of a batch, and of a header that repeats, is
+// checked once. One thread only.
+class HeaderVerifier {
+ public:
+  explicit HeaderVerifier(const Digest& session_context) : context_(session_context) {}
+  // UNAUTHENTICATED where it does not verify under `sender_key`.
+  absl::Status Verify(const ParsedHeader& header, const PublicKey& sender_key);
+  // Signatures really checked, for statistics and tests.
+  uint64_t signatures_checked() const { return signatures_checked_; }
+
+ private:
+  Digest context_;
+  std::vector<std::array<uint8_t, 32>> seen_;  // hashes of (key id, message, signature)
+  size_t next_ = 0;
+  uint64_t signatures_checked_ = 0;
+};
+
+// What a control block says (plaintext layout, constant size, zero padded):
+//   entries: u8 action || u64 issue time us or contact sequence ||
+//            u8 target bytes (16 to 32) || target
+//   action 1 stop, 2 contact; action 3 is a digest of an earlier ADU:
+//            u8 3 || u64 ADU id || u8 32 || digest[32]
+//   action 0 ends the list; every byte after it is 0.
+struct ControlEntry {
+  uint8_t action = 0;
+  uint64_t number = 0;
+  Bytes target;
+};
+absl::StatusOr<Bytes> SerialiseControlBlock(const std::vector<ControlEntry>& entries,
+                                            size_t plaintext_bytes);
+absl::StatusOr<std::vector<ControlEntry>> ParseControlBlock(ByteView plaintext);
+
+}  // namespace nark::wire
+
+#endif  // NARK_COMMON_WIRE_HEADER_H_

@@ -1,0 +1,24 @@
+#ifndef NARK_KEYMANAGER_CLIENT_H_
+#define NARK_KEYMANAGER_CLIENT_H_
+
+#include <chrono>
+
+#include "absl/status/statusor.h"
+#include "nark/v1/keymanager.pb.h"
+
+namespace nark::keymanager {
+
+// How a receiver host reaches a pool; the gRPC client and the decision core in
+// the same process serve alike. Refusals keep their reason (ReasonOf). Thread-safe.
+class Client {
+ public:
+  virtual ~Client() = default;
+  virtual absl::StatusOr<v1::GetChallengeResponse> GetChallenge(
+      const v1::GetChallengeRequest& request, std::chrono::milliseconds timeout) = 0;
+  virtual absl::StatusOr<v1::IssueGrantResponse> IssueGrant(const v1::IssueGrantRequest& request,
+                                                            std::chrono::milliseconds timeout) = 0;
+};
+
+}  // namespace nark::keymanager
+
+#endif  // NARK_KEYMANAGER_CLIENT_H_
