@@ -59,6 +59,8 @@ int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   const std::string name = argc > 1 ? argv[1] : "Fuzz";
   const std::vector<std::filesystem::path> roots(argv + std::min(argc, 2), argv + argc);
+  // GoogleTest keeps what it is given until the program ends.
+  // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks)
   testing::RegisterTest(name.c_str(), "ReplaysItsCorpus", nullptr, nullptr, __FILE__, __LINE__,
                         [roots]() -> testing::Test* { return new CorpusTest(roots); });
   return RUN_ALL_TESTS();

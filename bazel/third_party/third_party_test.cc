@@ -94,7 +94,8 @@ TEST(ThirdPartyTest, GrpcAnswersAHealthCall) {
   grpc::CompletionQueue queue;
   const grpc::Slice no_fields("");
   const grpc::ByteBuffer request(&no_fields, 1);
-  const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", request, &queue);
+  const auto call =
+      stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", request, &queue);
   call->StartCall();
   grpc::ByteBuffer response;
   grpc::Status status;
