@@ -10,7 +10,9 @@ namespace nark {
 // `*_time_us` field.
 using Timestamp = std::chrono::sys_time<std::chrono::microseconds>;
 
-inline uint64_t ToMicros(Timestamp t) { return static_cast<uint64_t>(t.time_since_epoch().count()); }
+inline uint64_t ToMicros(Timestamp t) {
+  return static_cast<uint64_t>(t.time_since_epoch().count());
+}
 inline Timestamp FromMicros(uint64_t us) {
   return Timestamp(std::chrono::microseconds(static_cast<int64_t>(us)));
 }

@@ -10,6 +10,7 @@ namespace {
 
 constexpr char kReasonUrl[] = "nark/reason";
 constexpr char kRetryUrl[] = "nark/retry_seconds";
+constexpr char kRemoteUrl[] = "nark/remote";
 
 std::string PayloadOf(const absl::Status& status, const char* url) {
   auto payload = status.GetPayload(url);
@@ -35,6 +36,15 @@ int RetryAfterSeconds(const absl::Status& status) {
   int seconds = 0;
   std::from_chars(text.data(), text.data() + text.size(), seconds);
   return seconds;
+}
+
+absl::Status MarkRemote(absl::Status status) {
+  if (!status.ok()) status.SetPayload(kRemoteUrl, absl::Cord("1"));
+  return status;
+}
+
+bool IsRemote(const absl::Status& status) {
+  return !PayloadOf(status, kRemoteUrl).empty() || !PayloadOf(status, kReasonUrl).empty();
 }
 
 absl::Status Annotate(const absl::Status& status, std::string_view where) {

@@ -21,6 +21,11 @@ std::string ReasonOf(const absl::Status& status);
 void SetRetryAfterSeconds(absl::Status& status, int seconds);
 int RetryAfterSeconds(const absl::Status& status);
 
+// Marks an error as the other side's: it refused, or could not be reached. A
+// refusal with a reason counts as marked.
+absl::Status MarkRemote(absl::Status status);
+bool IsRemote(const absl::Status& status);
+
 // Puts `where: ` in front of the message and keeps code and payloads.
 absl::Status Annotate(const absl::Status& status, std::string_view where);
 
@@ -34,18 +39,18 @@ inline std::string_view Std(absl::string_view text) { return {text.data(), text.
 #define NARK_STATUS_CONCAT(a, b) NARK_STATUS_CONCAT_(a, b)
 
 // Returns from the function where the expression is not OK.
-#define RETURN_IF_ERROR(expression)                                        \
-  do {                                                                     \
-    if (absl::Status nark_status = (expression); !nark_status.ok()) {      \
-      return nark_status;                                                  \
-    }                                                                      \
+#define RETURN_IF_ERROR(expression)                                   \
+  do {                                                                \
+    if (absl::Status nark_status = (expression); !nark_status.ok()) { \
+      return nark_status;                                             \
+    }                                                                 \
   } while (false)
 
 // Assigns the value of a StatusOr, or returns its status.
 #define ASSIGN_OR_RETURN(left, expression) \
   NARK_ASSIGN_OR_RETURN_(NARK_STATUS_CONCAT(nark_status_or_, __LINE__), left, expression)
-#define NARK_ASSIGN_OR_RETURN_(temporary, left, expression) \
-  auto temporary = (expression);                            \
+#define NARK_ASSIGN_OR_RETURN_(temporary, left, expression)  \
+  auto temporary = (expression);                             \
   if (!temporary.ok()) return std::move(temporary).status(); \
   left = *std::move(temporary)
 

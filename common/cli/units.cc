@@ -30,7 +30,8 @@ constexpr std::array<Unit, 7> kSizes{{{"", 1},
                                       {"kB", 1000},
                                       {"MB", 1'000'000},
                                       {"GB", 1'000'000'000}}};
-constexpr std::array<Unit, 4> kRates{{{"", 1}, {"k", 1000}, {"M", 1'000'000}, {"G", 1'000'000'000}}};
+constexpr std::array<Unit, 4> kRates{
+    {{"", 1}, {"k", 1000}, {"M", 1'000'000}, {"G", 1'000'000'000}}};
 
 absl::Status Unreadable(std::string_view text, std::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("'", Absl(text), "' is no ", Absl(what)));

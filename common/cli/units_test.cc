@@ -14,7 +14,8 @@ TEST(UnitsTest, DurationsNeedAUnit) {
   EXPECT_EQ(*ParseDuration("2m"), microseconds(120'000'000));
   EXPECT_EQ(*ParseDuration("1h"), microseconds(3'600'000'000));
   EXPECT_EQ(*ParseDuration("0s"), microseconds(0));
-  for (const char* bad : {"", "10", "s", "-1s", "1 s", "1.2.3s", ".5s", "1e3s", "99999999999999d"}) {
+  for (const char* bad :
+       {"", "10", "s", "-1s", "1 s", "1.2.3s", ".5s", "1e3s", "99999999999999d"}) {
     EXPECT_EQ(ParseDuration(bad).status().code(), absl::StatusCode::kInvalidArgument) << bad;
   }
 }
