@@ -1,0 +1,111 @@
+#ifndef NARK_RECEIVER_JOINER_H_
+#define NARK_RECEIVER_JOINER_H_
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/object/session.h"
+#include "keymanager/client.h"
+#include "nark/v1/envelope.pb.h"
+#include "securespace/secure_space.h"
+
+namespace nark::receiver {
+
+// One key manager and what to call it in messages.
+struct KeyManagerEndpoint {
+  std::string name;  // HOST:PORT
+  keymanager::Client* client = nullptr;
+};
+
+struct JoinOptions {
+  // For the whole exchange.
+  std::chrono::microseconds timeout = std::chrono::seconds(10);
+  // The longest that one call waits for one replica.
+  std::chrono::microseconds call_timeout = std::chrono::seconds(3);
+  // Between two rounds over all endpoints; doubles up to the second.
+  std::chrono::microseconds first_pause = std::chrono::milliseconds(100);
+  std::chrono::microseconds longest_pause = std::chrono::seconds(1);
+};
+
+// The one exchange of a receiver-session as a state machine:
+//
+//   kLook -> kChallenge -> kAttest -> kGrant -> kInstall -> kJoined
+//     |          ^            |          |          |
+//     |          |            |          +----------+--> kChallenge: another replica
+//     +----------------------------------------------> kJoined: installed before
+//
+// and from anywhere kFailed. Each Step makes at most one call. Any replica
+// answers any step: one that is down, slow or lies is left for the next, and a
+// refusal with a reason ends it, unless it says to come again. One thread only.
+class Joiner {
+ public:
+  enum class State { kLook, kChallenge, kAttest, kGrant, kInstall, kJoined, kFailed };
+
+  // Session and voucher must have been verified. References must outlive it.
+  Joiner(const VerifiedSession& session, const v1::SignedEnvelope& voucher,
+         const VerifiedVoucher& verified_voucher, securespace::SecureSpace& secure_space,
+         std::vector<KeyManagerEndpoint> endpoints);
+
+  // Starts the clock: all must be done by now + timeout.
+  void Start(const JoinOptions& options, Timestamp now);
+  // Does what the state asks for. To be called when `now` is not before
+  // not_before(), until done().
+  void Step(Timestamp now);
+
+  State state() const { return state_; }
+  bool done() const { return state_ == State::kJoined || state_ == State::kFailed; }
+  Timestamp not_before() const { return not_before_; }
+
+  // Why it failed: one line that names the peer. IsRemote says whose fault it
+  // was; ReasonOf the reason of a refusal. OK before that and after success.
+  const absl::Status& result() const { return result_; }
+  // Whether a key manager was asked at all.
+  bool used_installed_grant() const { return used_installed_grant_; }
+
+ private:
+  void Look();
+  void Challenge(Timestamp now);
+  void Attest();
+  void Grant(Timestamp now);
+  void Install(Timestamp now);
+  std::chrono::milliseconds CallTimeout(Timestamp now) const;
+  absl::Status CheckChallenge(const v1::Challenge& challenge) const;
+  // The peer gave no answer, or one that is no use: another one, or the end.
+  void OnPeerError(const absl::Status& error, State again, Timestamp now);
+  void NextEndpoint(Timestamp now);
+  void FailLocally(const absl::Status& error);
+  void FailRemotely(const absl::Status& error);
+  const KeyManagerEndpoint& endpoint() const { return endpoints_[current_]; }
+
+  const VerifiedSession& session_;
+  const v1::SignedEnvelope& voucher_;
+  const VerifiedVoucher& verified_voucher_;
+  securespace::SecureSpace& secure_space_;
+  const std::vector<KeyManagerEndpoint> endpoints_;
+
+  JoinOptions options_;
+  State state_ = State::kLook;
+  Timestamp deadline_;
+  Timestamp not_before_;
+  std::chrono::microseconds pause_{};
+  size_t current_ = 0;
+  size_t failures_in_a_row_ = 0;
+  std::vector<bool> lied_;
+  std::string secure_space_id_;
+  v1::Challenge challenge_;
+  v1::AttestResponse attested_;
+  v1::SignedEnvelope grant_;
+  absl::Status last_error_;
+  absl::Status result_;
+  bool used_installed_grant_ = false;
+};
+
+std::string_view Name(Joiner::State state);
+
+}  // namespace nark::receiver
+
+#endif  // NARK_RECEIVER_JOINER_H_
