@@ -1,0 +1,51 @@
+#ifndef NARK_COMMON_NET_SOCKET_H_
+#define NARK_COMMON_NET_SOCKET_H_
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/net/datagram_io.h"
+#include "common/net/descriptor.h"
+
+namespace nark::net {
+
+// A socket address of either family.
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+  int family() const { return storage.ss_family; }
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+  const sockaddr_in& v4() const { return reinterpret_cast<const sockaddr_in&>(storage); }
+  const sockaddr_in6& v6() const { return reinterpret_cast<const sockaddr_in6&>(storage); }
+};
+
+// The network interface to use; index 0 leaves the choice to the routes.
+struct Adapter {
+  unsigned index = 0;
+  in_addr ipv4{};  // its first IPv4 address, 0 where it has none
+};
+
+// NOT_FOUND where there is no interface of that name.
+absl::StatusOr<Adapter> FindAdapter(const std::string& name);
+
+// Numeric addresses are read, host names are looked up (blocks).
+absl::StatusOr<SocketAddress> Resolve(const std::string& host, uint16_t port, unsigned scope);
+
+absl::StatusOr<Descriptor> OpenUdpSocket(int family);
+
+// "what ADDRESS: cause", with a hint where the cause is known to puzzle people.
+absl::Status SocketError(int error, std::string_view what, const UdpAddress& address);
+
+template <typename Value>
+int SetOption(const Descriptor& socket, int level, int name, const Value& value) {
+  return ::setsockopt(socket.fd(), level, name, &value, sizeof value);
+}
+
+}  // namespace nark::net
+
+#endif  // NARK_COMMON_NET_SOCKET_H_

@@ -1,0 +1,55 @@
+#include "common/net/transport.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/net/datagram_file.h"
+
+namespace nark::net {
+namespace {
+
+constexpr std::string_view kFile = "file:";
+
+// file:PATH and file:///PATH are the same.
+absl::StatusOr<std::string> PathOf(std::string_view uri) {
+  std::string_view path = uri.substr(kFile.size());
+  if (path.starts_with("///")) path.remove_prefix(2);
+  if (path.empty() || path.starts_with("//")) {
+    return absl::InvalidArgumentError(absl::StrCat(Absl(uri), " names no path; want file:PATH"));
+  }
+  return std::string(path);
+}
+
+absl::Status Unknown(std::string_view uri) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(Absl(uri), " is no transport; want udp://GROUP:PORT or file:PATH"));
+}
+
+}  // namespace
+
+absl::StatusOr<OpenedSink> OpenSink(std::string_view uri) {
+  OpenedSink opened{nullptr, static_cast<size_t>(UdpAddress().datagram_bytes)};
+  if (uri.starts_with(kFile)) {
+    ASSIGN_OR_RETURN(std::string path, PathOf(uri));
+    ASSIGN_OR_RETURN(opened.sink, CreateDatagramFile(path));
+    return opened;
+  }
+  if (!uri.starts_with("udp://")) return Unknown(uri);
+  ASSIGN_OR_RETURN(UdpAddress address, UdpAddress::Parse(uri));
+  ASSIGN_OR_RETURN(opened.sink, OpenUdpSink(address));
+  opened.datagram_bytes = static_cast<size_t>(address.datagram_bytes);
+  return opened;
+}
+
+absl::StatusOr<std::unique_ptr<DatagramSource>> OpenSource(std::string_view uri) {
+  if (uri.starts_with(kFile)) {
+    ASSIGN_OR_RETURN(std::string path, PathOf(uri));
+    return OpenDatagramFile(path);
+  }
+  if (!uri.starts_with("udp://")) return Unknown(uri);
+  ASSIGN_OR_RETURN(UdpAddress address, UdpAddress::Parse(uri));
+  return OpenUdpSource(address);
+}
+
+}  // namespace nark::net
