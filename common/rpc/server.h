@@ -1,0 +1,80 @@
+#ifndef NARK_COMMON_RPC_SERVER_H_
+#define NARK_COMMON_RPC_SERVER_H_
+
+#include <grpcpp/impl/service_type.h>
+#include <grpcpp/server.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/bytes.h"
+#include "common/crypto/secret_bytes.h"
+
+namespace nark::rpc {
+
+// What a TLS server shows. Both as PEM.
+struct TlsIdentity {
+  std::string certificates;  // leaf first
+  SecretBytes key;
+};
+
+struct ServerOptions {
+  // "HOST:PORT", "[V6]:PORT" or "unix:PATH". Port 0 lets the system choose.
+  std::string listen;
+  // Absent: plaintext, for unix sockets, loopback, or behind a balancer that
+  // ends TLS. Present: TLS 1.3 and nothing older.
+  std::optional<TlsIdentity> tls;
+  size_t max_message_bytes = 2 << 20;
+  // A connection is asked to leave after its age, so that a balancer can spread
+  // clients anew; its calls get the grace to end.
+  std::chrono::seconds max_connection_age{600};
+  std::chrono::seconds max_connection_age_grace{30};
+  // An idle connection is dropped.
+  std::chrono::seconds max_connection_idle{300};
+  // What gRPC may use for buffers before it turns calls away.
+  size_t memory_quota_bytes = 256 << 20;
+};
+
+// A running gRPC server with the standard health service and reflection (both
+// answer without further work). Thread-safe.
+class Server {
+ public:
+  // Binds and serves `services`, which must outlive the server. Everything is
+  // reported SERVING at once. INVALID_ARGUMENT for an address or PEM that is
+  // none; UNAVAILABLE where the address can not be bound, naming address and
+  // cause ("127.0.0.1:7400: Address already in use"). A unix socket has mode
+  // 0600 and replaces one that nobody listens on.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options,
+                                                       const std::vector<grpc::Service*>& services);
+
+  // Drains without patience where Drain() has not been called.
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Where it listens, with the port that was chosen: "127.0.0.1:41873".
+  const std::string& address() const { return address_; }
+  int port() const { return port_; }  // 0 for unix sockets
+
+  enum class Health { kServing, kNotServing };
+  void SetHealth(Health health);
+
+  // Reports NOT_SERVING, takes no new connections or calls, gives running calls
+  // until `deadline` and then cancels them. Returns when all have ended.
+  void Drain(std::chrono::milliseconds deadline);
+
+ private:
+  Server(std::unique_ptr<grpc::Server> server, std::string address, int port);
+  std::unique_ptr<grpc::Server> server_;
+  std::string address_;
+  int port_;
+};
+
+}  // namespace nark::rpc
+
+#endif  // NARK_COMMON_RPC_SERVER_H_
