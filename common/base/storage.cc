@@ -87,7 +87,7 @@ class FdAppendFile final : public AppendFile {
 absl::StatusOr<Bytes> ReadFile(const std::string& path, size_t limit_bytes) {
   Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (fd.get() < 0) return Errno(errno, "cannot open", path);
-  struct stat info{};
+  struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return Errno(errno, "cannot read", path);
   if (S_ISDIR(info.st_mode)) return absl::InvalidArgumentError(path + " is a folder, not a file");
   Bytes content;
@@ -108,13 +108,16 @@ absl::StatusOr<Bytes> ReadFile(const std::string& path, size_t limit_bytes) {
 absl::Status WriteFile(const std::string& path, ByteView content, FileMode mode) {
   std::string temporary = path + ".new";
   {
-    Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+    // What a crash left behind may have another mode, or be a link.
+    ::unlink(temporary.c_str());
+    Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
                          static_cast<mode_t>(mode)));
     if (fd.get() < 0) return Errno(errno, "cannot create", temporary);
-    absl::Status status = WriteAll(fd.get(), content, temporary);
-    if (status.ok() && ::fchmod(fd.get(), static_cast<mode_t>(mode)) != 0) {
+    absl::Status status = absl::OkStatus();
+    if (::fchmod(fd.get(), static_cast<mode_t>(mode)) != 0) {  // whatever the umask
       status = Errno(errno, "cannot set the mode of", temporary);
     }
+    if (status.ok()) status = WriteAll(fd.get(), content, temporary);
     if (status.ok() && ::fsync(fd.get()) != 0) status = Errno(errno, "cannot sync", temporary);
     if (!status.ok()) {
       ::unlink(temporary.c_str());
@@ -129,20 +132,28 @@ absl::Status WriteFile(const std::string& path, ByteView content, FileMode mode)
   return SyncFolderOf(FolderOf(path));
 }
 
-std::string FolderStorage::PathOf(std::string_view name) const {
+absl::StatusOr<std::string> FolderStorage::PathOf(std::string_view name) const {
+  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string_view::npos ||
+      name.find('\0') != std::string_view::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("not the name of a file: ", Absl(name)));
+  }
   return absl::StrCat(folder_, "/", Absl(name));
 }
 
 absl::Status FolderStorage::SyncFolder() const { return SyncFolderOf(folder_); }
 
-absl::StatusOr<Bytes> FolderStorage::Read(std::string_view name) { return ReadFile(PathOf(name)); }
+absl::StatusOr<Bytes> FolderStorage::Read(std::string_view name) {
+  ASSIGN_OR_RETURN(std::string path, PathOf(name));
+  return ReadFile(path);
+}
 
 absl::Status FolderStorage::Replace(std::string_view name, ByteView content) {
-  return WriteFile(PathOf(name), content, FileMode::kSecret);
+  ASSIGN_OR_RETURN(std::string path, PathOf(name));
+  return WriteFile(path, content, FileMode::kSecret);
 }
 
 absl::StatusOr<std::unique_ptr<AppendFile>> FolderStorage::OpenAppend(std::string_view name) {
-  std::string path = PathOf(name);
+  ASSIGN_OR_RETURN(std::string path, PathOf(name));
   int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (fd < 0) return Errno(errno, "cannot open", path);
   auto file = std::make_unique<FdAppendFile>(fd, path);
@@ -151,7 +162,7 @@ absl::StatusOr<std::unique_ptr<AppendFile>> FolderStorage::OpenAppend(std::strin
 }
 
 absl::Status FolderStorage::Remove(std::string_view name) {
-  std::string path = PathOf(name);
+  ASSIGN_OR_RETURN(std::string path, PathOf(name));
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return Errno(errno, "cannot remove", path);
   return SyncFolder();
 }

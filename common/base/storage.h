@@ -24,7 +24,7 @@ class AppendFile {
 };
 
 // One flat folder of files. Cores that keep state take one, so that tests can
-// crash it. Names contain no slash. One thread only.
+// crash it. Names contain no slash, else INVALID_ARGUMENT. One thread only.
 class Storage {
  public:
   virtual ~Storage() = default;
@@ -49,7 +49,7 @@ class FolderStorage final : public Storage {
   absl::Status Remove(std::string_view name) override;
 
  private:
-  std::string PathOf(std::string_view name) const;
+  absl::StatusOr<std::string> PathOf(std::string_view name) const;
   absl::Status SyncFolder() const;
   std::string folder_;
 };

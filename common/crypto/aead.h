@@ -19,17 +19,22 @@ enum class AeadAlgorithm : uint8_t { kAes128Gcm = 1, kAes256Gcm = 2, kChaCha20Po
 inline constexpr size_t kAeadTagBytes = 16;
 inline constexpr size_t kAeadNonceBytes = 12;
 
-// Key size in bytes.
+// Key size in bytes; 0 for a value that names no algorithm.
 size_t AeadKeyBytes(AeadAlgorithm algorithm);
 
 // Authenticated encryption (RFC 5116) with a context that is set up once and
-// reused under changing keys. The pair of key and nonce must never repeat for
+// reused under changing keys: AES-GCM (NIST SP 800-38D) and ChaCha20-Poly1305
+// (RFC 8439), nonces of 12 bytes, tags of 16. The pair of key and nonce must never repeat for
 // Seal; that is the caller's promise. One thread only.
 class Aead {
  public:
   static absl::StatusOr<std::unique_ptr<Aead>> Create(AeadAlgorithm algorithm);
   ~Aead();
+  Aead(const Aead&) = delete;
+  Aead& operator=(const Aead&) = delete;
 
+  // Wrong sizes are INVALID_ARGUMENT throughout.
+  //
   // out.size() must be plaintext.size() + kAeadTagBytes. `out` may begin where
   // `plaintext` begins, and may not overlap it otherwise.
   absl::Status Seal(const SecretBytes& key, ByteView nonce, ByteView associated_data,
@@ -41,7 +46,10 @@ class Aead {
                     ByteView ciphertext, MutableByteView out);
 
   // The same in pieces, for messages of which parts stay clear: Start, then
-  // Update for each piece in order (out.size() == in.size()), then Finish.
+  // AddAssociatedData, then Update for each piece in order (out.size() ==
+  // in.size(), and `out` begins where `in` begins or does not overlap it), then
+  // Finish. Another order is FAILED_PRECONDITION; Start begins anew at any time.
+  // What Update of an opening wrote is not authentic until FinishOpen says so.
   absl::Status StartSeal(const SecretBytes& key, ByteView nonce);
   absl::Status StartOpen(const SecretBytes& key, ByteView nonce);
   absl::Status AddAssociatedData(ByteView data);  // before the first Update
@@ -50,12 +58,17 @@ class Aead {
   absl::Status FinishOpen(ByteView tag);  // INVALID_ARGUMENT where it does not match
 
  private:
+  // Where a message in pieces stands.
+  enum class Phase : uint8_t { kIdle, kAssociatedData, kText };
+
   explicit Aead(AeadAlgorithm algorithm);
-  absl::Status Start(const SecretBytes& key, ByteView nonce, int encrypting);
+  absl::Status Start(evp_cipher_ctx_st* context, const SecretBytes& key, ByteView nonce);
+
   AeadAlgorithm algorithm_;
   evp_cipher_ctx_st* seal_ = nullptr;
   evp_cipher_ctx_st* open_ = nullptr;
   evp_cipher_ctx_st* current_ = nullptr;
+  Phase phase_ = Phase::kIdle;
 };
 
 }  // namespace nark

@@ -24,13 +24,13 @@ enum class CertificateRole : uint8_t {
   kDescriptor = 2,
   kTill = 3,
   kRefunds = 4,
-  kPool = 5,         // certifies key managers; signs pool manifests
-  kSenders = 6,      // certifies senders; signs sender files
+  kPool = 5,     // certifies key managers; signs pool manifests
+  kSenders = 6,  // certifies senders; signs sender files
   kControl = 7,
-  kKeyManager = 8,   // under kPool
-  kSender = 9,       // under kSenders; carries SenderScope
+  kKeyManager = 8,  // under kPool
+  kSender = 9,      // under kSenders; carries SenderScope
   kIssuerRoot = 10,
-  kSecureSpace = 11, // under kIssuerRoot; carries SecureSpaceScope
+  kSecureSpace = 11,  // under kIssuerRoot; carries SecureSpaceScope
   kTlsCa = 12,
 };
 

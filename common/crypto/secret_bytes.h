@@ -4,14 +4,17 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "common/base/bytes.h"
 
 namespace nark {
 
 // Bytes that must not be logged, copied by accident, compared in variable time
 // or left behind in memory. Move-only; wiped on destruction and when moved from;
-// has no formatter. Lives in memory that is kept out of core dumps where the
-// system allows it. Thread-compatible.
+// has no formatter. More than 64 bytes live in pages of their own, left out of
+// core dumps and, where the limit on locked memory allows, never swapped; fewer
+// live in the object itself, wherever that is, which only DisableCoreDumps()
+// protects. Thread-compatible.
 class SecretBytes {
  public:
   SecretBytes() = default;
@@ -54,6 +57,10 @@ class SecretBytes {
 
 // Overwrites memory in a way that no compiler removes.
 void Wipe(MutableByteView memory);
+
+// Forbids core dumps and attaching debuggers (PR_SET_DUMPABLE, RLIMIT_CORE) for
+// the life of the process. Every main that holds a key calls it first.
+absl::Status DisableCoreDumps();
 
 }  // namespace nark
 

@@ -39,8 +39,13 @@ class PublicKey {
 
   evp_pkey_st* evp() const { return key_.get(); }  // common/crypto only
 
+  // common/crypto only: takes a key that OpenSSL has decoded out of `spki` itself,
+  // and so has found to lie on the curve; checks the template.
+  static absl::StatusOr<PublicKey> FromDecoded(ByteView spki, evp_pkey_st& decoded);
+
  private:
-  PublicKey() = default;
+  PublicKey(std::shared_ptr<evp_pkey_st> key, ByteView spki);
+  absl::Status VerifyDigest(const Digest& digest, ByteView der_signature) const;
   std::shared_ptr<evp_pkey_st> key_;
   Bytes spki_;
   Digest id_{};
@@ -50,13 +55,17 @@ class PublicKey {
 class PrivateKey {
  public:
   static absl::StatusOr<PrivateKey> Generate();
-  // PKCS#8, as PEM (no password) or DER.
+  // PKCS#8 (RFC 5958), as PEM (no password; strict form) or DER. Only the encoding
+  // that ToPem and ToPkcs8 (and `openssl genpkey`) make, with the public key inside,
+  // which is checked against the private one: one flipped bit anywhere is refused.
+  // INVALID_ARGUMENT.
   static absl::StatusOr<PrivateKey> FromPem(const SecretBytes& pem);
   static absl::StatusOr<PrivateKey> FromPkcs8(const SecretBytes& der);
   absl::StatusOr<SecretBytes> ToPem() const;
   absl::StatusOr<SecretBytes> ToPkcs8() const;
 
   const PublicKey& public_key() const { return public_key_; }
+  // ECDSA with SHA-256 over the concatenation of `message`.
   absl::StatusOr<Signature> Sign(std::initializer_list<ByteView> message) const;
 
   evp_pkey_st* evp() const { return key_.get(); }  // common/crypto only
