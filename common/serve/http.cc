@@ -104,8 +104,12 @@ class SideDoor final : public HttpServer {
           absl::StrCat(listen, ": ", errno == 0 ? "no such address" : strerror(errno)));
     }
     address_ = absl::StrCat(shown, ":", port);
-    thread_ = std::thread([this] { server_.listen_after_bind(); });
-    server_.wait_until_ready();  // stop() before that would be lost
+    thread_ = std::thread([this] {
+      server_.listen_after_bind();
+      ended_ = true;
+    });
+    // stop() before it runs would be lost.
+    while (!server_.is_running() && !ended_) std::this_thread::yield();
     return absl::OkStatus();
   }
 
@@ -146,6 +150,7 @@ class SideDoor final : public HttpServer {
   std::thread thread_;
   std::string address_;
   std::atomic<bool> draining_{false};
+  std::atomic<bool> ended_{false};
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
