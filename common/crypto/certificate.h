@@ -103,6 +103,9 @@ absl::StatusOr<Certificate> IssueCertificate(const CertificateTemplate& content,
 absl::StatusOr<Certificate> IssueSelfSigned(const CertificateTemplate& content,
                                             const PrivateKey& key);
 
+// Checks that a root signed itself: UNAUTHENTICATED where it did not.
+absl::Status VerifySelfSigned(const Certificate& root);
+
 // A certificate revocation list (RFC 5280 section 5). Thread-safe.
 class RevocationList {
  public:
