@@ -44,13 +44,19 @@ std::string PreAuthenticationPrefix(std::string_view payload_type, size_t payloa
 Digest ObjectIdentity(std::string_view payload_type, ByteView payload);
 Digest ObjectIdentity(const v1::SignedEnvelope& envelope);
 
+// Limits of an envelope.
+inline constexpr size_t kMaxPayloadTypeBytes = 80;
+inline constexpr size_t kMaxPayloadBytes = 1 << 20;
+inline constexpr int kMaxEnvelopeCertificates = 4;
+
 // Signs `payload`. `certificates` (leaf first, root left out) go along unsigned.
 absl::StatusOr<v1::SignedEnvelope> SignEnvelope(std::string_view payload_type,
                                                 std::string_view payload, const PrivateKey& key,
                                                 const std::vector<Certificate>& certificates);
 
-// Checks type, key id and signature under a key that the caller already trusts.
-// UNAUTHENTICATED where one of them is wrong; the message says which.
+// Checks type, key id and signature under a key that the caller already trusts;
+// such an envelope carries no certificates. UNAUTHENTICATED where one of them is
+// wrong; the message says which.
 absl::Status VerifyEnvelope(const v1::SignedEnvelope& envelope, std::string_view payload_type,
                             const PublicKey& key);
 
@@ -60,10 +66,15 @@ absl::StatusOr<Certificate> VerifyEnvelopeChain(const v1::SignedEnvelope& envelo
                                                 std::string_view payload_type,
                                                 const Certificate& root, const ChainRules& rules);
 
+// Certificates out of a message (X.509 DER, 1 to 4). Parsed, not verified.
+// UNAUTHENTICATED where one is none.
+absl::StatusOr<std::vector<Certificate>> ParseCertificates(
+    const google::protobuf::RepeatedPtrField<std::string>& certificates);
+
 // Parses a message whose bytes came from outside: refuses bytes that are not
 // the canonical serialisation (unknown fields, changed order, padding), so that
 // no bit of a file is without meaning. `what` names it in the message.
-absl::Status ParseStrictly(ByteView bytes, std::string_view what, google::protobuf::MessageLite& to);
+absl::Status ParseStrictly(ByteView bytes, std::string_view what, google::protobuf::Message& to);
 
 // The payload of an envelope that has been verified.
 template <typename Message>
@@ -75,7 +86,7 @@ absl::StatusOr<Message> PayloadOf(const v1::SignedEnvelope& envelope, std::strin
 }
 
 // Canonical bytes of a message (deterministic serialisation).
-std::string Serialise(const google::protobuf::MessageLite& message);
+std::string Serialise(const google::protobuf::Message& message);
 
 }  // namespace nark
 

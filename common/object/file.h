@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/bytes.h"
 #include "common/base/storage.h"
 #include "nark/v1/file.pb.h"
 
@@ -14,6 +15,10 @@ namespace nark {
 // what the file is instead ("voucher.nv is a voucher, not a session descriptor").
 absl::StatusOr<v1::NarkFile> ReadNarkFile(const std::string& path,
                                           v1::NarkFile::ContentCase expected);
+// The same for bytes that have been read.
+absl::StatusOr<v1::NarkFile> ParseNarkFile(ByteView bytes, const std::string& path,
+                                           v1::NarkFile::ContentCase expected);
+// Durably and atomically; `mode` is kSecret for sender files.
 absl::Status WriteNarkFile(const std::string& path, const v1::NarkFile& file, FileMode mode);
 
 // "a session descriptor", "a voucher", ...

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
@@ -18,7 +19,7 @@ namespace nark {
 
 // The pair that names a session: what everything is keyed by.
 struct SessionName {
-  Digest provider{};                   // SHA-256 of the provider root's SPKI
+  Digest provider{};                     // SHA-256 of the provider root's SPKI
   std::array<uint8_t, 16> session_id{};  // random
 
   static absl::StatusOr<SessionName> FromProto(const v1::SessionRef& ref);
@@ -33,7 +34,6 @@ Digest SessionContext(const SessionName& session, uint32_t sub_session);
 // The first 8 bytes of the context, as a number: on every datagram.
 uint64_t SessionTag(const Digest& session_context);
 
-// Whether validity periods of certificates count.
 // A descriptor that has been verified whole under its own provider root: its
 // signature, its terms' signature, every field's shape, every sender
 // certificate. Immutable; thread-safe.
@@ -61,6 +61,10 @@ class VerifiedSession {
 
  private:
   VerifiedSession() = default;
+  absl::Status VerifySenders(Timestamp now);
+  absl::StatusOr<std::pair<uint32_t, Sender>> VerifySender(const v1::SenderCertificate& certificate,
+                                                           Timestamp now) const;
+
   SessionName name_;
   std::optional<Certificate> root_;
   v1::Terms terms_;

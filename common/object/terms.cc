@@ -1,0 +1,169 @@
+// CheckTerms and CheckPolicy of session.h.
+
+#include <set>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/object/session.h"
+#include "common/object/shapes.h"
+
+namespace nark {
+namespace {
+
+constexpr uint32_t kMaxAduBytes = 16 << 20;
+
+absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError(message); }
+
+absl::Status CheckGenerator(const v1::Terms& terms) {
+  if (!terms.has_generator()) return Bad("the terms name no generator");
+  RETURN_IF_ERROR(shapes::CheckName(terms.generator().id(), "the terms' generator"));
+  uint32_t depth = terms.generator().depth();
+  if (depth < 1 || depth > 63) {
+    return Bad(absl::StrCat("the terms' generator depth is ", depth, ", not 1 to 63"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckEnums(const v1::Terms& terms) {
+  if (!v1::ReceiptType_IsValid(terms.receipt_type()) ||
+      terms.receipt_type() == v1::RECEIPT_TYPE_UNSPECIFIED) {
+    return Bad("the terms' receipt type is unset or unknown");
+  }
+  if (!v1::ReleaseMode_IsValid(terms.release_mode()) ||
+      terms.release_mode() == v1::RELEASE_MODE_UNSPECIFIED) {
+    return Bad("the terms' release mode is unset or unknown");
+  }
+  if (!v1::Timeliness_IsValid(terms.timeliness()) ||
+      terms.timeliness() == v1::TIMELINESS_UNSPECIFIED) {
+    return Bad("the terms' timeliness is unset or unknown");
+  }
+  if ((terms.timeliness() == v1::TIMELINESS_LIVE) != (terms.deadline_ms() != 0)) {
+    return Bad("the terms' deadline must be set for live sessions, and only for them");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckTiming(const v1::AduTiming& timing) {
+  switch (timing.cut_case()) {
+    case v1::AduTiming::kGop:
+      return timing.gop() ? absl::OkStatus() : Bad("the terms' ADU timing is not set");
+    case v1::AduTiming::kDurationMs:
+      return timing.duration_ms() >= 1 ? absl::OkStatus() : Bad("the terms' ADU duration is zero");
+    case v1::AduTiming::kBytes:
+      return timing.bytes() >= 1 && timing.bytes() <= kMaxAduBytes
+                 ? absl::OkStatus()
+                 : Bad("the terms' ADU size is not 1 byte to 16 MiB");
+    case v1::AduTiming::CUT_NOT_SET:
+      break;
+  }
+  return Bad("the terms' ADU timing is not set");
+}
+
+absl::Status CheckRefund(const v1::Terms& terms) {
+  if (terms.has_price_per_adu()) {
+    RETURN_IF_ERROR(shapes::CheckMoney(terms.price_per_adu(), "the terms' price"));
+  }
+  if (!terms.has_refund()) return Bad("the terms state no refund rules");
+  const v1::RefundRules& rules = terms.refund();
+  if (rules.tolerance_per_mille() > 1000) {
+    return Bad("the terms' refund tolerance is more than 1000 per mille");
+  }
+  if (rules.cap_percent() > 100 || rules.emulated_cap_percent() > 100) {
+    return Bad("the terms' refund cap is more than 100 percent");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSubSessions(const v1::Terms& terms) {
+  std::set<uint32_t> ids = {0};
+  for (const v1::SubSession& sub : terms.sub_sessions()) {
+    if (!ids.insert(sub.id()).second) {
+      return Bad(absl::StrCat("the terms name sub-session ", sub.id(), " twice"));
+    }
+    RETURN_IF_ERROR(shapes::CheckTitle(sub.title(), "a sub-session's title"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSenders(const v1::Terms& terms) {
+  std::set<uint32_t> ids;
+  for (const v1::PermittedSender& sender : terms.senders()) {
+    if (sender.sender_id() == 0) return Bad("the terms permit a sender with id 0");
+    if (!ids.insert(sender.sender_id()).second) {
+      return Bad(absl::StrCat("the terms permit sender ", sender.sender_id(), " twice"));
+    }
+  }
+  return ids.empty() ? Bad("the terms permit no sender") : absl::OkStatus();
+}
+
+absl::Status CheckPolicySenders(const v1::Policy& policy, const v1::Terms& terms) {
+  std::set<uint32_t> permitted;
+  for (const v1::PermittedSender& sender : terms.senders()) permitted.insert(sender.sender_id());
+  std::set<uint32_t> seen;
+  for (uint32_t id : policy.sender_ids()) {
+    if (!permitted.contains(id)) {
+      return Bad(absl::StrCat("the policy names sender ", id, ", whom the terms do not permit"));
+    }
+    if (!seen.insert(id).second) {
+      return Bad(absl::StrCat("the policy names sender ", id, " twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPolicySubSessions(const v1::Policy& policy, const v1::Terms& terms) {
+  std::set<uint32_t> known = {0};
+  for (const v1::SubSession& sub : terms.sub_sessions()) known.insert(sub.id());
+  std::set<uint32_t> seen;
+  for (uint32_t id : policy.sub_sessions()) {
+    if (!known.contains(id)) {
+      return Bad(absl::StrCat("the policy names sub-session ", id, ", which the terms do not"));
+    }
+    if (!seen.insert(id).second) {
+      return Bad(absl::StrCat("the policy names sub-session ", id, " twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckTerms(const v1::Terms& terms) {
+  RETURN_IF_ERROR(SessionName::FromProto(terms.session()).status());
+  RETURN_IF_ERROR(shapes::CheckTitle(terms.title(), "the terms' title"));
+  RETURN_IF_ERROR(shapes::CheckName(terms.cipher(), "the terms' cipher"));
+  RETURN_IF_ERROR(CheckGenerator(terms));
+  RETURN_IF_ERROR(CheckEnums(terms));
+  RETURN_IF_ERROR(CheckTiming(terms.adu_timing()));
+  RETURN_IF_ERROR(CheckRefund(terms));
+  RETURN_IF_ERROR(CheckSubSessions(terms));
+  RETURN_IF_ERROR(CheckSenders(terms));
+  if (terms.control_block_bytes() < 80 || terms.control_block_bytes() > 256) {
+    return Bad(absl::StrCat("the terms' control block has ", terms.control_block_bytes(),
+                            " bytes, not 80 to 256"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPolicy(const v1::Policy& policy, const v1::Terms& terms) {
+  if (!policy.has_range()) return Bad("the policy has no range");
+  const v1::AduRange& range = policy.range();
+  if (range.first() > range.last()) {
+    return Bad(absl::StrCat("the policy's range ", range.first(), "-", range.last(),
+                            " ends before it begins"));
+  }
+  uint64_t last = (uint64_t{1} << terms.generator().depth()) - 1;
+  if (range.last() > last) {
+    return Bad(absl::StrCat("the policy's range ends at ", range.last(),
+                            ", beyond the session's last ADU id ", last));
+  }
+  RETURN_IF_ERROR(CheckPolicySenders(policy, terms));
+  RETURN_IF_ERROR(CheckPolicySubSessions(policy, terms));
+  if (policy.expires_us() != 0) {
+    RETURN_IF_ERROR(shapes::CheckTime(policy.expires_us(), "the policy's expiry"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace nark
