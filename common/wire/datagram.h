@@ -2,9 +2,10 @@
 #define NARK_COMMON_WIRE_DATAGRAM_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <string_view>
 
-#include "absl/status/statusor.h"
 #include "common/base/bytes.h"
 
 namespace nark::wire {
@@ -17,7 +18,9 @@ namespace nark::wire {
 //    4  session tag   8  first 8 bytes of the session context
 //   12  sender id     4
 //   16  ADU id        8
-//   24  index         4  header: 0; hashes: page; source, parity: fragment
+//   24  index         4  header, whole: 0; hashes: page; source, parity: fragment,
+//                        numbered through (the first parity fragment has the
+//                        number of source fragments)
 //   28  payload
 inline constexpr size_t kPrefixBytes = 28;
 inline constexpr uint8_t kVersion = 1;
@@ -42,18 +45,22 @@ struct Prefix {
   uint32_t index = 0;
 };
 
+// Writes kPrefixBytes bytes.
 void WritePrefix(const Prefix& prefix, uint8_t* to);
 
 // Why a datagram was dropped before anything was known of its ADU; each is a
-// counter.
+// counter. kSession is the receiver's own: another session's tag.
 enum class Drop : uint8_t { kNone, kShort, kMagic, kVersion, kKind, kSession };
+// For the counter: "short", "magic", ...
+std::string_view DropName(Drop drop);
 
 struct ParsedDatagram {
   Drop drop = Drop::kNone;
   Prefix prefix;
   ByteView payload;
 };
-// Cheap; allocates nothing. Does not compare the session tag.
+// Cheap; allocates nothing. Does not compare the session tag. A header or whole
+// datagram with an index other than 0 is dropped as kKind.
 ParsedDatagram ParseDatagram(ByteView datagram);
 
 // The 16-byte hash of a fragment or of a page of hashes: SHA-256, truncated.

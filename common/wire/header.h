@@ -52,14 +52,28 @@ namespace nark::wire {
 // over (session context[32] || u32 sender id || u16 count || root[32]). The tree
 // is that of RFC 6962: leaf SHA-256(0 || pre-authentication encoding of the
 // header), node SHA-256(1 || left || right).
+inline constexpr uint8_t kHeaderVersion = 1;
+inline constexpr uint8_t kFragmentHashSha256 = 1;
 inline constexpr size_t kMaxRootHashes = 48;
 inline constexpr size_t kMaxClearRanges = 32;
-inline constexpr size_t kMinControlBlockBytes = 80;  // plaintext
+inline constexpr size_t kMinControlBlockBytes = 80;   // plaintext
+inline constexpr size_t kMaxControlBlockBytes = 256;  // plaintext
 inline constexpr size_t kMaxBatch = 1024;
+// Fragments are a multiple of 16 bytes, so that pages of hashes fill them, and
+// large enough that a header fits one of its own ADU's datagrams.
+inline constexpr uint16_t kMinFragmentBytes = 512;
+inline constexpr uint32_t kMaxFragments = 65535;  // source and parity together
+// The most by which a ciphertext exceeds its plaintext, whatever the cipher.
+inline constexpr uint32_t kMaxCipherGrowth = 256;
+inline constexpr size_t kCoreBytes = 73;  // without clear map
+inline constexpr size_t kMaxAuthenticationBytes = 6 + 32 * 10 + 64;
+inline constexpr size_t kMaxSignedHeaderBytes = 2 + kCoreBytes + 8 * kMaxClearRanges +
+                                                kMaxControlBlockBytes + 16 + 2 +
+                                                16 * kMaxRootHashes + kMaxAuthenticationBytes;
 
 struct ClearRange {
-  uint32_t offset = 0;
-  uint32_t length = 0;
+  uint32_t offset = 0;  // into the plaintext
+  uint32_t length = 0;  // at least 1
   friend bool operator==(const ClearRange&, const ClearRange&) = default;
 };
 
@@ -82,18 +96,43 @@ struct Header {
   std::vector<FragmentHash> hashes;
 };
 
-// How many hashes stand on each level for `fragments` fragments: the first entry
-// is `fragments` itself, each next one the pages that hold the level below, the
-// last at most kMaxRootHashes and in the header. A page holds
+// How many hashes a header holds at most where fragments have this size:
+// kMaxRootHashes, or fewer so that they fill at most half a fragment.
+size_t MaxRootHashes(uint16_t fragment_bytes);
+
+// How many hashes stand on each level for `fragments` fragments (at least 1): the
+// first entry is `fragments` itself, each next one the pages that hold the level
+// below, the last at most MaxRootHashes and in the header. A page holds
 // fragment_bytes / 16 hashes, the last page of a level what is left. Pages travel
 // as kHashes datagrams, numbered through from the level above the fragments
-// upwards.
+// upwards. `fragment_bytes` is at least kMinFragmentBytes.
 std::vector<uint32_t> LevelSizes(uint32_t fragments, uint16_t fragment_bytes);
+
+// INVALID_ARGUMENT where a range is empty, out of order, overlaps another or
+// leaves the plaintext, or where there are too many.
+absl::Status CheckClearMap(const std::vector<ClearRange>& clear, uint32_t plaintext_bytes);
 
 // The bytes that keys are bound to; control_block_bytes is the ciphertext's size.
 Bytes SerialiseCore(const Header& header, uint16_t control_block_bytes);
-// The whole header without authentication.
+// The whole header without authentication. Its control block and hashes have been
+// filled in; ParseSignedHeader refuses what does not fit together.
 Bytes SerialiseHeader(const Header& header);
+
+// INVALID_ARGUMENT where sizes, counts, times or maps contradict each other:
+//   1 <= plaintext bytes <= kMaxAduBytes; plaintext bytes <= ciphertext bytes <=
+//   plaintext bytes + kMaxCipherGrowth (exactly the cipher's: wire/cipher.h,
+//   CheckAgainstCipher); fragment bytes a multiple of 16, >= kMinFragmentBytes;
+//   source fragments == ceil(ciphertext bytes / fragment bytes); at most
+//   kMaxFragments in all; deadline 0 or >= signed time; CheckClearMap; control
+//   block of kMinControlBlockBytes to kMaxControlBlockBytes, and 16 for its tag;
+//   as many hashes as the last of LevelSizes.
+absl::Status CheckHeader(const Header& header);
+
+// Whether a datagram's prefix names the ADU of the header.
+inline bool MatchesPrefix(const Header& header, const Prefix& prefix) {
+  return header.session_tag == prefix.session_tag && header.sender_id == prefix.sender_id &&
+         header.adu_id == prefix.adu_id;
+}
 
 // Views into a header as received.
 struct ParsedHeader {
@@ -107,13 +146,17 @@ struct ParsedHeader {
 // datagram's payload and in ReleaseKeys). Strict: every inconsistency of sizes,
 // counts and maps, every reserved bit and every trailing byte is refused. For
 // kWhole datagrams see ParseWhole.
+// INVALID_ARGUMENT. The views point into `signed_header`.
 absl::StatusOr<ParsedHeader> ParseSignedHeader(ByteView signed_header);
 
-// A kWhole payload: u16 signed-header bytes || signed header || ciphertext.
+// A kWhole payload: u16 signed-header bytes || signed header || ciphertext. The
+// ADU has one source fragment, no parity, and its ciphertext hashes to the
+// header's one hash: the caller checks that once the header has verified.
 struct ParsedWhole {
   ByteView signed_header;
   ByteView ciphertext;
 };
+Bytes SerialiseWhole(ByteView signed_header, ByteView ciphertext);
 absl::StatusOr<ParsedWhole> ParseWhole(ByteView payload);
 
 // A batch authentication without its signature: where a header stands.
@@ -126,6 +169,7 @@ struct ParsedAuthentication {
   std::optional<BatchPlace> batch;  // empty for a single signature
   Signature signature{};
 };
+// Strict: the path has exactly the length that index and count give.
 absl::StatusOr<ParsedAuthentication> ParseAuthentication(ByteView field);
 
 // Signs headers: Single for one; Batch for up to kMaxBatch headers (as
@@ -143,15 +187,19 @@ absl::StatusOr<std::vector<Bytes>> SignBatch(const Digest& session_context, uint
 class HeaderVerifier {
  public:
   explicit HeaderVerifier(const Digest& session_context) : context_(session_context) {}
-  // UNAUTHENTICATED where it does not verify under `sender_key`.
+  // UNAUTHENTICATED where it does not verify under `sender_key`, the key of the
+  // header's sender id, or carries another session's tag.
   absl::Status Verify(const ParsedHeader& header, const PublicKey& sender_key);
   // Signatures really checked, for statistics and tests.
   uint64_t signatures_checked() const { return signatures_checked_; }
 
  private:
+  absl::Status VerifyOnce(std::string_view type, ByteView payload, ByteView signature,
+                          const PublicKey& key);
+
   Digest context_;
-  std::vector<std::array<uint8_t, 32>> seen_;  // hashes of (key id, message, signature)
-  size_t next_ = 0;
+  std::vector<Digest> seen_;  // of (key id, message, signature), only what has verified
+  size_t next_ = 0;           // the oldest, once seen_ is full
   uint64_t signatures_checked_ = 0;
 };
 

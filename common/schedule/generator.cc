@@ -1,0 +1,70 @@
+#include "common/schedule/generator.h"
+
+#include <array>
+
+#include "common/schedule/registered.h"
+
+namespace nark::schedule {
+namespace {
+
+constexpr uint32_t kMaxDepth = 63;
+
+// The registry: one line a generator.
+std::array<const Generator*, 2> Registered() { return {&Marks(), &HkdfLeaves()}; }
+
+}  // namespace
+
+absl::StatusOr<const Generator*> FindGenerator(std::string_view id) {
+  std::string message = "no generator \"" + std::string(id) + "\"; known:";
+  for (const Generator* generator : Registered()) {
+    if (generator->id() == id) return generator;
+    message += " " + std::string(generator->id());
+  }
+  return absl::InvalidArgumentError(message);
+}
+
+std::vector<std::string_view> GeneratorIds() {
+  std::vector<std::string_view> ids;
+  for (const Generator* generator : Registered()) ids.push_back(generator->id());
+  return ids;
+}
+
+absl::Status CheckDepth(const Parameters& parameters) {
+  if (parameters.depth < 1 || parameters.depth > kMaxDepth) {
+    return absl::InvalidArgumentError("a generator's depth is 1 to 63, not " +
+                                      std::to_string(parameters.depth));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRange(const Parameters& parameters, uint64_t first, uint64_t last) {
+  if (first > last) return absl::InvalidArgumentError("a range of ADUs that ends before it begins");
+  if (last >> parameters.depth != 0) {
+    return absl::OutOfRangeError("ADU " + std::to_string(last) +
+                                 " lies beyond the generator's depth of " +
+                                 std::to_string(parameters.depth) + " bits");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckNode(const Parameters& parameters, const Node& node) {
+  if (node.level > parameters.depth) {
+    return absl::InvalidArgumentError("a seed node below the leaves");
+  }
+  if (node.prefix >> node.level != 0) {
+    return absl::InvalidArgumentError("a seed node whose prefix is longer than its level");
+  }
+  if (node.key.size() != kNodeBytes) {
+    return absl::InvalidArgumentError("a seed node's key has 32 bytes");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRoot(const SecretBytes& sender_root) {
+  if (sender_root.size() != kNodeBytes) {
+    return absl::InvalidArgumentError("a sender's root has 32 bytes");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace nark::schedule
