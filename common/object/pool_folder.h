@@ -1,0 +1,47 @@
+#ifndef NARK_COMMON_OBJECT_POOL_FOLDER_H_
+#define NARK_COMMON_OBJECT_POOL_FOLDER_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/crypto/certificate.h"
+#include "common/crypto/hpke.h"
+#include "common/crypto/secret_bytes.h"
+#include "common/object/identity.h"
+
+namespace nark {
+
+// All that a replica holds. Move-only.
+struct PoolFolder {
+  Certificate root;                       // the provider's
+  std::vector<HpkePrivateKey> hpke_keys;  // at least one; the newest last
+  SecretBytes challenge_mac_key;          // 32 bytes
+  SigningIdentity signing;                // its Chain() is key manager, pool role
+  std::string tls_certificates_pem;       // leaf first
+  SecretBytes tls_key_pem;
+};
+
+// Loads what `narkctl pool` wrote: verifies the manifest under the root of the
+// folder, reads each listed file once, compares its SHA-256, and parses those
+// same bytes. Files that are not listed are ignored. The message names the file.
+absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp now);
+
+// What to write, each file of the pool once.
+struct PoolContent {
+  const Certificate& root;
+  const std::vector<HpkePrivateKey>& hpke_keys;
+  const SecretBytes& challenge_mac_key;
+  const SigningIdentity& signing;
+  const SigningIdentity& tls;
+};
+
+// Writes the files, then the manifest signed by `pool_role`. The folder exists.
+// Files have mode 0600. Of a crash in between the old manifest tells.
+absl::Status WritePoolFolder(const std::string& folder, const PoolContent& content,
+                             const SigningIdentity& pool_role, Timestamp now);
+
+}  // namespace nark
+
+#endif  // NARK_COMMON_OBJECT_POOL_FOLDER_H_

@@ -1,0 +1,31 @@
+#ifndef NARK_COMMON_OBJECT_SEALED_SESSION_H_
+#define NARK_COMMON_OBJECT_SEALED_SESSION_H_
+
+#include <span>
+
+#include "absl/status/statusor.h"
+#include "common/crypto/hpke.h"
+#include "common/crypto/random.h"
+#include "common/crypto/secret_bytes.h"
+#include "common/object/session.h"
+#include "nark/v1/session.pb.h"
+
+namespace nark {
+
+// Seals the 32-byte session seed to one pool key.
+absl::StatusOr<v1::SealedSession> SealSession(const SecretBytes& seed,
+                                              const X25519PublicKey& pool_key,
+                                              const SessionName& session,
+                                              const Digest& terms_identity, Random& random);
+
+// Opens the seed with whichever of `pool_keys` it was sealed to. NOT_FOUND where
+// it was sealed to none of them; INVALID_ARGUMENT where it does not open.
+absl::StatusOr<SecretBytes> OpenSealedSession(const VerifiedSession& session,
+                                              std::span<const HpkePrivateKey> pool_keys);
+
+// SHA-256 of a pool key: its id in descriptors.
+Digest PoolKeyId(const X25519PublicKey& pool_key);
+
+}  // namespace nark
+
+#endif  // NARK_COMMON_OBJECT_SEALED_SESSION_H_
