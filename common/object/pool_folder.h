@@ -13,12 +13,12 @@
 
 namespace nark {
 
-// All that a replica holds. Move-only.
+// All that a replica of the key manager holds. Move-only.
 struct PoolFolder {
   Certificate root;                       // the provider's
-  std::vector<HpkePrivateKey> hpke_keys;  // at least one; the newest last
+  std::vector<HpkePrivateKey> hpke_keys;  // at least one
   SecretBytes challenge_mac_key;          // 32 bytes
-  SigningIdentity signing;                // its Chain() is key manager, pool role
+  SigningIdentity signing;                // Chain(): key manager, pool role
   std::string tls_certificates_pem;       // leaf first
   SecretBytes tls_key_pem;
 };
@@ -28,18 +28,10 @@ struct PoolFolder {
 // same bytes. Files that are not listed are ignored. The message names the file.
 absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp now);
 
-// What to write, each file of the pool once.
-struct PoolContent {
-  const Certificate& root;
-  const std::vector<HpkePrivateKey>& hpke_keys;
-  const SecretBytes& challenge_mac_key;
-  const SigningIdentity& signing;
-  const SigningIdentity& tls;
-};
-
-// Writes the files, then the manifest signed by `pool_role`. The folder exists.
-// Files have mode 0600. Of a crash in between the old manifest tells.
-absl::Status WritePoolFolder(const std::string& folder, const PoolContent& content,
+// Writes the files with mode 0600, then the manifest, signed by `pool_role`. The
+// folder exists. A crash in between leaves the old manifest, which still holds
+// where keys were only added.
+absl::Status WritePoolFolder(const std::string& folder, const PoolFolder& pool,
                              const SigningIdentity& pool_role, Timestamp now);
 
 }  // namespace nark

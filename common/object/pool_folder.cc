@@ -1,0 +1,212 @@
+#include "common/object/pool_folder.h"
+
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/base/storage.h"
+#include "common/crypto/hash.h"
+#include "common/crypto/pem.h"
+#include "common/crypto/secret_file.h"
+#include "common/object/envelope.h"
+#include "common/object/file.h"
+#include "common/object/provider.h"
+#include "common/object/sealed_session.h"
+
+namespace nark {
+namespace {
+
+constexpr char kManifest[] = "manifest.nark";
+constexpr char kRoot[] = "root.pem";
+constexpr char kMacKey[] = "challenge-mac.key";
+constexpr char kSigning[] = "signing.pem";
+constexpr char kSigningKey[] = "signing-key.pem";
+constexpr char kTls[] = "tls.pem";
+constexpr char kTlsKey[] = "tls-key.pem";
+constexpr char kHpkeKeyPrefix[] = "hpke-";
+constexpr char kHpkeKeyLabel[] = "NARK HPKE KEY";
+constexpr char kMacKeyLabel[] = "NARK MAC KEY";
+constexpr size_t kMacKeyBytes = 32;
+constexpr size_t kMaxFiles = 256;
+
+using Files = std::map<std::string, SecretBytes>;
+
+// The content of a folder's files, each read once; errors name the path.
+class Reader {
+ public:
+  Reader(std::string folder, Files files) : folder_(std::move(folder)), files_(std::move(files)) {}
+
+  const Files& files() const { return files_; }
+  std::string PathOf(const std::string& name) const { return absl::StrCat(folder_, "/", name); }
+
+  absl::StatusOr<const SecretBytes*> Find(const std::string& name) const {
+    auto found = files_.find(name);
+    if (found != files_.end()) return &found->second;
+    return absl::InvalidArgumentError(
+        absl::StrCat(PathOf(kManifest), " does not list ", name, "; make the pool again"));
+  }
+
+  absl::StatusOr<std::vector<Certificate>> Certificates(const std::string& name) const {
+    ASSIGN_OR_RETURN(const SecretBytes* pem, Find(name));
+    absl::StatusOr<std::vector<Certificate>> chain = CertificatesFromPem(pem->Reveal());
+    return chain.ok() ? std::move(chain) : Annotate(chain.status(), PathOf(name));
+  }
+
+  absl::StatusOr<PrivateKey> Key(const std::string& name, const Certificate& certificate) const {
+    ASSIGN_OR_RETURN(const SecretBytes* pem, Find(name));
+    absl::StatusOr<PrivateKey> key = PrivateKey::FromPem(*pem);
+    if (!key.ok()) return Annotate(key.status(), PathOf(name));
+    if (key->public_key().id() != certificate.public_key().id()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(PathOf(name), " is not the key of its certificate"));
+    }
+    return key;
+  }
+
+  absl::StatusOr<SecretBytes> Raw(const std::string& name, std::string_view label) const {
+    ASSIGN_OR_RETURN(const SecretBytes* pem, Find(name));
+    absl::StatusOr<SecretBytes> raw = DecodeSecretPem(label, pem->Reveal());
+    return raw.ok() ? std::move(raw) : Annotate(raw.status(), PathOf(name));
+  }
+
+ private:
+  std::string folder_;
+  Files files_;
+};
+
+bool PlainName(const std::string& name) {
+  return !name.empty() && name.size() <= 100 && name[0] != '.' &&
+         name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
+}
+
+// Reads every listed file and compares its hash.
+absl::StatusOr<Files> ReadListed(const std::string& folder, const v1::PoolManifest& manifest) {
+  if (static_cast<size_t>(manifest.files_size()) > kMaxFiles) {
+    return absl::InvalidArgumentError(absl::StrCat(folder, "/", kManifest, " lists too much"));
+  }
+  Files files;
+  for (const v1::PoolFile& file : manifest.files()) {
+    if (!PlainName(file.name()) || files.contains(file.name())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(folder, "/", kManifest, " lists a bad name, or a name twice"));
+    }
+    const std::string path = absl::StrCat(folder, "/", file.name());
+    ASSIGN_OR_RETURN(SecretBytes content, ReadSecretFile(path));
+    if (!Equal(AsBytes(file.sha256()), Sha256(content.Reveal()))) {
+      return absl::InvalidArgumentError(absl::StrCat(path, " is not what ", kManifest,
+                                                     " lists; restore it or make the pool ",
+                                                     "again with 'narkctl pool'"));
+    }
+    files.emplace(file.name(), std::move(content));
+  }
+  return files;
+}
+
+absl::StatusOr<std::vector<HpkePrivateKey>> HpkeKeys(const Reader& reader) {
+  std::vector<HpkePrivateKey> keys;
+  for (const auto& [name, content] : reader.files()) {
+    if (!name.starts_with(kHpkeKeyPrefix)) continue;
+    ASSIGN_OR_RETURN(SecretBytes raw, reader.Raw(name, kHpkeKeyLabel));
+    absl::StatusOr<HpkePrivateKey> key = HpkePrivateKey::FromRaw(std::move(raw));
+    if (!key.ok()) return Annotate(key.status(), reader.PathOf(name));
+    keys.push_back(*std::move(key));
+  }
+  if (keys.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(reader.PathOf(kManifest), " lists no HPKE key; make the pool again"));
+  }
+  return keys;
+}
+
+absl::StatusOr<SigningIdentity> Signing(const Reader& reader, const Certificate& root,
+                                        Timestamp now) {
+  ASSIGN_OR_RETURN(std::vector<Certificate> chain, reader.Certificates(kSigning));
+  absl::StatusOr<Certificate> leaf =
+      VerifyChain(chain, root, {.at = now, .leaf_role = CertificateRole::kKeyManager});
+  if (!leaf.ok()) return Annotate(leaf.status(), reader.PathOf(kSigning));
+  ASSIGN_OR_RETURN(PrivateKey key, reader.Key(kSigningKey, *leaf));
+  return SigningIdentity{std::move(key), *leaf, {chain.begin() + 1, chain.end()}};
+}
+
+// The root that the manifest's own hash list names, and that signed the manifest.
+absl::Status VerifyManifest(const v1::SignedEnvelope& envelope, const v1::PoolManifest& manifest,
+                            const Certificate& root, Timestamp now) {
+  RETURN_IF_ERROR(VerifySelfSigned(root));
+  RETURN_IF_ERROR(VerifyEnvelopeChain(envelope, payload_type::kPoolManifest, root,
+                                      {.at = now, .leaf_role = CertificateRole::kPool})
+                      .status());
+  if (!Equal(AsBytes(manifest.provider()), root.public_key().id())) {
+    return absl::InvalidArgumentError("it is of another provider than root.pem");
+  }
+  return absl::OkStatus();
+}
+
+SecretBytes CopyOf(const std::string& text) { return SecretBytes::CopyOf(AsBytes(text)); }
+
+absl::StatusOr<Files> FilesOf(const PoolFolder& pool) {
+  Files files;
+  std::string signing;
+  for (const Certificate& certificate : pool.signing.Chain()) signing += certificate.ToPem();
+  files.emplace(kRoot, CopyOf(pool.root.ToPem()));
+  files.emplace(kSigning, CopyOf(signing));
+  ASSIGN_OR_RETURN(SecretBytes signing_key, pool.signing.key.ToPem());
+  files.emplace(kSigningKey, std::move(signing_key));
+  files.emplace(kTls, CopyOf(pool.tls_certificates_pem));
+  files.emplace(kTlsKey, pool.tls_key_pem.Clone());
+  files.emplace(kMacKey, EncodeSecretPem(kMacKeyLabel, pool.challenge_mac_key.Reveal()));
+  for (const HpkePrivateKey& key : pool.hpke_keys) {
+    const std::string id = ToHex(PoolKeyId(key.public_key())).substr(0, 8);
+    files.emplace(absl::StrCat(kHpkeKeyPrefix, id, ".pem"),
+                  EncodeSecretPem(kHpkeKeyLabel, key.raw().Reveal()));
+  }
+  return files;
+}
+
+}  // namespace
+
+absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp now) {
+  const std::string path = absl::StrCat(folder, "/", kManifest);
+  ASSIGN_OR_RETURN(v1::NarkFile file, ReadNarkFile(path, v1::NarkFile::kPoolManifest));
+  // The root that verifies the manifest is one of the files that it lists.
+  ASSIGN_OR_RETURN(v1::PoolManifest manifest,
+                   PayloadOf<v1::PoolManifest>(file.pool_manifest(), path));
+  ASSIGN_OR_RETURN(Files files, ReadListed(folder, manifest));
+  const Reader reader(folder, std::move(files));
+  ASSIGN_OR_RETURN(std::vector<Certificate> roots, reader.Certificates(kRoot));
+  const Certificate root = roots.front();
+  absl::Status verified = VerifyManifest(file.pool_manifest(), manifest, root, now);
+  if (!verified.ok()) return Annotate(verified, path);
+
+  ASSIGN_OR_RETURN(std::vector<HpkePrivateKey> hpke_keys, HpkeKeys(reader));
+  ASSIGN_OR_RETURN(SecretBytes mac_key, reader.Raw(kMacKey, kMacKeyLabel));
+  if (mac_key.size() != kMacKeyBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(reader.PathOf(kMacKey), " is not 32 bytes"));
+  }
+  ASSIGN_OR_RETURN(SigningIdentity signing, Signing(reader, root, now));
+  ASSIGN_OR_RETURN(std::vector<Certificate> tls, reader.Certificates(kTls));
+  RETURN_IF_ERROR(reader.Key(kTlsKey, tls.front()).status());
+  return PoolFolder{.root = root,
+                    .hpke_keys = std::move(hpke_keys),
+                    .challenge_mac_key = std::move(mac_key),
+                    .signing = std::move(signing),
+                    .tls_certificates_pem = ToText(reader.files().at(kTls).Reveal()),
+                    .tls_key_pem = reader.files().at(kTlsKey).Clone()};
+}
+
+absl::Status WritePoolFolder(const std::string& folder, const PoolFolder& pool,
+                             const SigningIdentity& pool_role, Timestamp now) {
+  ASSIGN_OR_RETURN(Files files, FilesOf(pool));
+  std::map<std::string, Digest> sums;
+  for (const auto& [name, content] : files) {
+    RETURN_IF_ERROR(
+        WriteFile(absl::StrCat(folder, "/", name), content.Reveal(), FileMode::kSecret));
+    sums.emplace(name, Sha256(content.Reveal()));
+  }
+  v1::NarkFile manifest;
+  ASSIGN_OR_RETURN(*manifest.mutable_pool_manifest(),
+                   MakePoolManifest(pool.root.public_key().id(), sums, pool_role, now));
+  return WriteNarkFile(absl::StrCat(folder, "/", kManifest), manifest, FileMode::kSecret);
+}
+
+}  // namespace nark

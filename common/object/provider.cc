@@ -1,0 +1,267 @@
+#include "common/object/provider.h"
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/object/envelope.h"
+#include "common/object/sealed_session.h"
+#include "common/schedule/key_schedule.h"
+
+namespace nark {
+namespace {
+
+constexpr size_t kSeedBytes = 32;
+
+v1::Terms TermsOf(const SessionOptions& options, const SessionName& name) {
+  v1::Terms terms;
+  *terms.mutable_session() = name.ToProto();
+  terms.set_title(options.title);
+  terms.set_cipher(options.cipher);
+  terms.mutable_generator()->set_id(options.generator);
+  terms.mutable_generator()->set_depth(options.depth);
+  terms.set_receipt_type(options.receipts);
+  terms.set_release_mode(options.release);
+  *terms.mutable_adu_timing() = options.timing;
+  terms.set_timeliness(options.timeliness);
+  if (options.timeliness == v1::TIMELINESS_LIVE) terms.set_deadline_ms(options.deadline_ms);
+  if (options.price_per_adu.has_value()) *terms.mutable_price_per_adu() = *options.price_per_adu;
+  *terms.mutable_refund() = options.refund;
+  terms.mutable_sub_sessions()->Assign(options.sub_sessions.begin(), options.sub_sessions.end());
+  terms.mutable_senders()->Assign(options.senders.begin(), options.senders.end());
+  terms.set_control_block_bytes(options.control_block_bytes);
+  return terms;
+}
+
+// The changeable part that has nothing to do with keys.
+v1::SessionDescriptor DescriptorOf(const SessionOptions& options, const SessionSigners& signers,
+                                   Timestamp now) {
+  v1::SessionDescriptor descriptor;
+  descriptor.set_root_certificate(ToText(signers.root.der()));
+  for (const auto& [sub_session, uri] : options.transports) {
+    v1::Transport* transport = descriptor.add_transports();
+    transport->set_sub_session(sub_session);
+    transport->set_uri(uri);
+  }
+  descriptor.mutable_key_managers()->Assign(options.key_managers.begin(),
+                                            options.key_managers.end());
+  descriptor.mutable_refund_desks()->Assign(options.refund_desks.begin(),
+                                            options.refund_desks.end());
+  descriptor.set_tls_ca_certificate(ToText(signers.tls_ca.der()));
+  descriptor.set_issue_time_us(ToMicros(now));
+  return descriptor;
+}
+
+// Seals `seed` to `pool_keys` and nothing else.
+absl::Status SealTo(const std::vector<X25519PublicKey>& pool_keys, const SecretBytes& seed,
+                    const SessionName& name, Random& random, v1::SessionDescriptor& descriptor) {
+  const Digest terms_identity = ObjectIdentity(descriptor.terms());
+  descriptor.clear_pool_keys();
+  descriptor.clear_sealed_sessions();
+  for (const X25519PublicKey& public_key : pool_keys) {
+    v1::PoolKey* key = descriptor.add_pool_keys();
+    key->set_key_id(ToText(PoolKeyId(public_key)));
+    key->set_public_key(ToText(public_key));
+    ASSIGN_OR_RETURN(*descriptor.add_sealed_sessions(),
+                     SealSession(seed, public_key, name, terms_identity, random));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::SignedEnvelope> Sign(std::string_view type,
+                                        const google::protobuf::Message& message,
+                                        const SigningIdentity& signer) {
+  return SignEnvelope(type, Serialise(message), signer.key, signer.Chain());
+}
+
+absl::StatusOr<std::optional<v1::Money>> ListPrice(const v1::Terms& terms,
+                                                   const v1::Policy& policy) {
+  if (!terms.has_price_per_adu()) return std::optional<v1::Money>();
+  const uint64_t unit = terms.price_per_adu().amount_minor();
+  // A range of depth 63 at most, so the sum cannot overflow.
+  uint64_t adus = policy.range().last() - policy.range().first() + 1;
+  if (policy.count() != 0) adus = std::min(adus, policy.count());
+  v1::Money price = terms.price_per_adu();
+  uint64_t amount = 0;
+  if (__builtin_mul_overflow(unit, adus, &amount)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the price of ", adus, " ADUs is too large; state a price"));
+  }
+  price.set_amount_minor(amount);
+  return std::optional<v1::Money>(price);
+}
+
+}  // namespace
+
+v1::AduTiming SessionOptions::DefaultTiming() {
+  v1::AduTiming timing;
+  timing.set_duration_ms(1000);
+  return timing;
+}
+
+v1::RefundRules SessionOptions::DefaultRefund() {
+  v1::RefundRules rules;
+  rules.set_cap_percent(100);
+  rules.set_emulated_cap_percent(100);
+  return rules;
+}
+
+std::vector<v1::PermittedSender> SessionOptions::DefaultSenders() {
+  v1::PermittedSender sender;
+  sender.set_sender_id(1);
+  return {sender};
+}
+
+absl::StatusOr<NewSession> MakeSession(const SessionOptions& options, const SessionSigners& signers,
+                                       const std::vector<X25519PublicKey>& pool_keys, Timestamp now,
+                                       Random& random) {
+  SessionName name;
+  name.provider = signers.root.public_key().id();
+  RETURN_IF_ERROR(random.Fill(name.session_id));
+  const v1::Terms terms = TermsOf(options, name);
+  RETURN_IF_ERROR(CheckTerms(terms));
+  v1::SessionDescriptor descriptor = DescriptorOf(options, signers, now);
+  ASSIGN_OR_RETURN(*descriptor.mutable_terms(),
+                   Sign(payload_type::kTerms, terms, signers.descriptor));
+  SecretBytes seed(kSeedBytes);
+  RETURN_IF_ERROR(random.Fill(seed.RevealMutable()));
+  RETURN_IF_ERROR(SealTo(pool_keys, seed, name, random, descriptor));
+  std::map<uint32_t, SigningIdentity> senders;
+  for (const v1::PermittedSender& permission : options.senders) {
+    ASSIGN_OR_RETURN(SigningIdentity sender, MakeSender(name, permission, signers.senders, now));
+    v1::SenderCertificate* certificate = descriptor.add_senders();
+    for (const Certificate& link : sender.Chain()) {
+      certificate->add_certificates(ToText(link.der()));
+    }
+    senders.emplace(permission.sender_id(), std::move(sender));
+  }
+  ASSIGN_OR_RETURN(v1::SignedEnvelope envelope,
+                   Sign(payload_type::kSessionDescriptor, descriptor, signers.descriptor));
+  ASSIGN_OR_RETURN(VerifiedSession session, VerifiedSession::Verify(envelope, now));
+  return NewSession{std::move(envelope), std::move(session), std::move(seed), std::move(senders)};
+}
+
+absl::StatusOr<v1::SignedEnvelope> ResealSession(const VerifiedSession& session,
+                                                 const SecretBytes& seed,
+                                                 const SigningIdentity& descriptor_role,
+                                                 const std::vector<X25519PublicKey>& pool_keys,
+                                                 Timestamp now, Random& random) {
+  v1::SessionDescriptor descriptor = session.descriptor();
+  RETURN_IF_ERROR(SealTo(pool_keys, seed, session.name(), random, descriptor));
+  // The later one of two descriptors is current, also where the clock stood still.
+  descriptor.set_issue_time_us(std::max(ToMicros(now), descriptor.issue_time_us() + 1));
+  ASSIGN_OR_RETURN(v1::SignedEnvelope envelope,
+                   Sign(payload_type::kSessionDescriptor, descriptor, descriptor_role));
+  RETURN_IF_ERROR(VerifiedSession::Verify(envelope, now).status());
+  return envelope;
+}
+
+absl::StatusOr<v1::SignedEnvelope> MakeVoucher(const VoucherOptions& options,
+                                               const VerifiedSession& session,
+                                               const SigningIdentity& till, Timestamp now,
+                                               Random& random) {
+  RETURN_IF_ERROR(CheckPolicy(options.policy, session.terms()));
+  v1::Voucher voucher;
+  std::array<uint8_t, 16> id;
+  RETURN_IF_ERROR(random.Fill(id));
+  voucher.set_voucher_id(ToText(id));
+  *voucher.mutable_session() = session.name().ToProto();
+  voucher.set_terms_identity(ToText(session.terms_identity()));
+  voucher.set_secure_space_id(ToText(options.secure_space_id));
+  *voucher.mutable_policy() = options.policy;
+  std::optional<v1::Money> price = options.price;
+  if (!price.has_value()) {
+    ASSIGN_OR_RETURN(price, ListPrice(session.terms(), options.policy));
+  }
+  if (price.has_value()) *voucher.mutable_price() = *price;
+  voucher.set_issue_time_us(ToMicros(now));
+  voucher.set_payer_reference(options.payer_reference);
+  for (const Bytes& group : options.group_ids) voucher.add_group_ids(ToText(group));
+  ASSIGN_OR_RETURN(v1::SignedEnvelope envelope, Sign(payload_type::kVoucher, voucher, till));
+  RETURN_IF_ERROR(VerifyVoucher(envelope, session, now).status());
+  return envelope;
+}
+
+absl::StatusOr<v1::SignedEnvelope> MakeSenderFile(const NewSession& session, uint32_t sender_id,
+                                                  const SigningIdentity& senders_role,
+                                                  const SigningIdentity& tls_server) {
+  auto found = session.senders.find(sender_id);
+  if (found == session.senders.end()) {
+    return absl::InvalidArgumentError(absl::StrCat("the session has no sender ", sender_id));
+  }
+  const SigningIdentity& sender = found->second;
+  const v1::Terms& terms = session.session.terms();
+  const schedule::Parameters generator = {terms.generator().id(), terms.generator().depth()};
+  v1::SenderFile file;
+  *file.mutable_session_descriptor() = session.descriptor;
+  for (const Certificate& link : sender.Chain()) {
+    file.mutable_certificate()->add_certificates(ToText(link.der()));
+  }
+  std::set<uint32_t> sub_sessions = {0};
+  for (const v1::SubSession& sub : terms.sub_sessions()) sub_sessions.insert(sub.id());
+  for (uint32_t sub_session : sub_sessions) {
+    ASSIGN_OR_RETURN(SecretBytes root, schedule::SenderRoot(session.seed, session.session.name(),
+                                                            sub_session, generator, sender_id));
+    v1::SenderRoot* entry = file.add_roots();
+    entry->set_sub_session(sub_session);
+    entry->set_root(ToText(root.Reveal()));
+  }
+  ASSIGN_OR_RETURN(SecretBytes signing_key, sender.key.ToPkcs8());
+  file.set_signing_key(ToText(signing_key.Reveal()));
+  for (const Certificate& link : tls_server.Chain()) {
+    file.add_tls_certificates(ToText(link.der()));
+  }
+  ASSIGN_OR_RETURN(SecretBytes tls_key, tls_server.key.ToPkcs8());
+  file.set_tls_key(ToText(tls_key.Reveal()));
+  file.set_sender_id(sender_id);
+  return Sign(payload_type::kSenderFile, file, senders_role);
+}
+
+absl::StatusOr<v1::SignedEnvelope> MakePoolManifest(const Digest& provider,
+                                                    const std::map<std::string, Digest>& files,
+                                                    const SigningIdentity& pool_role,
+                                                    Timestamp now) {
+  v1::PoolManifest manifest;
+  manifest.set_provider(ToText(provider));
+  for (const auto& [name, sha256] : files) {
+    v1::PoolFile* file = manifest.add_files();
+    file->set_name(name);
+    file->set_sha256(ToText(sha256));
+  }
+  manifest.set_issue_time_us(ToMicros(now));
+  return Sign(payload_type::kPoolManifest, manifest, pool_role);
+}
+
+absl::StatusOr<v1::SignedEnvelope> MakeDenyList(const Digest& provider, std::vector<Digest> ids,
+                                                const SigningIdentity& control_role, Timestamp now,
+                                                Timestamp next_update) {
+  std::ranges::sort(ids);
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  v1::DenyList list;
+  list.set_provider(ToText(provider));
+  for (const Digest& id : ids) list.add_secure_space_ids(ToText(id));
+  list.set_issue_time_us(ToMicros(now));
+  list.set_next_update_us(ToMicros(next_update));
+  return Sign(payload_type::kDenyList, list, control_role);
+}
+
+v1::NarkFile SessionFile(v1::SignedEnvelope descriptor) {
+  v1::NarkFile file;
+  *file.mutable_session_descriptor() = std::move(descriptor);
+  return file;
+}
+
+v1::NarkFile VoucherFile(v1::SignedEnvelope voucher) {
+  v1::NarkFile file;
+  *file.mutable_voucher() = std::move(voucher);
+  return file;
+}
+
+v1::NarkFile SenderNarkFile(v1::SignedEnvelope sender_file) {
+  v1::NarkFile file;
+  *file.mutable_sender() = std::move(sender_file);
+  return file;
+}
+
+}  // namespace nark
