@@ -1,0 +1,154 @@
+// nark-relay: a bad network between two multicast groups, from a seed.
+
+#include <poll.h>
+#include <sys/random.h>
+
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/clock.h"
+#include "common/base/status.h"
+#include "common/cli/program.h"
+#include "common/net/datagram_io.h"
+#include "common/serve/ready_file.h"
+#include "common/serve/shutdown.h"
+#include "tests/relay/bad_network.h"
+
+namespace nark::relay {
+namespace {
+
+struct Settings {
+  std::string from;
+  std::string to;
+  std::string ready_file;
+  std::optional<uint64_t> seed;
+  // Percentages, as typed.
+  std::string loss = "0", duplicate = "0", reorder = "0", corrupt = "0", truncate = "0", junk = "0";
+  std::chrono::microseconds delay{0}, jitter{0}, hold = std::chrono::milliseconds(20);
+};
+
+absl::StatusOr<double> Percent(const std::string& text, std::string_view flag) {
+  double percent = 0;
+  if (!absl::SimpleAtod(text, &percent) || !(percent >= 0 && percent <= 100)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(Absl(flag), ": '", text, "' is no percentage, 0 to 100"));
+  }
+  return percent;
+}
+
+absl::StatusOr<Impairment> ImpairmentOf(const Settings& settings) {
+  Impairment impairment;
+  ASSIGN_OR_RETURN(impairment.loss, Percent(settings.loss, "--loss"));
+  ASSIGN_OR_RETURN(impairment.duplicate, Percent(settings.duplicate, "--duplicate"));
+  ASSIGN_OR_RETURN(impairment.reorder, Percent(settings.reorder, "--reorder"));
+  ASSIGN_OR_RETURN(impairment.corrupt, Percent(settings.corrupt, "--corrupt"));
+  ASSIGN_OR_RETURN(impairment.truncate, Percent(settings.truncate, "--truncate"));
+  ASSIGN_OR_RETURN(impairment.junk, Percent(settings.junk, "--junk"));
+  impairment.delay = settings.delay;
+  impairment.jitter = settings.jitter;
+  impairment.hold = settings.hold;
+  return impairment;
+}
+
+// Until `due`, rounded up to what poll() can wait; -1 for ever.
+int PollTimeout(std::optional<Timestamp> due, Timestamp now) {
+  if (!due) return -1;
+  if (*due <= now) return 0;
+  return static_cast<int>((*due - now).count() / 1000 + 1);
+}
+
+void PrintCounts(const Counts& counts, uint64_t seed) {
+  std::printf(
+      "{\"seed\":%llu,\"received\":%llu,\"lost\":%llu,\"duplicated\":%llu,\"reordered\":%llu,"
+      "\"corrupted\":%llu,\"truncated\":%llu,\"invented\":%llu,\"sent\":%llu}\n",
+      static_cast<unsigned long long>(seed), static_cast<unsigned long long>(counts.received),
+      static_cast<unsigned long long>(counts.lost),
+      static_cast<unsigned long long>(counts.duplicated),
+      static_cast<unsigned long long>(counts.reordered),
+      static_cast<unsigned long long>(counts.corrupted),
+      static_cast<unsigned long long>(counts.truncated),
+      static_cast<unsigned long long>(counts.invented),
+      static_cast<unsigned long long>(counts.sent));
+}
+
+absl::StatusOr<net::UdpAddress> Parse(const std::string& uri) {
+  ASSIGN_OR_RETURN(net::UdpAddress address, net::UdpAddress::Parse(uri));
+  // Each datagram by itself, as it came.
+  address.offload = net::Offload::kRefuse;
+  return address;
+}
+
+absl::Status Relay(const Settings& settings) {
+  ASSIGN_OR_RETURN(std::unique_ptr<serve::Signals> signals, serve::Signals::Take());
+  ASSIGN_OR_RETURN(Impairment impairment, ImpairmentOf(settings));
+  ASSIGN_OR_RETURN(net::UdpAddress from, Parse(settings.from));
+  ASSIGN_OR_RETURN(net::UdpAddress to, Parse(settings.to));
+  ASSIGN_OR_RETURN(std::unique_ptr<net::DatagramSource> source, net::OpenUdpSource(from));
+  ASSIGN_OR_RETURN(std::unique_ptr<net::DatagramSink> sink, net::OpenUdpSink(to));
+
+  uint64_t seed = 0;
+  if (settings.seed) {
+    seed = *settings.seed;
+  } else if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) {
+    return absl::InternalError("no random seed");
+  }
+  std::fprintf(stderr, "nark-relay: seed %llu\n", static_cast<unsigned long long>(seed));
+  BadNetwork network(impairment, seed);
+  SystemClock clock;
+  RETURN_IF_ERROR(serve::WriteReadyFile(settings.ready_file, {{"from", from.HostPort()}}));
+
+  absl::Status sent;
+  const auto send = [&](ByteView datagram) {
+    const ByteView one[] = {datagram};
+    if (absl::Status status = sink->Send(one); !status.ok()) sent = status;
+  };
+  for (;;) {
+    pollfd waiting[] = {{source->descriptor(), POLLIN, 0}, {signals->fd(), POLLIN, 0}};
+    poll(waiting, 2, PollTimeout(network.NextDue(), clock.Now()));
+    if (signals->Next(std::chrono::milliseconds(0))) break;
+    ASSIGN_OR_RETURN(size_t received, source->Receive(256, [&](ByteView datagram) {
+      network.Accept(datagram, clock.Now());
+    }));
+    (void)received;
+    network.Deliver(clock.Now(), send);
+    RETURN_IF_ERROR(sent);
+  }
+  PrintCounts(network.counts(), seed);
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace nark::relay
+
+int main(int argc, char** argv) {
+  nark::cli::Program program("nark-relay",
+                             "A bad network between two groups: loses, repeats, reorders, damages "
+                             "and invents datagrams, from a seed. Rates are in percent. Prints "
+                             "its counts as JSON when it is ended.");
+  nark::relay::Settings settings;
+  using nark::cli::Need;
+  program.command()
+      .Text("--from", &settings.from, "udp://GROUP:PORT to listen to", Need::kRequired)
+      .Text("--to", &settings.to, "udp://GROUP:PORT to send to", Need::kRequired)
+      .Number("--seed", &settings.seed, "repeats a run; random, and printed, otherwise")
+      .Text("--loss", &settings.loss, "datagrams lost")
+      .Text("--duplicate", &settings.duplicate, "datagrams that come twice")
+      .Text("--reorder", &settings.reorder, "datagrams held back for up to --hold")
+      .Text("--corrupt", &settings.corrupt, "datagrams with bits flipped")
+      .Text("--truncate", &settings.truncate, "datagrams cut off")
+      .Text("--junk", &settings.junk, "datagrams beside which an invented one comes")
+      .Duration("--delay", &settings.delay, "of everything")
+      .Duration("--jitter", &settings.jitter, "at most this much more delay")
+      .Duration("--hold", &settings.hold, "the longest that --reorder holds back")
+      .Text("--ready-file", &settings.ready_file, "written once it listens")
+      .Examples(
+          "nark-relay --from 'udp://239.255.0.1:5004?adapter=lo' "
+          "--to 'udp://239.255.0.2:5004?adapter=lo' --loss 25 --seed 7")
+      .Action([&settings] { return nark::relay::Relay(settings); });
+  return program.Run(argc, argv);
+}
