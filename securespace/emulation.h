@@ -4,8 +4,10 @@
 #include <memory>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "common/base/clock.h"
 #include "common/base/storage.h"
 #include "common/crypto/certificate.h"
@@ -82,7 +84,8 @@ class Emulation final : public SecureSpace {
  private:
   class Core;
   explicit Emulation(std::unique_ptr<Core> core);
-  std::unique_ptr<Core> core_;
+  absl::Mutex mutex_;
+  std::unique_ptr<Core> core_ ABSL_PT_GUARDED_BY(mutex_);
 };
 
 }  // namespace nark::securespace

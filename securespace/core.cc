@@ -1,0 +1,194 @@
+#include "securespace/core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/crypto/hash.h"
+
+namespace nark::securespace {
+namespace {
+
+constexpr char kSessionsFile[] = "sessions";
+
+std::string FileOf(const SessionName& name) {
+  Digest hash = LabelledHash("nark session file v1", {name.provider, name.session_id});
+  return "session-" + ToHex(ByteView(hash).first(16));
+}
+
+absl::StatusOr<std::vector<SecretBytes>> ReadListed(const Journal& journal,
+                                                    const std::string& name) {
+  absl::StatusOr<std::vector<SecretBytes>> records = journal.Read();
+  if (absl::IsNotFound(records.status())) {
+    return absl::NotFoundError(
+        absl::StrCat("the secure space's file ", name,
+                     " is missing; restore the folder it was in, or begin a new secure space"));
+  }
+  return records;
+}
+
+}  // namespace
+
+absl::StatusOr<SessionTools> SessionTools::Find(const v1::Terms& terms) {
+  SessionTools tools;
+  ASSIGN_OR_RETURN(tools.suite, wire::FindCipher(terms.cipher()));
+  ASSIGN_OR_RETURN(tools.generator, schedule::FindGenerator(terms.generator().id()));
+  tools.parameters = {terms.generator().id(), terms.generator().depth()};
+  RETURN_IF_ERROR(tools.generator->Check(tools.parameters));
+  return tools;
+}
+
+Session::Session(VerifiedSession verified, SessionTools tools, SessionState state, Journal journal)
+    : verified_(std::move(verified)),
+      tools_(std::move(tools)),
+      state_(std::move(state)),
+      journal_(std::move(journal)) {
+  sub_sessions_.try_emplace(0, verified_.name(), 0);
+  for (const v1::SubSession& sub : verified_.terms().sub_sessions()) {
+    sub_sessions_.try_emplace(sub.id(), verified_.name(), sub.id());
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Session>> Session::Create(VerifiedSession verified,
+                                                         SessionState state, Journal journal) {
+  ASSIGN_OR_RETURN(SessionTools tools, SessionTools::Find(verified.terms()));
+  std::unique_ptr<Session> session(
+      new Session(std::move(verified), std::move(tools), std::move(state), std::move(journal)));
+  RETURN_IF_ERROR(session->OpenKeySources());
+  return session;
+}
+
+void Session::SetDescriptor(VerifiedSession verified, uint64_t verified_at_us) {
+  state_.descriptor = verified.envelope();
+  state_.verified_at_us = verified_at_us;
+  verified_ = std::move(verified);
+}
+
+absl::Status Session::OpenKeySources() {
+  std::map<StreamName, std::vector<schedule::Node>> nodes;
+  for (const Grant& grant : state_.grants) {
+    if (grant.stopped) continue;
+    for (const Seeds& seeds : grant.seeds) {
+      for (const schedule::Node& node : seeds.nodes) {
+        nodes[seeds.stream].push_back({node.level, node.prefix, node.key.Clone()});
+      }
+    }
+  }
+  std::map<StreamName, std::unique_ptr<schedule::KeySource>> sources;
+  for (auto& [stream, all] : nodes) {
+    ASSIGN_OR_RETURN(sources[stream], tools_.generator->Open(tools_.parameters, std::move(all)));
+  }
+  key_sources_ = std::move(sources);
+  return absl::OkStatus();
+}
+
+SubSession* Session::FindSubSession(uint32_t id) {
+  auto found = sub_sessions_.find(id);
+  return found == sub_sessions_.end() ? nullptr : &found->second;
+}
+
+schedule::KeySource* Session::FindKeySource(const StreamName& stream) {
+  auto found = key_sources_.find(stream);
+  return found == key_sources_.end() ? nullptr : found->second.get();
+}
+
+absl::StatusOr<wire::AduCipher*> Session::Cipher() {
+  if (cipher_ == nullptr) {
+    ASSIGN_OR_RETURN(cipher_, tools_.suite->Create());
+  }
+  return cipher_.get();
+}
+
+Emulation::Core::Core(SecureSpaceKeys keys, std::vector<Certificate> chain,
+                      const Surroundings& surroundings)
+    : keys_(std::move(keys)),
+      chain_(std::move(chain)),
+      surroundings_(surroundings),
+      id_(SecureSpaceId(keys_.attestation.public_key().spki(), keys_.note.public_key().spki())),
+      sessions_journal_(keys_.state, surroundings.storage, surroundings.random, kSessionsFile) {}
+
+absl::Status Emulation::Core::Load() {
+  if (!chain_.empty()) {
+    const auto& scope = chain_.front().secure_space_scope();
+    if (!scope.has_value() ||
+        !Equal(chain_.front().public_key().spki(), keys_.attestation.public_key().spki()) ||
+        !Equal(scope->note_spki, keys_.note.public_key().spki())) {
+      return absl::InvalidArgumentError("the certificate is not one for this secure space's keys");
+    }
+    assurance_ = static_cast<v1::AssuranceClass>(scope->assurance);
+  }
+  ASSIGN_OR_RETURN(control_cipher_, wire::ControlCipher::Create());
+  ASSIGN_OR_RETURN(std::vector<SecretBytes> records, ReadListed(sessions_journal_, kSessionsFile));
+  ASSIGN_OR_RETURN(std::set<SessionName> names, ParseSessions(records.front().Reveal()));
+  for (const SessionName& name : names) {
+    RETURN_IF_ERROR(LoadSession(name));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Emulation::Core::LoadSession(const SessionName& name) {
+  Journal journal = JournalOf(name);
+  ASSIGN_OR_RETURN(std::vector<SecretBytes> records, ReadListed(journal, FileOf(name)));
+  ASSIGN_OR_RETURN(SessionState state, ParseState(records.front().Reveal()));
+  for (size_t i = 1; i < records.size(); ++i) {
+    RETURN_IF_ERROR(Replay(records[i].Reveal(), state));
+  }
+  // At the time when it was verified first: a session outlives certificates.
+  ASSIGN_OR_RETURN(VerifiedSession verified,
+                   VerifiedSession::Verify(state.descriptor, FromMicros(state.verified_at_us)));
+  uint64_t& counter = counters_[name.provider];
+  counter = std::max(counter, state.counter);
+  ASSIGN_OR_RETURN(sessions_[name],
+                   Session::Create(std::move(verified), std::move(state), std::move(journal)));
+  return absl::OkStatus();
+}
+
+Journal Emulation::Core::JournalOf(const SessionName& name) const {
+  return Journal(keys_.state, surroundings_.storage, surroundings_.random, FileOf(name));
+}
+
+Session* Emulation::Core::FindSession(const SessionName& name) {
+  auto found = sessions_.find(name);
+  return found == sessions_.end() ? nullptr : found->second.get();
+}
+
+absl::Status Emulation::Core::CheckUsable() const {
+  if (failure_.ok()) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(
+      "the secure space cannot tell what its state is and must be opened again, after this: ",
+      failure_.message()));
+}
+
+absl::Status Emulation::Core::Fail(const absl::Status& cause) {
+  failure_ = cause;
+  return CheckUsable();
+}
+
+absl::Status Emulation::Core::Commit(Session& session, const ReleaseRecord& record) {
+  if (session.journal().WantsRewriting()) return CommitWhole(session);
+  session.state().counter = ++counters_[session.verified().name().provider];
+  Writer writer;
+  Write(record, session.state(), writer);
+  absl::Status status = session.journal().Append(writer.bytes());
+  return status.ok() ? status : Fail(status);
+}
+
+absl::Status Emulation::Core::CommitWhole(Session& session) {
+  session.state().counter = ++counters_[session.verified().name().provider];
+  Writer writer;
+  Write(session.state(), writer);
+  absl::Status status = session.journal().Rewrite(writer.bytes());
+  return status.ok() ? status : Fail(status);
+}
+
+absl::Status Emulation::Core::CommitSessions() {
+  std::set<SessionName> names;
+  for (const auto& [name, session] : sessions_) names.insert(name);
+  Writer writer;
+  Write(names, writer);
+  absl::Status status = sessions_journal_.Rewrite(writer.bytes());
+  return status.ok() ? status : Fail(status);
+}
+
+}  // namespace nark::securespace

@@ -1,0 +1,156 @@
+#ifndef NARK_SECURESPACE_CORE_H_
+#define NARK_SECURESPACE_CORE_H_
+
+#include <list>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/bytes.h"
+#include "common/crypto/hpke.h"
+#include "common/object/session.h"
+#include "common/schedule/generator.h"
+#include "common/wire/cipher.h"
+#include "common/wire/control_block.h"
+#include "common/wire/header.h"
+#include "securespace/emulation.h"
+#include "securespace/journal.h"
+#include "securespace/state.h"
+
+namespace nark::securespace {
+
+class ReleaseList;
+
+// What the terms of a session ask for, found in the registries.
+struct SessionTools {
+  const wire::CipherSuite* suite = nullptr;
+  const schedule::Generator* generator = nullptr;
+  schedule::Parameters parameters;
+
+  // INVALID_ARGUMENT where something is not built in.
+  static absl::StatusOr<SessionTools> Find(const v1::Terms& terms);
+};
+
+// A (sub-)session's name on the wire, and the batch roots seen in it.
+struct SubSession {
+  explicit SubSession(const SessionName& session, uint32_t id)
+      : context(SessionContext(session, id)), tag(SessionTag(context)), verifier(context) {}
+  Digest context;
+  uint64_t tag;
+  wire::HeaderVerifier verifier;
+};
+
+// A session that was joined: its durable state, and what follows from it. One
+// thread only.
+class Session {
+ public:
+  // Over a state that is consistent.
+  static absl::StatusOr<std::unique_ptr<Session>> Create(VerifiedSession verified,
+                                                         SessionState state, Journal journal);
+
+  const VerifiedSession& verified() const { return verified_; }
+  const SessionTools& tools() const { return tools_; }
+  SessionState& state() { return state_; }
+  Journal& journal() { return journal_; }
+
+  // A later descriptor of the same session.
+  void SetDescriptor(VerifiedSession verified, uint64_t verified_at_us);
+  // Opens the key sources anew, after grants were added or stopped.
+  absl::Status OpenKeySources();
+
+  SubSession* FindSubSession(uint32_t id);                   // nullptr where there is none
+  schedule::KeySource* FindKeySource(const StreamName& stream);  // the same
+  // The cipher with its context, for decryption inside.
+  absl::StatusOr<wire::AduCipher*> Cipher();
+
+ private:
+  Session(VerifiedSession verified, SessionTools tools, SessionState state, Journal journal);
+
+  VerifiedSession verified_;
+  SessionTools tools_;
+  SessionState state_;
+  Journal journal_;
+  std::map<uint32_t, SubSession> sub_sessions_;
+  std::map<StreamName, std::unique_ptr<schedule::KeySource>> key_sources_;
+  std::unique_ptr<wire::AduCipher> cipher_;
+};
+
+// Evidence that was given, and waits for its grant.
+struct Exchange {
+  VerifiedSession session;
+  uint64_t verified_at_us = 0;
+  VerifiedVoucher voucher;
+  v1::SignedEnvelope voucher_envelope;
+  HpkePrivateKey key;
+  uint64_t contact_sequence = 0;
+  Digest transcript{};
+};
+
+// A grant that was opened and checked, not yet installed.
+struct OpenedGrant {
+  Grant grant;
+  uint64_t contact_sequence = 0;
+};
+
+// The secure space behind Emulation's lock. One thread only.
+class Emulation::Core {
+ public:
+  Core(SecureSpaceKeys keys, std::vector<Certificate> chain, const Surroundings& surroundings);
+  absl::Status Load();
+
+  v1::GetIdentityResponse GetIdentity() const;
+  absl::StatusOr<v1::AttestResponse> Attest(const v1::AttestRequest& request);
+  absl::StatusOr<v1::InstallGrantResponse> InstallGrant(const v1::InstallGrantRequest& request);
+  absl::StatusOr<std::vector<KeyDecision>> ReleaseKeys(const ReleaseRequest& request);
+  absl::StatusOr<std::vector<OpenDecision>> OpenAdus(const OpenRequest& request);
+  absl::StatusOr<v1::GetDeliveryNoteResponse> GetDeliveryNote(
+      const v1::GetDeliveryNoteRequest& request);
+
+ private:
+  // Exchange (exchange.cc).
+  absl::StatusOr<Exchange> BeginExchange(const v1::AttestRequest& request);
+  absl::StatusOr<OpenedGrant> OpenGrant(const Exchange& exchange,
+                                        const v1::SignedEnvelope& envelope) const;
+  absl::Status InstallInto(Session& session, const Exchange& exchange, OpenedGrant opened);
+  absl::StatusOr<std::unique_ptr<Session>> NewSession(const Exchange& exchange) const;
+
+  // Releases (release_calls.cc).
+  absl::StatusOr<KeyDecision> ReleaseOne(ReleaseList& list, ByteView header);
+  absl::StatusOr<OpenDecision> OpenOne(ReleaseList& list, Session* session, const SealedAdu& adu);
+
+  // Delivery notes (note.cc).
+  v1::DeliveryNote MakeNote(Session& session, v1::NoteStatus status);
+  absl::Status Close(Session& session);
+
+  // State (core.cc). Both write durably and count one change. An error stays: it
+  // is in doubt what the storage holds.
+  absl::Status Commit(Session& session, const ReleaseRecord& record);
+  absl::Status CommitWhole(Session& session);
+  absl::Status CommitSessions();
+  absl::Status CheckUsable() const;
+  // Makes every later call fail.
+  absl::Status Fail(const absl::Status& cause);
+  Session* FindSession(const SessionName& name);
+  Journal JournalOf(const SessionName& name) const;
+  absl::Status LoadSession(const SessionName& name);
+
+  SecureSpaceKeys keys_;
+  std::vector<Certificate> chain_;
+  Surroundings surroundings_;
+  Digest id_;
+  v1::AssuranceClass assurance_ = v1::ASSURANCE_CLASS_EMULATED;
+  std::unique_ptr<wire::ControlCipher> control_cipher_;
+  Journal sessions_journal_;
+  std::map<SessionName, std::unique_ptr<Session>> sessions_;
+  std::map<Digest, uint64_t> counters_;  // by provider
+  std::list<Exchange> exchanges_;        // at most one a session; oldest first
+  absl::Status failure_;
+};
+
+}  // namespace nark::securespace
+
+#endif  // NARK_SECURESPACE_CORE_H_

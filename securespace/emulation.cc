@@ -1,0 +1,66 @@
+#include "securespace/emulation.h"
+
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "common/base/status.h"
+#include "securespace/core.h"
+
+namespace nark::securespace {
+
+absl::Status Emulation::Initialise(const SecretBytes& state_key, Storage& storage,
+                                   Random& random) {
+  Journal journal(state_key, storage, random, "sessions");
+  absl::Status existing = journal.Read().status();
+  if (!absl::IsNotFound(existing)) {
+    return absl::AlreadyExistsError("there is a secure space's state already");
+  }
+  Writer writer;
+  Write(std::set<SessionName>(), writer);
+  return journal.Rewrite(writer.bytes());
+}
+
+absl::StatusOr<std::unique_ptr<Emulation>> Emulation::Open(SecureSpaceKeys keys,
+                                                           std::vector<Certificate> chain,
+                                                           const Surroundings& surroundings) {
+  auto core = std::make_unique<Core>(std::move(keys), std::move(chain), surroundings);
+  RETURN_IF_ERROR(core->Load());
+  return absl::WrapUnique(new Emulation(std::move(core)));
+}
+
+Emulation::Emulation(std::unique_ptr<Core> core) : core_(std::move(core)) {}
+Emulation::~Emulation() = default;
+
+absl::StatusOr<v1::GetIdentityResponse> Emulation::GetIdentity() {
+  absl::MutexLock lock(&mutex_);
+  return core_->GetIdentity();
+}
+
+absl::StatusOr<v1::AttestResponse> Emulation::Attest(const v1::AttestRequest& request) {
+  absl::MutexLock lock(&mutex_);
+  return core_->Attest(request);
+}
+
+absl::StatusOr<v1::InstallGrantResponse> Emulation::InstallGrant(
+    const v1::InstallGrantRequest& request) {
+  absl::MutexLock lock(&mutex_);
+  return core_->InstallGrant(request);
+}
+
+absl::StatusOr<std::vector<KeyDecision>> Emulation::ReleaseKeys(const ReleaseRequest& request) {
+  absl::MutexLock lock(&mutex_);
+  return core_->ReleaseKeys(request);
+}
+
+absl::StatusOr<std::vector<OpenDecision>> Emulation::OpenAdus(const OpenRequest& request) {
+  absl::MutexLock lock(&mutex_);
+  return core_->OpenAdus(request);
+}
+
+absl::StatusOr<v1::GetDeliveryNoteResponse> Emulation::GetDeliveryNote(
+    const v1::GetDeliveryNoteRequest& request) {
+  absl::MutexLock lock(&mutex_);
+  return core_->GetDeliveryNote(request);
+}
+
+}  // namespace nark::securespace

@@ -1,0 +1,361 @@
+#include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/crypto/hash.h"
+#include "common/object/envelope.h"
+#include "nark/v1/attestation.pb.h"
+#include "nark/v1/grant.pb.h"
+#include "securespace/core.h"
+
+// Attest and InstallGrant (system.md sections 3 and 6).
+namespace nark::securespace {
+namespace {
+
+constexpr size_t kMaxExchanges = 16;
+constexpr size_t kMaxGrantBytes = 64 << 10;
+constexpr size_t kMaxChallengeBytes = 1024;
+
+absl::Status Refused(std::string_view what) {
+  return Refusal(absl::StatusCode::kUnauthenticated, "GRANT_REFUSED",
+                 absl::StrCat("the key manager's grant is refused: ", Absl(what)));
+}
+
+absl::Status Closed(const SessionName& name) {
+  return Refusal(absl::StatusCode::kFailedPrecondition, "SESSION_CLOSED",
+                 absl::StrCat("session ", name.ToString(),
+                              " was closed by its final delivery note and cannot be joined again"));
+}
+
+bool Same(const std::string& field, ByteView expected) { return Equal(AsBytes(field), expected); }
+
+// Keys stand in the message only between parsing and this.
+void WipeSeeds(v1::Grant& grant) {
+  for (v1::SenderSeeds& seeds : *grant.mutable_seeds()) {
+    for (v1::SeedNode& node : *seeds.mutable_nodes()) {
+      std::string& key = *node.mutable_key();
+      Wipe({reinterpret_cast<uint8_t*>(key.data()), key.size()});
+    }
+  }
+}
+
+// The streams that a policy buys.
+std::set<StreamName> StreamsOf(const v1::Policy& policy, const v1::Terms& terms) {
+  std::set<uint32_t> sub_sessions = {0};
+  for (const v1::SubSession& sub : terms.sub_sessions()) sub_sessions.insert(sub.id());
+  std::set<StreamName> streams;
+  for (const v1::PermittedSender& sender : terms.senders()) {
+    if (!PermitsSender(policy, sender.sender_id())) continue;
+    for (uint32_t sub_session : sub_sessions) {
+      if (PermitsSubSession(policy, sub_session)) {
+        streams.insert({sub_session, sender.sender_id()});
+      }
+    }
+  }
+  return streams;
+}
+
+// Nodes of a generator that grants exact ranges must be the range and no more.
+absl::Status CheckCover(const std::vector<schedule::Node>& nodes, uint32_t depth,
+                        const v1::AduRange& range) {
+  uint64_t next = range.first();
+  for (const schedule::Node& node : nodes) {
+    if (node.level > depth || (node.level < 64 && node.prefix >> node.level != 0)) {
+      return Refused("it holds a node that its generator has not");
+    }
+    uint32_t below = depth - node.level;  // at most 63
+    uint64_t first = node.prefix << below;
+    uint64_t last = first + ((uint64_t{1} << below) - 1);
+    if (first != next || last > range.last()) {
+      return Refused("its seeds are not those of the range bought");
+    }
+    if (last == range.last()) {
+      return &node == &nodes.back() ? absl::OkStatus()
+                                    : Refused("its seeds are not those of the range bought");
+    }
+    next = last + 1;
+  }
+  return Refused("its seeds are not those of the range bought");
+}
+
+absl::StatusOr<Seeds> TakeSeeds(const v1::SenderSeeds& from, const SessionTools& tools,
+                                const v1::AduRange& range) {
+  Seeds seeds;
+  seeds.stream = {from.sub_session(), from.sender_id()};
+  std::vector<schedule::Node> trial;
+  for (const v1::SeedNode& node : from.nodes()) {
+    if (node.key().size() != 32) return Refused("a seed has not 32 bytes");
+    SecretBytes key = SecretBytes::CopyOf(AsBytes(node.key()));
+    trial.push_back({node.level(), node.prefix(), key.Clone()});
+    seeds.nodes.push_back({node.level(), node.prefix(), std::move(key)});
+  }
+  if (tools.generator->properties().range_grants == schedule::RangeGrants::kExact) {
+    RETURN_IF_ERROR(CheckCover(seeds.nodes, tools.parameters.depth, range));
+  }
+  if (trial.empty() || !tools.generator->Open(tools.parameters, std::move(trial)).ok()) {
+    return Refused("its seeds do not fit the session's generator");
+  }
+  return seeds;
+}
+
+// All seeds: for every stream bought, once, and for no other.
+absl::StatusOr<std::vector<Seeds>> TakeAllSeeds(const v1::Grant& message, const v1::Terms& terms) {
+  ASSIGN_OR_RETURN(SessionTools tools, SessionTools::Find(terms));
+  std::set<StreamName> expected = StreamsOf(message.policy(), terms);
+  std::vector<Seeds> all;
+  for (const v1::SenderSeeds& from : message.seeds()) {
+    if (expected.erase({from.sub_session(), from.sender_id()}) == 0) {
+      return Refused(absl::StrCat("it has seeds of sender ", from.sender_id(), ", sub-session ",
+                                  from.sub_session(), ", twice or without a purchase"));
+    }
+    ASSIGN_OR_RETURN(Seeds seeds, TakeSeeds(from, tools, message.policy().range()));
+    all.push_back(std::move(seeds));
+  }
+  if (!expected.empty()) {
+    return Refused(absl::StrCat("it has no seeds of sender ", expected.begin()->sender_id,
+                                ", sub-session ", expected.begin()->sub_session));
+  }
+  return all;
+}
+
+// Each field that repeats what was asked for.
+absl::Status CheckRepeated(const v1::Grant& message, const Exchange& exchange, const Digest& id) {
+  const v1::Voucher& voucher = exchange.voucher.voucher;
+  const v1::Terms& terms = exchange.session.terms();
+  if (!Same(voucher.secure_space_id(), id)) {
+    return Refused("its voucher is made out to another secure space");
+  }
+  if (Serialise(message.session()) != Serialise(exchange.session.name().ToProto())) {
+    return Refused("it is for another session");
+  }
+  if (!Same(message.voucher_identity(), exchange.voucher.identity)) {
+    return Refused("it is for another voucher");
+  }
+  if (!Same(message.secure_space_id(), id)) return Refused("it is for another secure space");
+  if (!Same(message.terms_identity(), exchange.session.terms_identity())) {
+    return Refused("it is for other terms");
+  }
+  if (!Same(message.grant_id(), GrantId(exchange.voucher.identity, id))) {
+    return Refused("its id is not that of voucher and secure space");
+  }
+  if (Serialise(message.policy()) != Serialise(voucher.policy())) {
+    return Refused("its policy is not the one bought");
+  }
+  if (!std::equal(message.group_ids().begin(), message.group_ids().end(),
+                  voucher.group_ids().begin(), voucher.group_ids().end())) {
+    return Refused("its groups are not those of the voucher");
+  }
+  if (message.contact_sequence() != exchange.contact_sequence) {
+    return Refused("it echoes another contact order");
+  }
+  if (message.release_mode() != terms.release_mode()) {
+    return Refused("its release mode is not that of the terms");
+  }
+  return absl::OkStatus();
+}
+
+bool SameSeeds(const std::vector<Seeds>& a, const std::vector<Seeds>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Seeds& x, const Seeds& y) {
+    return x.stream == y.stream &&
+           std::equal(x.nodes.begin(), x.nodes.end(), y.nodes.begin(), y.nodes.end(),
+                      [](const schedule::Node& m, const schedule::Node& n) {
+                        return m.level == n.level && m.prefix == n.prefix && m.key == n.key;
+                      });
+  });
+}
+
+bool SameGrant(const Grant& a, const Grant& b) {
+  return a.voucher_identity == b.voucher_identity && a.group_ids == b.group_ids &&
+         Serialise(a.policy) == Serialise(b.policy) && SameSeeds(a.seeds, b.seeds);
+}
+
+}  // namespace
+
+absl::StatusOr<Exchange> Emulation::Core::BeginExchange(const v1::AttestRequest& request) {
+  Timestamp now = surroundings_.clock.Now();
+  ASSIGN_OR_RETURN(VerifiedSession session,
+                   VerifiedSession::Verify(request.session_descriptor(), now));
+  RETURN_IF_ERROR(SessionTools::Find(session.terms()).status());
+  ASSIGN_OR_RETURN(VerifiedVoucher voucher, VerifyVoucher(request.voucher(), session, now));
+  if (request.challenge().body().empty() ||
+      request.challenge().body().size() > kMaxChallengeBytes) {
+    return absl::InvalidArgumentError("the key manager's challenge is empty or too large");
+  }
+  uint64_t contact_sequence = 0;
+  if (Session* known = FindSession(session.name()); known != nullptr) {
+    if (known->state().closed()) return Closed(session.name());
+    if (known->verified().terms_identity() != session.terms_identity()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "session ", session.name().ToString(),
+          " was joined under other terms; use the session descriptor it was joined with"));
+    }
+    contact_sequence = known->state().contact_obeyed;
+  }
+  ASSIGN_OR_RETURN(HpkePrivateKey key, HpkePrivateKey::Generate(surroundings_.random));
+  return Exchange{std::move(session), ToMicros(now),    std::move(voucher), request.voucher(),
+                  std::move(key),     contact_sequence, Digest{}};
+}
+
+absl::StatusOr<v1::AttestResponse> Emulation::Core::Attest(const v1::AttestRequest& request) {
+  RETURN_IF_ERROR(CheckUsable());
+  if (chain_.empty()) {
+    return absl::FailedPreconditionError(
+        "the secure space has no certificate; have its request.pem certified and run "
+        "nark-securespace install");
+  }
+  ASSIGN_OR_RETURN(Exchange exchange, BeginExchange(request));
+  Digest challenge_identity =
+      ObjectIdentity(payload_type::kChallenge, AsBytes(request.challenge().body()));
+
+  v1::Evidence evidence;
+  evidence.set_challenge_identity(ToText(challenge_identity));
+  *evidence.mutable_session() = exchange.session.name().ToProto();
+  evidence.set_terms_identity(ToText(exchange.session.terms_identity()));
+  evidence.set_voucher_identity(ToText(exchange.voucher.identity));
+  evidence.set_hpke_public_key(ToText(exchange.key.public_key()));
+  auto counter = counters_.find(exchange.session.name().provider);
+  evidence.set_counter(counter == counters_.end() ? 0 : counter->second);
+  evidence.set_contact_sequence(exchange.contact_sequence);
+  evidence.set_secure_space_id(ToText(id_));
+
+  v1::AttestResponse response;
+  ASSIGN_OR_RETURN(
+      *response.mutable_evidence(),
+      SignEnvelope(payload_type::kEvidence, Serialise(evidence), keys_.attestation, {}));
+  for (const Certificate& certificate : chain_) {
+    response.add_secure_space_certificates(ToText(certificate.der()));
+  }
+  exchange.transcript =
+      GrantTranscript(exchange.session.descriptor_identity(), challenge_identity,
+                      ObjectIdentity(response.evidence()), exchange.voucher.identity);
+
+  exchanges_.remove_if([&](const Exchange& other) {
+    return other.session.name() == exchange.session.name();
+  });
+  if (exchanges_.size() == kMaxExchanges) exchanges_.pop_front();
+  exchanges_.push_back(std::move(exchange));
+  return response;
+}
+
+absl::StatusOr<OpenedGrant> Emulation::Core::OpenGrant(const Exchange& exchange,
+                                                       const v1::SignedEnvelope& envelope) const {
+  const Certificate& root = exchange.session.root();
+  // The time of signing stands inside; until it is read, periods are left out.
+  absl::StatusOr<Certificate> signer =
+      VerifyEnvelopeChain(envelope, payload_type::kGrant, root,
+                          {std::nullopt, CertificateRole::kKeyManager, nullptr});
+  if (!signer.ok()) return Refused(Std(signer.status().message()));
+  absl::StatusOr<v1::SealedGrant> sealed = PayloadOf<v1::SealedGrant>(envelope, "the grant");
+  if (!sealed.ok()) return Refused(Std(sealed.status().message()));
+  if (!Same(sealed->transcript(), exchange.transcript)) {
+    return Refused("it answers another exchange");
+  }
+  if (sealed->ciphertext().size() > kMaxGrantBytes) return Refused("it is too large");
+  absl::StatusOr<SecretBytes> plain = HpkeOpen(exchange.key, AsBytes(sealed->enc()),
+                                               exchange.transcript, {},
+                                               AsBytes(sealed->ciphertext()));
+  if (!plain.ok()) return Refused("it does not open");
+
+  v1::Grant message;
+  absl::Status parsed = ParseStrictly(plain->Reveal(), "the grant", message);
+  absl::Status status = parsed.ok() ? CheckRepeated(message, exchange, id_)
+                                    : Refused(Std(parsed.message()));
+  absl::StatusOr<std::vector<Seeds>> seeds = std::vector<Seeds>();
+  if (status.ok()) seeds = TakeAllSeeds(message, exchange.session.terms());
+  WipeSeeds(message);
+  RETURN_IF_ERROR(status);
+  RETURN_IF_ERROR(seeds.status());
+  // Certificates are judged at the key manager's word: a card has no clock.
+  signer = VerifyEnvelopeChain(envelope, payload_type::kGrant, root,
+                               {FromMicros(message.issue_time_us()), CertificateRole::kKeyManager,
+                                nullptr});
+  if (!signer.ok()) return Refused(Std(signer.status().message()));
+
+  OpenedGrant opened;
+  opened.contact_sequence = message.contact_sequence();
+  opened.grant.id = GrantId(exchange.voucher.identity, id_);
+  opened.grant.voucher_identity = exchange.voucher.identity;
+  opened.grant.voucher = exchange.voucher_envelope;
+  opened.grant.voucher_issue_time_us = exchange.voucher.voucher.issue_time_us();
+  opened.grant.issue_time_us = message.issue_time_us();
+  opened.grant.policy = message.policy();
+  for (const std::string& group : message.group_ids()) {
+    opened.grant.group_ids.push_back(ToBytes(AsBytes(group)));
+  }
+  opened.grant.seeds = *std::move(seeds);
+  return opened;
+}
+
+absl::StatusOr<std::unique_ptr<Session>> Emulation::Core::NewSession(
+    const Exchange& exchange) const {
+  SessionState state;
+  state.descriptor = exchange.session.envelope();
+  state.verified_at_us = exchange.verified_at_us;
+  return Session::Create(exchange.session, std::move(state), JournalOf(exchange.session.name()));
+}
+
+absl::Status Emulation::Core::InstallInto(Session& session, const Exchange& exchange,
+                                          OpenedGrant opened) {
+  SessionState& state = session.state();
+  auto installed = std::find_if(state.grants.begin(), state.grants.end(),
+                                [&](const Grant& grant) { return grant.id == opened.grant.id; });
+  if (installed != state.grants.end()) {
+    if (!SameGrant(*installed, opened.grant)) {
+      return Refusal(absl::StatusCode::kUnauthenticated, "GRANT_MISMATCH",
+                     "the key manager's grant differs from the one installed under its id");
+    }
+    // Contact was made: a lease runs from here.
+    installed->issue_time_us = std::max(installed->issue_time_us, opened.grant.issue_time_us);
+  } else {
+    if (state.stop_issue_time_us != 0 &&
+        opened.grant.voucher_issue_time_us <= state.stop_issue_time_us) {
+      return Refusal(absl::StatusCode::kFailedPrecondition, "STOPPED",
+                     "the provider stopped this secure space after the voucher was issued; a "
+                     "later voucher is needed");
+    }
+    state.grants.push_back(std::move(opened.grant));
+  }
+  state.contact_echoed = std::max(state.contact_echoed, opened.contact_sequence);
+  if (exchange.session.descriptor().issue_time_us() >
+      session.verified().descriptor().issue_time_us()) {
+    session.SetDescriptor(exchange.session, exchange.verified_at_us);
+  }
+  absl::Status opened_keys = session.OpenKeySources();
+  return opened_keys.ok() ? CommitWhole(session) : Fail(opened_keys);
+}
+
+absl::StatusOr<v1::InstallGrantResponse> Emulation::Core::InstallGrant(
+    const v1::InstallGrantRequest& request) {
+  RETURN_IF_ERROR(CheckUsable());
+  ASSIGN_OR_RETURN(SessionName name, SessionName::FromProto(request.session()));
+  auto exchange =
+      std::find_if(exchanges_.begin(), exchanges_.end(),
+                   [&](const Exchange& pending) { return pending.session.name() == name; });
+  if (exchange == exchanges_.end()) {
+    return Refusal(absl::StatusCode::kFailedPrecondition, "NO_EXCHANGE",
+                   absl::StrCat("no evidence was given for session ", name.ToString(),
+                                "; attest first"));
+  }
+  Session* session = FindSession(name);
+  if (session != nullptr && session->state().closed()) return Closed(name);
+  ASSIGN_OR_RETURN(OpenedGrant opened, OpenGrant(*exchange, request.grant()));
+
+  v1::InstallGrantResponse response;
+  response.set_grant_id(ToText(opened.grant.id));
+  if (session != nullptr) {
+    RETURN_IF_ERROR(InstallInto(*session, *exchange, std::move(opened)));
+    return response;
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<Session> joined, NewSession(*exchange));
+  RETURN_IF_ERROR(InstallInto(*joined, *exchange, std::move(opened)));
+  // The file first: a session that is listed must have one, and one that is not
+  // listed has released nothing.
+  sessions_[name] = std::move(joined);
+  RETURN_IF_ERROR(CommitSessions());
+  return response;
+}
+
+}  // namespace nark::securespace

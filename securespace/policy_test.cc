@@ -1,0 +1,116 @@
+#include "securespace/policy.h"
+
+#include <gtest/gtest.h>
+
+namespace nark::securespace {
+namespace {
+
+Grant RangeGrant(uint64_t first, uint64_t last) {
+  Grant grant;
+  grant.policy.mutable_range()->set_first(first);
+  grant.policy.mutable_range()->set_last(last);
+  return grant;
+}
+
+AduFacts Adu(uint64_t id, uint64_t signed_time_us = 1000, uint32_t sender = 1) {
+  return AduFacts{{0, sender}, id, signed_time_us};
+}
+
+v1::RefusalReason Reason(std::vector<Grant>& grants, const AduFacts& adu,
+                         uint64_t last_accepted_us = 0) {
+  return Judge(grants, adu, last_accepted_us).refusal;
+}
+
+std::vector<Grant> One(Grant grant) {
+  std::vector<Grant> grants;
+  grants.push_back(std::move(grant));
+  return grants;
+}
+
+TEST(PolicyTest, PermitsBothEndsOfTheRangeAndNothingBeyond) {
+  std::vector<Grant> grants = One(RangeGrant(10, 20));
+  EXPECT_EQ(Reason(grants, Adu(10)), v1::REFUSAL_REASON_UNSPECIFIED);
+  EXPECT_EQ(Reason(grants, Adu(20)), v1::REFUSAL_REASON_UNSPECIFIED);
+  EXPECT_EQ(Reason(grants, Adu(9)), v1::REFUSAL_REASON_RANGE);
+  EXPECT_EQ(Reason(grants, Adu(21)), v1::REFUSAL_REASON_RANGE);
+}
+
+TEST(PolicyTest, NoGrantPermitsNothing) {
+  std::vector<Grant> grants;
+  EXPECT_EQ(Reason(grants, Adu(0)), v1::REFUSAL_REASON_RANGE);
+}
+
+TEST(PolicyTest, AnEmptyListOfSubSessionsMeansTheMainStream) {
+  std::vector<Grant> grants = One(RangeGrant(0, 9));
+  AduFacts adu = Adu(1);
+  adu.stream.sub_session = 7;
+  EXPECT_EQ(Reason(grants, adu), v1::REFUSAL_REASON_RANGE);
+  grants[0].policy.add_sub_sessions(7);
+  EXPECT_EQ(Reason(grants, adu), v1::REFUSAL_REASON_UNSPECIFIED);
+  EXPECT_EQ(Reason(grants, Adu(1)), v1::REFUSAL_REASON_RANGE);
+}
+
+TEST(PolicyTest, ExpiryIsJudgedByTheSignedTime) {
+  std::vector<Grant> grants = One(RangeGrant(0, 9));
+  grants[0].policy.set_expires_us(500);
+  EXPECT_EQ(Reason(grants, Adu(1, 500)), v1::REFUSAL_REASON_UNSPECIFIED);
+  EXPECT_EQ(Reason(grants, Adu(1, 501)), v1::REFUSAL_REASON_EXPIRED);
+}
+
+TEST(PolicyTest, RefusesASenderThatWasNotBought) {
+  std::vector<Grant> grants = One(RangeGrant(0, 9));
+  grants[0].policy.add_sender_ids(2);
+  EXPECT_EQ(Reason(grants, Adu(1, 1000, 1)), v1::REFUSAL_REASON_SENDER);
+  EXPECT_EQ(Reason(grants, Adu(1, 1000, 2)), v1::REFUSAL_REASON_UNSPECIFIED);
+}
+
+TEST(PolicyTest, CountsEverySenderByItself) {
+  std::vector<Grant> grants = One(RangeGrant(0, 99));
+  grants[0].policy.set_count(2);
+  Verdict verdict = Judge(grants, Adu(1), 0);
+  EXPECT_EQ(verdict.spends, &grants[0]);
+  grants[0].spent[1] = 2;
+  EXPECT_EQ(Reason(grants, Adu(1)), v1::REFUSAL_REASON_COUNT);
+  EXPECT_EQ(Reason(grants, Adu(1, 1000, 2)), v1::REFUSAL_REASON_UNSPECIFIED);
+}
+
+TEST(PolicyTest, TheLeaseRunsFromTheLaterOfGrantAndLastHeader) {
+  std::vector<Grant> grants = One(RangeGrant(0, 99));
+  grants[0].policy.set_lease_ms(10);
+  grants[0].issue_time_us = 1'000'000;
+  EXPECT_EQ(Reason(grants, Adu(1, 1'010'000)), v1::REFUSAL_REASON_UNSPECIFIED);
+  EXPECT_EQ(Reason(grants, Adu(1, 1'010'001)), v1::REFUSAL_REASON_LEASE);
+  EXPECT_EQ(Reason(grants, Adu(1, 1'015'000), 1'005'000), v1::REFUSAL_REASON_UNSPECIFIED);
+  EXPECT_EQ(Reason(grants, Adu(1, 1'015'001), 1'005'000), v1::REFUSAL_REASON_LEASE);
+  EXPECT_EQ(Reason(grants, Adu(1, 5)), v1::REFUSAL_REASON_UNSPECIFIED);
+  grants[0].policy.set_lease_ms(~uint64_t{0});
+  EXPECT_EQ(Reason(grants, Adu(1, ~uint64_t{0})), v1::REFUSAL_REASON_UNSPECIFIED);
+}
+
+TEST(PolicyTest, SpendsNoCountWhereARangeCoversTheAdu) {
+  std::vector<Grant> grants = One(RangeGrant(0, 99));
+  grants[0].policy.set_count(5);
+  grants.push_back(RangeGrant(50, 60));
+  EXPECT_EQ(Judge(grants, Adu(40), 0).spends, &grants[0]);
+  EXPECT_EQ(Judge(grants, Adu(55), 0).spends, nullptr);
+  EXPECT_EQ(Judge(grants, Adu(55), 0).refusal, v1::REFUSAL_REASON_UNSPECIFIED);
+}
+
+TEST(PolicyTest, AStoppedGrantPermitsNothing) {
+  std::vector<Grant> grants = One(RangeGrant(0, 99));
+  grants.push_back(RangeGrant(0, 9));
+  grants[0].stopped = true;
+  EXPECT_EQ(Reason(grants, Adu(5)), v1::REFUSAL_REASON_UNSPECIFIED);
+  EXPECT_EQ(Reason(grants, Adu(50)), v1::REFUSAL_REASON_RANGE);
+}
+
+TEST(PolicyTest, NamesTheReasonOfTheGrantThatCameFurthest) {
+  std::vector<Grant> grants = One(RangeGrant(0, 9));
+  grants.push_back(RangeGrant(50, 99));
+  grants[1].policy.set_expires_us(10);
+  EXPECT_EQ(Reason(grants, Adu(60, 11)), v1::REFUSAL_REASON_EXPIRED);
+  EXPECT_EQ(Reason(grants, Adu(20, 11)), v1::REFUSAL_REASON_RANGE);
+}
+
+}  // namespace
+}  // namespace nark::securespace
