@@ -15,6 +15,13 @@
 
 namespace nark::net {
 
+// A datagram in two pieces of memory, sent as one: nothing is copied together.
+struct GatheredDatagram {
+  ByteView head;
+  ByteView body;  // may be empty
+  size_t size() const { return head.size() + body.size(); }
+};
+
 // Where datagrams go. One thread only.
 class DatagramSink {
  public:
@@ -22,6 +29,8 @@ class DatagramSink {
   // Sends in order, in as few system calls as it can. Blocks while the socket's
   // buffer is full. A lost datagram is no error.
   virtual absl::Status Send(std::span<const ByteView> datagrams) = 0;
+  // The same; joins the pieces first where the sink has no better way.
+  virtual absl::Status SendGathered(std::span<const GatheredDatagram> datagrams);
   // Datagrams that the network refused (interface down, no route, a firewall's
   // veto), dropped and only counted.
   virtual uint64_t lost() const { return 0; }

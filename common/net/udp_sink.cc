@@ -42,9 +42,15 @@ class UdpSink final : public DatagramSink {
       : socket_(std::move(socket)),
         address_(std::move(address)),
         segments_(address_.offload == Offload::kUse ? kMaxSegments : 1),
-        iovecs_(kMaxMessages * kMaxSegments) {}
+        iovecs_(2 * kMaxMessages * kMaxSegments) {}
 
   absl::Status Send(std::span<const ByteView> datagrams) override {
+    whole_.clear();
+    for (ByteView datagram : datagrams) whole_.push_back({datagram, {}});
+    return SendGathered(whole_);
+  }
+
+  absl::Status SendGathered(std::span<const GatheredDatagram> datagrams) override {
     while (!datagrams.empty()) {
       ASSIGN_OR_RETURN(size_t sent, SendSome(datagrams));
       datagrams = datagrams.subspan(sent);
@@ -62,18 +68,18 @@ class UdpSink final : public DatagramSink {
 
   // How many datagrams at the front may go as one message: equal in size, the last
   // may be shorter.
-  size_t Run(std::span<const ByteView> datagrams) const {
+  size_t Run(std::span<const GatheredDatagram> datagrams) const {
     size_t size = datagrams[0].size();
     if (size == 0) return 1;
     size_t most = std::min({segments_, kMaxMessageBytes / size, datagrams.size()});
     size_t count = 1;
     while (count < most && datagrams[count].size() == size) ++count;
-    bool shorter = count < most && datagrams[count].size() < size && !datagrams[count].empty();
+    bool shorter = count < most && datagrams[count].size() < size && datagrams[count].size() > 0;
     return shorter ? count + 1 : count;
   }
 
   // Lays out as many messages as one call takes; returns how many.
-  size_t Arrange(std::span<const ByteView> datagrams) {
+  size_t Arrange(std::span<const GatheredDatagram> datagrams) {
     size_t messages = 0;
     size_t used = 0;
     while (messages < kMaxMessages && !datagrams.empty()) {
@@ -81,10 +87,13 @@ class UdpSink final : public DatagramSink {
       msghdr& message = messages_[messages].msg_hdr;
       message = {};
       message.msg_iov = &iovecs_[used];
-      message.msg_iovlen = run;
-      for (size_t i = 0; i < run; ++i) {
-        iovecs_[used++] = {const_cast<uint8_t*>(datagrams[i].data()), datagrams[i].size()};
+      for (const GatheredDatagram& one : datagrams.first(run)) {
+        for (ByteView piece : {one.head, one.body}) {
+          if (piece.empty()) continue;
+          iovecs_[used + message.msg_iovlen++] = {const_cast<uint8_t*>(piece.data()), piece.size()};
+        }
       }
+      used += message.msg_iovlen;
       if (run > 1) AskForSegments(message, controls_[messages], datagrams[0].size());
       runs_[messages++] = run;
       datagrams = datagrams.subspan(run);
@@ -105,7 +114,7 @@ class UdpSink final : public DatagramSink {
   }
 
   // Returns how many datagrams have been dealt with; 0 asks to be called again.
-  absl::StatusOr<size_t> SendSome(std::span<const ByteView> datagrams) {
+  absl::StatusOr<size_t> SendSome(std::span<const GatheredDatagram> datagrams) {
     size_t messages = Arrange(datagrams);
     int sent = ::sendmmsg(socket_.fd(), messages_.data(), static_cast<unsigned>(messages), 0);
     if (sent >= 0) {
@@ -133,6 +142,7 @@ class UdpSink final : public DatagramSink {
   UdpAddress address_;
   size_t segments_;
   uint64_t lost_ = 0;
+  std::vector<GatheredDatagram> whole_;
   std::vector<iovec> iovecs_;
   std::array<mmsghdr, kMaxMessages> messages_{};
   std::array<Control, kMaxMessages> controls_{};

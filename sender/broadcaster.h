@@ -1,0 +1,135 @@
+#ifndef NARK_SENDER_BROADCASTER_H_
+#define NARK_SENDER_BROADCASTER_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/bytes.h"
+#include "common/base/clock.h"
+#include "common/crypto/random.h"
+#include "common/crypto/secret_bytes.h"
+#include "common/net/datagram_io.h"
+#include "common/object/sender_file.h"
+#include "common/schedule/generator.h"
+#include "common/wire/cipher.h"
+#include "common/wire/control_block.h"
+#include "common/wire/header.h"
+#include "sender/reservation.h"
+
+namespace nark::sender {
+
+// An ADU of the application.
+struct OutgoingAdu {
+  ByteView plaintext;          // 1 byte to 16 MiB
+  bool random_access = false;  // decoding can start with it
+  // Bytes that stay readable for everybody: ascending, disjoint, at most 32.
+  std::vector<wire::ClearRange> clear;
+};
+
+// What a broadcaster works with; outlives it.
+struct BroadcasterPorts {
+  net::DatagramSink& sink;
+  Clock& clock;  // wall time
+  Random& random;
+  Reservation& reservation;
+};
+
+struct BroadcasterOptions {
+  uint32_t sub_session = 0;
+  size_t datagram_bytes = wire::kDefaultDatagramBytes;  // at least 540
+};
+
+// What a broadcaster has done so far.
+struct BroadcasterCounters {
+  uint64_t adus = 0;
+  uint64_t plaintext_bytes = 0;
+  uint64_t datagrams = 0;
+  uint64_t datagram_bytes = 0;
+  uint64_t signatures = 0;
+};
+
+// The sender as a library: encrypts ADUs under a key each and multicasts them with
+// their signed headers (docs/wire.md). Per ADU it sends the header, the pages of
+// fragment hashes, the fragments, then header and pages again; an ADU that fits one
+// datagram travels as one, once. This version sends no parity.
+//
+// An ADU's id is reserved durably before its first byte leaves. After an error
+// nothing of the ADUs at hand is promised to have been sent or not; their ids are
+// spent. One thread only.
+class Broadcaster {
+ public:
+  // `sender` outlives the broadcaster; `reservation` is that of OwnerOf. INVALID_ARGUMENT
+  // where the sender has no root for the sub-session or datagrams are too small; the
+  // generator's and the cipher's own errors.
+  static absl::StatusOr<std::unique_ptr<Broadcaster>> Create(const OpenedSenderFile& sender,
+                                                             const BroadcasterPorts& ports,
+                                                             const BroadcasterOptions& options);
+  // Whose ids this sender uses in a sub-session.
+  static Reservation::Owner OwnerOf(const OpenedSenderFile& sender, uint32_t sub_session);
+
+  // Sends one ADU with a signature of its own. Returns its id. INVALID_ARGUMENT for
+  // sizes and clear ranges; OUT_OF_RANGE once the session's ids are used up; the
+  // sink's and the storage's errors.
+  absl::StatusOr<uint64_t> Send(const OutgoingAdu& adu);
+
+  // Sends several that are ready together: one signature for as many as fit a
+  // burst. They get consecutive ids; returns the first.
+  absl::StatusOr<uint64_t> SendBurst(std::span<const OutgoingAdu> adus);
+
+  const BroadcasterCounters& counters() const { return counters_; }
+
+ private:
+  // One ADU of a burst, its ciphertext in arena_.
+  struct Sealed {
+    wire::Header header;
+    Bytes bytes;               // the header, serialised
+    std::vector<Bytes> pages;  // of hashes
+    size_t offset = 0;         // into arena_
+  };
+
+  Broadcaster(const OpenedSenderFile& sender, const BroadcasterPorts& ports,
+              const BroadcasterOptions& options);
+  absl::Status Check(std::span<const OutgoingAdu> adus) const;
+  absl::Status SendBatch(std::span<const OutgoingAdu> adus, Reservation::Stamp stamp);
+  absl::Status Seal(const OutgoingAdu& adu, Sealed& to);
+  absl::Status SealBody(const OutgoingAdu& adu, ByteView core, Sealed& to);
+  void DescribeAdu(const OutgoingAdu& adu, Reservation::Stamp stamp, wire::Header& header);
+  absl::Status FillFresh(std::array<uint8_t, 16>& fresh);
+  absl::StatusOr<std::vector<Bytes>> Sign(size_t count);
+  void Arrange(const Sealed& adu, ByteView signed_header);
+  void AddDatagram(const wire::Header& header, wire::DatagramKind kind, uint32_t index,
+                   ByteView payload);
+  void AddHeaderAndPages(const Sealed& adu, ByteView signed_header);
+  bool FitsOneDatagram(const wire::Header& header, size_t signed_header_bytes) const;
+  void CountSent(std::span<const OutgoingAdu> adus);
+
+  const OpenedSenderFile& sender_;
+  BroadcasterPorts ports_;
+  BroadcasterOptions options_;
+  uint16_t fragment_bytes_ = 0;
+  Digest context_{};
+  Bytes control_plaintext_;
+  const wire::CipherSuite* suite_ = nullptr;
+  std::unique_ptr<wire::AduCipher> cipher_;
+  std::unique_ptr<wire::ControlCipher> control_cipher_;
+  std::unique_ptr<schedule::KeySource> keys_;
+  SecretBytes leaf_;
+
+  // Kept from burst to burst, so that sending allocates nothing per fragment.
+  std::vector<Sealed> sealed_;
+  Bytes arena_;  // ciphertexts
+  Bytes heads_;  // of every datagram of the burst
+  std::vector<net::GatheredDatagram> datagrams_;
+  std::array<uint8_t, 4096> fresh_pool_{};
+  size_t fresh_left_ = 0;
+  BroadcasterCounters counters_;
+};
+
+}  // namespace nark::sender
+
+#endif  // NARK_SENDER_BROADCASTER_H_

@@ -1,0 +1,245 @@
+#include "sender/segmenter.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace nark::sender {
+namespace {
+
+using std::chrono::microseconds;
+
+// Sync bytes in a row that make bytes a transport stream.
+constexpr size_t kSyncsInARow = 5;
+// Whole packets where there are packets.
+constexpr size_t kSplitBytes = Segmenter::kMaxBytes / kPacketBytes * kPacketBytes;
+constexpr size_t kCompactBytes = 1 << 20;
+
+}  // namespace
+
+absl::StatusOr<CutRule> CutRule::FromTerms(const v1::AduTiming& timing) {
+  CutRule rule;
+  switch (timing.cut_case()) {
+    case v1::AduTiming::kGop:
+      rule.kind = Kind::kGop;
+      if (timing.gop()) return rule;
+      break;
+    case v1::AduTiming::kDurationMs:
+      rule.kind = Kind::kDuration;
+      rule.duration = std::chrono::milliseconds(timing.duration_ms());
+      if (timing.duration_ms() > 0) return rule;
+      break;
+    case v1::AduTiming::kBytes:
+      rule.kind = Kind::kBytes;
+      rule.bytes = timing.bytes();
+      if (rule.bytes > 0 && rule.bytes <= Segmenter::kMaxBytes) return rule;
+      break;
+    case v1::AduTiming::CUT_NOT_SET:
+      break;
+  }
+  return absl::InvalidArgumentError("the session's terms do not say how to cut the stream");
+}
+
+Segmenter::Segmenter(const CutRule& rule) : rule_(rule), next_boundary_(rule.duration) {}
+
+void Segmenter::Append(ByteView bytes) {
+  Compact();
+  buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+}
+
+void Segmenter::Finish() { finished_ = true; }
+
+std::optional<Adu> Segmenter::Next() {
+  if (state_ == State::kProbing) Probe();
+  switch (state_) {
+    case State::kProbing:
+      return std::nullopt;
+    case State::kTransportStream:
+      return rule_.kind == CutRule::Kind::kBytes ? NextBySize(rule_.bytes) : NextByMarks();
+    case State::kWave:
+      return NextOfWave();
+    case State::kPieces:
+      return NextBySize(kFallbackBytes);
+  }
+  return std::nullopt;
+}
+
+Segmenter::HasClock Segmenter::has_clock() const {
+  if (state_ == State::kWave || scanner_.time().has_value()) return HasClock::kYes;
+  if (state_ == State::kPieces) return HasClock::kNo;
+  if (state_ == State::kProbing) return HasClock::kUnknown;
+  bool looked_far_enough = finished_ || consumed_ + pending() >= kLookAheadBytes;
+  return looked_far_enough ? HasClock::kNo : HasClock::kUnknown;
+}
+
+// Finds out what the input is. Nothing has been taken from it so far.
+void Segmenter::Probe() {
+  if (rule_.kind == CutRule::Kind::kBytes) {
+    state_ = State::kTransportStream;
+    return;
+  }
+  if (rule_.kind == CutRule::Kind::kDuration) {
+    WaveProbe probe = ProbeWave(buffer_, wave_);
+    if (probe == WaveProbe::kYes) {
+      state_ = State::kWave;
+      return;
+    }
+    if (probe == WaveProbe::kNeedsMore && !finished_ && buffer_.size() < kNoSyncBytes) return;
+  }
+  while (!scanner_.programme_known()) {
+    std::optional<size_t> packet = NextPacket();
+    if (!packet.has_value()) break;
+    scanner_.Look(ByteView(buffer_).subspan(*packet, kPacketBytes));
+    scan_ += kPacketBytes;
+  }
+  if (scanner_.programme_known()) {
+    // Marks may stand before the tables that say which they are.
+    scanner_.Rewind();
+    scan_ = 0;
+    in_sync_ = false;
+    state_ = State::kTransportStream;
+    return;
+  }
+  if (finished_ || buffer_.size() >= (ever_in_sync_ ? kLookAheadBytes : kNoSyncBytes)) FallBack();
+}
+
+void Segmenter::FallBack() {
+  state_ = State::kPieces;
+  begin_time_.reset();
+  if (finished_ && pending() == 0) return;  // an empty input needs no warning
+  warning_ = absl::StrCat(
+      ever_in_sync_ ? "the transport stream has no " : "the input is no transport stream with ",
+      rule_.kind == CutRule::Kind::kGop ? "random-access indicators on its first video"
+                                        : "programme clock (PCR)",
+      " in its first ", pending(), " bytes: cutting it into pieces of 64 KiB, sent unpaced");
+}
+
+Segmenter::Sync Segmenter::SyncAt(size_t offset) const {
+  for (size_t i = 0; i < kSyncsInARow; ++i) {
+    size_t at = offset + i * kPacketBytes;
+    if (at >= buffer_.size()) return finished_ ? Sync::kYes : Sync::kUnknown;
+    if (buffer_[at] != kSyncByte) return Sync::kNo;
+  }
+  return Sync::kYes;
+}
+
+// Where the next whole packet stands: at scan_, which goes over what is none.
+std::optional<size_t> Segmenter::NextPacket() {
+  for (; scan_ + kPacketBytes <= buffer_.size(); ++scan_) {
+    if (in_sync_ && buffer_[scan_] == kSyncByte) return scan_;
+    in_sync_ = false;
+    Sync sync = SyncAt(scan_);
+    if (sync == Sync::kUnknown) return std::nullopt;
+    if (sync == Sync::kNo) continue;
+    in_sync_ = true;
+    ever_in_sync_ = true;
+    return scan_;
+  }
+  return std::nullopt;
+}
+
+// Looks at packets that begin before `stop`, up to the next cut.
+void Segmenter::ScanPackets(size_t stop) {
+  while (!cut_.has_value() && scan_ < stop) {
+    std::optional<size_t> packet = NextPacket();
+    if (!packet.has_value() || *packet >= stop) return;
+    OnPacket(*packet);
+  }
+}
+
+void Segmenter::OnPacket(size_t offset) {
+  bool full = offset > begin_ && offset + kPacketBytes - begin_ > kSplitBytes;
+  if (full && rule_.kind != CutRule::Kind::kBytes) {
+    cut_ = Cut{offset, false};
+    return;
+  }
+  TransportStreamScanner::Packet packet =
+      scanner_.Look(ByteView(buffer_).subspan(offset, kPacketBytes));
+  scan_ = offset + kPacketBytes;
+  if (packet.time.has_value() && !begin_time_.has_value()) begin_time_ = packet.time;
+  bool cut = false;
+  if (rule_.kind == CutRule::Kind::kGop) {
+    cut = packet.video_random_access;
+    marks_seen_ = marks_seen_ || cut;
+  } else if (rule_.kind == CutRule::Kind::kDuration && packet.time.has_value()) {
+    marks_seen_ = true;
+    cut = *packet.time >= next_boundary_;
+    microseconds duration = rule_.duration;
+    if (cut) next_boundary_ = (*packet.time / duration + 1) * duration;
+  }
+  if (offset == begin_) {
+    random_access_ = packet.video_random_access;
+  } else if (cut) {
+    cut_ = Cut{offset, packet.video_random_access};
+  }
+}
+
+std::optional<Adu> Segmenter::NextByMarks() {
+  ScanPackets(buffer_.size());
+  if (!marks_seen_) {
+    if (!finished_ && pending() < kLookAheadBytes) return std::nullopt;
+    FallBack();
+    return NextBySize(kFallbackBytes);
+  }
+  size_t known =
+      cut_.has_value() ? cut_->offset - begin_ : (finished_ ? buffer_.size() : scan_) - begin_;
+  if (known > kSplitBytes) return Take(kSplitBytes);
+  if (!cut_.has_value()) {
+    if (!finished_ || known == 0) return std::nullopt;
+    return Take(known);
+  }
+  Adu adu = Take(known);
+  random_access_ = cut_->random_access;
+  cut_.reset();
+  return adu;
+}
+
+std::optional<Adu> Segmenter::NextBySize(size_t bytes) {
+  if (state_ == State::kTransportStream) ScanPackets(begin_ + bytes);
+  if (pending() < bytes && !(finished_ && pending() > 0)) return std::nullopt;
+  return Take(std::min(bytes, pending()));
+}
+
+std::optional<Adu> Segmenter::NextOfWave() {
+  uint64_t end = 0;
+  do {
+    end = wave_.OffsetOf(rule_.duration * (wave_cuts_ + 1));
+    if (end <= consumed_) ++wave_cuts_;
+  } while (end <= consumed_);
+  size_t bytes = std::min<uint64_t>(end - consumed_, kMaxBytes);
+  if (pending() < bytes && !(finished_ && pending() > 0)) return std::nullopt;
+  bytes = std::min(bytes, pending());
+  begin_time_ = wave_.TimeOf(consumed_);
+  microseconds end_time = wave_.TimeOf(consumed_ + bytes);
+  Adu adu = Take(bytes);
+  adu.time->end = end_time;
+  return adu;
+}
+
+// The first bytes of what is pending, as an ADU; the next one begins behind them.
+Adu Segmenter::Take(size_t bytes) {
+  Adu adu;
+  auto from = buffer_.begin() + static_cast<ptrdiff_t>(begin_);
+  adu.bytes.assign(from, from + static_cast<ptrdiff_t>(bytes));
+  adu.random_access = random_access_;
+  random_access_ = false;
+  if (begin_time_.has_value()) {
+    adu.time = ProgrammeTime{*begin_time_, scanner_.time().value_or(*begin_time_)};
+    begin_time_ = adu.time->end;
+  }
+  begin_ += bytes;
+  consumed_ += bytes;
+  return adu;
+}
+
+void Segmenter::Compact() {
+  // Where pieces are cut by size a packet may begin in one that is gone already.
+  size_t unused = state_ == State::kTransportStream ? std::min(begin_, scan_) : begin_;
+  if (unused < kCompactBytes && unused < buffer_.size()) return;
+  buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<ptrdiff_t>(unused));
+  begin_ -= unused;
+  scan_ -= std::min(scan_, unused);
+  if (cut_.has_value()) cut_->offset -= unused;
+}
+
+}  // namespace nark::sender
