@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -74,9 +75,11 @@ class Joiner {
   void Install(Timestamp now);
   std::chrono::milliseconds CallTimeout(Timestamp now) const;
   absl::Status CheckChallenge(const v1::Challenge& challenge) const;
-  // The peer gave no answer, or one that is no use: another one, or the end.
-  void OnPeerError(const absl::Status& error, State again, Timestamp now);
-  void NextEndpoint(Timestamp now);
+  // The peer gave no answer or refused: another one is next, or that is the end.
+  void OnPeerError(const absl::Status& error, Timestamp now);
+  // The peer's answer is no use to anybody: it is not asked again.
+  void OnLie(const absl::Status& error, Timestamp now);
+  void NextEndpoint(std::chrono::microseconds at_least, Timestamp now);
   void FailLocally(const absl::Status& error);
   void FailRemotely(const absl::Status& error);
   const KeyManagerEndpoint& endpoint() const { return endpoints_[current_]; }
@@ -93,7 +96,7 @@ class Joiner {
   Timestamp not_before_;
   std::chrono::microseconds pause_{};
   size_t current_ = 0;
-  size_t failures_in_a_row_ = 0;
+  size_t challenger_ = 0;  // who made challenge_
   std::vector<bool> lied_;
   std::string secure_space_id_;
   v1::Challenge challenge_;

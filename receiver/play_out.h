@@ -7,6 +7,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -96,21 +98,27 @@ class PlayOut {
   size_t queue_bytes() const { return queue_bytes_; }
 
  private:
-  struct Waiting {
-    CompleteAdu adu;
-    Timestamp due;
+  struct Due {
+    Timestamp at;
+    uint64_t adu_id;
   };
   struct Sender {
     std::optional<uint64_t> next;  // after the last one played
-    std::map<uint64_t, Waiting> queue;
+    std::map<uint64_t, CompleteAdu> queue;
+    std::deque<Due> dues;  // in the order of arrival; may name ids that are gone
   };
   PlayOut(const VerifiedSession& session, uint32_t sub_session,
           securespace::SecureSpace& secure_space, PlaintextSink& sink,
           const PlayOutOptions& options);
-  std::optional<Timestamp> TurnOf(const Sender& sender) const;
-  std::vector<CompleteAdu> TakeDue(Timestamp now);
-  CompleteAdu TakeFirst(Sender& sender);
-  absl::Status Play(const std::vector<CompleteAdu>& adus, Timestamp now);
+  // When the first ADU of the queue has its turn.
+  static std::optional<Timestamp> TurnOf(const Sender& sender);
+  // The last id that is to be played now, if any is.
+  static std::optional<uint64_t> DueUpTo(const Sender& sender, Timestamp now);
+  void TakeFirst(Sender& sender, std::vector<CompleteAdu>& to);
+  void TakeDue(Timestamp now, std::vector<CompleteAdu>& to);
+  // The sender whose first ADU has waited longest; nullptr where nothing waits.
+  Sender* Longest();
+  absl::Status Play(std::span<const CompleteAdu> adus, Timestamp now);
   absl::Status PlayByKey(std::span<const CompleteAdu> adus, Timestamp now);
   absl::Status PlayByCard(std::span<const CompleteAdu> adus, Timestamp now);
   absl::Status Write(const CompleteAdu& adu, ByteView plaintext, Timestamp now);

@@ -6,39 +6,15 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string_view>
 #include <vector>
 
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/object/session.h"
 #include "common/wire/header.h"
+#include "receiver/drop.h"
 
 namespace nark::receiver {
-
-// Why a datagram was of no use. Each is a counter, under the name that Name gives.
-enum class Drop : uint8_t {
-  kShort,            // shorter than a prefix
-  kMagic,            // no datagram of Nark's
-  kVersion,          // of another version
-  kKind,             // of an unknown kind
-  kSession,          // of another session
-  kSender,           // of a sender without a certificate in the descriptor
-  kBehind,           // of an ADU that play-out has passed
-  kHeaderMalformed,  // the header does not parse
-  kHeaderMismatch,   // the header speaks of another ADU or of what the terms do not allow
-  kHeaderSignature,  // the header does not verify
-  kHeaderRate,       // more bad headers than may be checked in this time
-  kForged,           // fragment or page of hashes does not match the signed header
-  kIndex,            // the header has no such fragment or page
-  kDuplicate,        // was here before
-  kParity,           // repairs nothing: parity is not used
-  kMemory,           // no room for more that waits for its header, or gave way
-  kUnverified,       // waited for a header that never came
-};
-inline constexpr size_t kDrops = 17;
-// "short", "header_signature", ...
-std::string_view Name(Drop drop);
 
 struct ReassemblerOptions {
   // Datagrams of ADUs whose header has not verified, and fragments whose page of
@@ -63,7 +39,6 @@ struct ReassemblerStatistics {
   uint64_t bytes = 0;
   uint64_t used = 0;
   std::array<uint64_t, kDrops> drops{};
-  uint64_t headers_verified = 0;
   uint64_t complete = 0;
   // Verified header, but given up: time, memory, or play-out went past.
   uint64_t incomplete = 0;
@@ -101,7 +76,7 @@ class Reassembler {
   // When Expire has something to do.
   std::optional<Timestamp> NextDeadline() const;
 
-  const ReassemblerStatistics& statistics() const { return statistics_; }
+  const ReassemblerStatistics& statistics() const;
   // Memory in use, by the two limits, and ADUs that have verified and are not
   // complete.
   size_t waiting_bytes() const;
@@ -112,7 +87,6 @@ class Reassembler {
 
  private:
   class Core;
-  ReassemblerStatistics statistics_;
   std::unique_ptr<Core> core_;
 };
 

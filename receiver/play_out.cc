@@ -1,0 +1,236 @@
+#include "receiver/play_out.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+
+namespace nark::receiver {
+namespace {
+
+// What one call of the secure space takes (secure_space.proto).
+constexpr size_t kMostHeaders = 1024;
+constexpr size_t kMostAdus = 64;
+// And what one message of ciphertexts should not exceed, unless by a single ADU.
+constexpr size_t kMostCiphertextBytes = 16 << 20;
+
+size_t MemoryOf(const CompleteAdu& adu) {
+  return adu.ciphertext.size() + 2 * adu.signed_header.size() + sizeof(CompleteAdu);
+}
+
+}  // namespace
+
+std::string ReasonName(v1::RefusalReason reason) {
+  std::string name = v1::RefusalReason_Name(reason);
+  constexpr std::string_view kPrefix = "REFUSAL_REASON_";
+  if (name.compare(0, kPrefix.size(), kPrefix) == 0) return name.substr(kPrefix.size());
+  return name.empty() ? absl::StrCat("REASON_", static_cast<int>(reason)) : name;
+}
+
+absl::StatusOr<std::unique_ptr<PlayOut>> PlayOut::Create(const VerifiedSession& session,
+                                                         uint32_t sub_session,
+                                                         securespace::SecureSpace& secure_space,
+                                                         PlaintextSink& sink,
+                                                         const PlayOutOptions& options) {
+  auto suite = wire::FindCipher(session.terms().cipher());
+  if (!suite.ok()) {
+    return absl::UnimplementedError(
+        absl::StrCat("the session's cipher '", session.terms().cipher(), "' is not built in"));
+  }
+  auto play_out =
+      std::unique_ptr<PlayOut>(new PlayOut(session, sub_session, secure_space, sink, options));
+  ASSIGN_OR_RETURN(play_out->cipher_, (*suite)->Create());
+  return play_out;
+}
+
+PlayOut::PlayOut(const VerifiedSession& session, uint32_t sub_session,
+                 securespace::SecureSpace& secure_space, PlaintextSink& sink,
+                 const PlayOutOptions& options)
+    : session_(session),
+      sub_session_(sub_session),
+      secure_space_(secure_space),
+      sink_(sink),
+      options_(options) {}
+
+PlayOut::~PlayOut() = default;
+
+void PlayOut::Add(CompleteAdu adu, Timestamp now) {
+  ++statistics_.received;
+  Sender& sender = senders_[adu.header.sender_id];
+  const uint64_t id = adu.header.adu_id;
+  if (sender.next && id < *sender.next) {
+    ++statistics_.behind;
+    return;
+  }
+  const size_t bytes = MemoryOf(adu);
+  if (!sender.queue.try_emplace(id, std::move(adu)).second) {
+    ++statistics_.repeated;
+    return;
+  }
+  queue_bytes_ += bytes;
+  sender.dues.push_back({now + options_.delay, id});
+}
+
+std::optional<Timestamp> PlayOut::TurnOf(const Sender& sender) {
+  if (sender.queue.empty()) return std::nullopt;
+  // Nothing can be missing before the first id of all.
+  if (sender.queue.begin()->first == sender.next.value_or(0)) return Timestamp::min();
+  return sender.dues.front().at;
+}
+
+std::optional<uint64_t> PlayOut::DueUpTo(const Sender& sender, Timestamp now) {
+  const std::optional<Timestamp> turn = TurnOf(sender);
+  if (!turn || *turn > now) return std::nullopt;
+  if (*turn == Timestamp::min()) return sender.queue.begin()->first;
+  return sender.dues.front().adu_id;
+}
+
+void PlayOut::TakeFirst(Sender& sender, std::vector<CompleteAdu>& to) {
+  auto first = sender.queue.begin();
+  const uint64_t id = first->first;
+  if (sender.next) statistics_.missing += id - *sender.next;
+  sender.next = id + 1;
+  queue_bytes_ -= MemoryOf(first->second);
+  to.push_back(std::move(first->second));
+  sender.queue.erase(first);
+  while (!sender.dues.empty() && sender.dues.front().adu_id <= id) sender.dues.pop_front();
+}
+
+void PlayOut::TakeDue(Timestamp now, std::vector<CompleteAdu>& to) {
+  for (auto& [id, sender] : senders_) {
+    while (auto last = DueUpTo(sender, now)) {
+      while (!sender.queue.empty() && sender.queue.begin()->first <= *last) TakeFirst(sender, to);
+    }
+  }
+  // What is beyond the limit is not waited for, in order of age.
+  while (queue_bytes_ > options_.queue_bytes) TakeFirst(*Longest(), to);
+}
+
+PlayOut::Sender* PlayOut::Longest() {
+  Sender* longest = nullptr;
+  for (auto& [id, sender] : senders_) {
+    if (sender.queue.empty()) continue;
+    if (longest == nullptr || sender.dues.front().at < longest->dues.front().at) longest = &sender;
+  }
+  return longest;
+}
+
+absl::Status PlayOut::Run(Timestamp now) {
+  RETURN_IF_ERROR(broken_);
+  std::vector<CompleteAdu> due;
+  TakeDue(now, due);
+  return Play(due, now);
+}
+
+absl::Status PlayOut::Flush(Timestamp now) {
+  RETURN_IF_ERROR(broken_);
+  std::vector<CompleteAdu> rest;
+  for (auto& [id, sender] : senders_) {
+    while (!sender.queue.empty()) TakeFirst(sender, rest);
+  }
+  return Play(rest, now);
+}
+
+void PlayOut::Trim() {
+  std::vector<CompleteAdu> given_up;
+  while (queue_bytes_ > options_.queue_bytes) TakeFirst(*Longest(), given_up);
+  statistics_.crowded_out += given_up.size();
+}
+
+std::optional<Timestamp> PlayOut::NextDeadline() const {
+  std::optional<Timestamp> next;
+  for (const auto& [id, sender] : senders_) {
+    const std::optional<Timestamp> turn = TurnOf(sender);
+    if (turn && (!next || *turn < *next)) next = turn;
+  }
+  return next;
+}
+
+uint64_t PlayOut::floor(uint32_t sender_id) const {
+  auto found = senders_.find(sender_id);
+  return found == senders_.end() ? 0 : found->second.next.value_or(0);
+}
+
+std::vector<uint32_t> PlayOut::senders() const {
+  std::vector<uint32_t> ids;
+  for (const auto& [id, sender] : senders_) ids.push_back(id);
+  return ids;
+}
+
+absl::Status PlayOut::Play(std::span<const CompleteAdu> adus, Timestamp now) {
+  const bool by_card = session_.terms().release_mode() == v1::RELEASE_MODE_PLAINTEXT;
+  while (!adus.empty()) {
+    size_t count = std::min(adus.size(), by_card ? kMostAdus : kMostHeaders);
+    if (by_card) {
+      size_t bytes = adus[0].ciphertext.size();
+      size_t fitting = 1;
+      while (fitting < count && bytes + adus[fitting].ciphertext.size() <= kMostCiphertextBytes) {
+        bytes += adus[fitting++].ciphertext.size();
+      }
+      count = fitting;
+    }
+    const auto batch = adus.first(count);
+    // After an error it is in doubt what was released: nothing more is asked.
+    broken_ = by_card ? PlayByCard(batch, now) : PlayByKey(batch, now);
+    RETURN_IF_ERROR(broken_);
+    adus = adus.subspan(count);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PlayOut::PlayByKey(std::span<const CompleteAdu> adus, Timestamp now) {
+  securespace::ReleaseRequest request{session_.name(), sub_session_, {}};
+  request.headers.reserve(adus.size());
+  for (const CompleteAdu& adu : adus) request.headers.push_back(adu.signed_header);
+  ASSIGN_OR_RETURN(std::vector<securespace::KeyDecision> decisions,
+                   secure_space_.ReleaseKeys(request));
+  if (decisions.size() != adus.size()) {
+    return absl::InternalError("the secure space answered fewer or more headers than were asked");
+  }
+  for (size_t i = 0; i < adus.size(); ++i) {
+    if (decisions[i].refusal != v1::REFUSAL_REASON_UNSPECIFIED) {
+      ++statistics_.refused[decisions[i].refusal];
+      continue;
+    }
+    const wire::Header& header = adus[i].header;
+    if (plaintext_.size() < header.plaintext_bytes) plaintext_.resize(header.plaintext_bytes);
+    const MutableByteView plaintext(plaintext_.data(), header.plaintext_bytes);
+    if (!cipher_->Open(decisions[i].data_key, header.clear_map, adus[i].ciphertext, plaintext)
+             .ok()) {
+      ++statistics_.damaged;
+      continue;
+    }
+    RETURN_IF_ERROR(Write(adus[i], plaintext, now));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PlayOut::PlayByCard(std::span<const CompleteAdu> adus, Timestamp now) {
+  securespace::OpenRequest request{session_.name(), sub_session_, {}};
+  request.adus.reserve(adus.size());
+  for (const CompleteAdu& adu : adus) request.adus.push_back({adu.signed_header, adu.ciphertext});
+  ASSIGN_OR_RETURN(std::vector<securespace::OpenDecision> decisions,
+                   secure_space_.OpenAdus(request));
+  if (decisions.size() != adus.size()) {
+    return absl::InternalError("the secure space answered fewer or more ADUs than were asked");
+  }
+  for (size_t i = 0; i < adus.size(); ++i) {
+    if (decisions[i].refusal != v1::REFUSAL_REASON_UNSPECIFIED) {
+      ++statistics_.refused[decisions[i].refusal];
+      continue;
+    }
+    RETURN_IF_ERROR(Write(adus[i], decisions[i].plaintext, now));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PlayOut::Write(const CompleteAdu& adu, ByteView plaintext, Timestamp now) {
+  RETURN_IF_ERROR(sink_.Write(
+      {adu.header.sender_id, adu.header.adu_id, adu.header.random_access, plaintext}, now));
+  ++statistics_.delivered;
+  statistics_.delivered_bytes += plaintext.size();
+  return absl::OkStatus();
+}
+
+}  // namespace nark::receiver

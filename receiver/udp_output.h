@@ -1,0 +1,54 @@
+#ifndef NARK_RECEIVER_UDP_OUTPUT_H_
+#define NARK_RECEIVER_UDP_OUTPUT_H_
+
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/net/datagram_io.h"
+#include "receiver/output.h"
+
+namespace nark::receiver {
+
+// Datagrams of 1,316 bytes, as players of transport streams expect; the last one
+// of an ADU is what is left. An ADU is not sent in one burst, which would overrun
+// its receiver's buffer, but evenly over `spread`.
+class UdpOutput final : public Output {
+ public:
+  static constexpr size_t kDatagramBytes = 7 * 188;
+
+  UdpOutput(std::string name, std::unique_ptr<net::DatagramSink> sink,
+            std::chrono::microseconds spread)
+      : name_(std::move(name)), sink_(std::move(sink)), spread_(spread) {}
+
+  const std::string& name() const override { return name_; }
+  absl::Status Write(ByteView plaintext, Timestamp now) override;
+  absl::Status Service(Timestamp now) override;
+  void AddPolls(std::vector<pollfd>&) const override {}
+  std::optional<Timestamp> NextDeadline() const override;
+  bool congested() const override { return false; }
+  bool drained() const override { return bursts_.empty(); }
+
+ private:
+  // What is left of an ADU.
+  struct Burst {
+    Bytes bytes;
+    size_t sent = 0;
+    Timestamp start;
+  };
+  // How much of it should have been sent by now.
+  size_t DueBytes(const Burst& burst, Timestamp now) const;
+  absl::Status Send(Burst& burst, size_t up_to);
+
+  const std::string name_;
+  const std::unique_ptr<net::DatagramSink> sink_;
+  const std::chrono::microseconds spread_;
+  std::deque<Burst> bursts_;
+};
+
+}  // namespace nark::receiver
+
+#endif  // NARK_RECEIVER_UDP_OUTPUT_H_
