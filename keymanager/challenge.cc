@@ -1,0 +1,93 @@
+#include "keymanager/challenge.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "common/base/status.h"
+#include "common/object/envelope.h"
+
+namespace nark::keymanager {
+namespace {
+
+constexpr size_t kKeyBytes = 32;
+constexpr size_t kNonceBytes = 16;
+// What Make writes is some 130 bytes; no more than this is hashed for a stranger.
+constexpr size_t kMaxBodyBytes = 256;
+
+std::array<uint8_t, 8> KeyId(const SecretBytes& key) {
+  const Digest digest = LabelledHash("nark challenge mac key v1", {key.Reveal()});
+  std::array<uint8_t, 8> id;
+  std::copy_n(digest.begin(), id.size(), id.begin());
+  return id;
+}
+
+Digest MacOf(const HmacSha256Key& key, ByteView body) {
+  const std::string prefix = PreAuthenticationPrefix(payload_type::kChallenge, body.size());
+  return key.Mac({AsBytes(prefix), body});
+}
+
+}  // namespace
+
+absl::StatusOr<ChallengeKeys> ChallengeKeys::Create(const std::vector<SecretBytes>& keys) {
+  if (keys.empty()) return absl::InvalidArgumentError("a pool needs a challenge MAC key");
+  std::vector<Key> made;
+  for (const SecretBytes& key : keys) {
+    if (key.size() != kKeyBytes) {
+      return absl::InvalidArgumentError("a challenge MAC key is not 32 bytes");
+    }
+    Key one{.id = KeyId(key), .mac = HmacSha256Key(key.Reveal())};
+    for (const Key& other : made) {
+      if (other.id == one.id) return absl::InvalidArgumentError("a challenge MAC key comes twice");
+    }
+    made.push_back(std::move(one));
+  }
+  return ChallengeKeys(std::move(made));
+}
+
+absl::StatusOr<v1::Challenge> ChallengeKeys::Make(const SessionName& session,
+                                                  const Digest& secure_space_id, Timestamp expires,
+                                                  Random& random) const {
+  std::array<uint8_t, kNonceBytes> nonce;
+  RETURN_IF_ERROR(random.Fill(nonce));
+  v1::ChallengeBody body;
+  body.set_expires_us(ToMicros(expires));
+  body.set_nonce(ToText(nonce));
+  *body.mutable_session() = session.ToProto();
+  body.set_secure_space_id(ToText(secure_space_id));
+  v1::Challenge challenge;
+  challenge.set_body(Serialise(body));
+  challenge.set_mac_key_id(ToText(keys_.front().id));
+  challenge.set_mac(ToText(MacOf(keys_.front().mac, AsBytes(challenge.body()))));
+  return challenge;
+}
+
+absl::StatusOr<VerifiedChallenge> ChallengeKeys::Verify(const v1::Challenge& challenge) const {
+  const ByteView body = AsBytes(challenge.body());
+  if (body.size() > kMaxBodyBytes) {
+    return absl::UnauthenticatedError("the challenge is larger than any of this pool");
+  }
+  const auto key = std::find_if(keys_.begin(), keys_.end(), [&](const Key& one) {
+    return Equal(one.id, AsBytes(challenge.mac_key_id()));
+  });
+  if (key == keys_.end()) {
+    return absl::UnauthenticatedError("the challenge names a MAC key that this pool does not have");
+  }
+  if (!ConstantTimeEqual(MacOf(key->mac, body), AsBytes(challenge.mac()))) {
+    return absl::UnauthenticatedError("the challenge's MAC does not match");
+  }
+  v1::ChallengeBody parsed;
+  RETURN_IF_ERROR(ParseStrictly(body, "the challenge", parsed));
+  VerifiedChallenge verified;
+  ASSIGN_OR_RETURN(verified.session, SessionName::FromProto(parsed.session()));
+  if (parsed.secure_space_id().size() != verified.secure_space_id.size()) {
+    return absl::InvalidArgumentError("the challenge's secure-space id is not 32 bytes");
+  }
+  std::copy_n(AsBytes(parsed.secure_space_id()).begin(), verified.secure_space_id.size(),
+              verified.secure_space_id.begin());
+  verified.expires = FromMicros(parsed.expires_us());
+  verified.identity = ObjectIdentity(payload_type::kChallenge, body);
+  return verified;
+}
+
+}  // namespace nark::keymanager

@@ -1,0 +1,55 @@
+#ifndef NARK_KEYMANAGER_CHALLENGE_H_
+#define NARK_KEYMANAGER_CHALLENGE_H_
+
+#include <array>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/bytes.h"
+#include "common/base/clock.h"
+#include "common/crypto/hash.h"
+#include "common/crypto/random.h"
+#include "common/crypto/secret_bytes.h"
+#include "common/object/session.h"
+#include "nark/v1/attestation.pb.h"
+
+namespace nark::keymanager {
+
+// A challenge that carries this pool's MAC.
+struct VerifiedChallenge {
+  SessionName session;
+  Digest secure_space_id{};
+  Timestamp expires;
+  Digest identity{};
+};
+
+// Makes challenges and recognises them, with nothing but keys that all replicas
+// of a pool share: any replica verifies any other's, and none remembers it
+// (system.md, invariant I3). While keys rotate there are several: the first makes
+// challenges, all verify. Immutable; thread-safe.
+class ChallengeKeys {
+ public:
+  // `keys`: one or more of 32 bytes, the current one first. INVALID_ARGUMENT for
+  // none, another size, or one key twice.
+  static absl::StatusOr<ChallengeKeys> Create(const std::vector<SecretBytes>& keys);
+
+  absl::StatusOr<v1::Challenge> Make(const SessionName& session, const Digest& secure_space_id,
+                                     Timestamp expires, Random& random) const;
+
+  // UNAUTHENTICATED where the MAC is not of one of the keys, INVALID_ARGUMENT
+  // where the body is not as Make writes it. Whether it has expired is for the
+  // caller to say.
+  absl::StatusOr<VerifiedChallenge> Verify(const v1::Challenge& challenge) const;
+
+ private:
+  struct Key {
+    std::array<uint8_t, 8> id;
+    HmacSha256Key mac;
+  };
+  explicit ChallengeKeys(std::vector<Key> keys) : keys_(std::move(keys)) {}
+  std::vector<Key> keys_;
+};
+
+}  // namespace nark::keymanager
+
+#endif  // NARK_KEYMANAGER_CHALLENGE_H_

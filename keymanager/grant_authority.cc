@@ -1,0 +1,275 @@
+#include "keymanager/grant_authority.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/object/envelope.h"
+#include "common/object/sealed_session.h"
+#include "keymanager/grant_maker.h"
+#include "keymanager/request_shape.h"
+
+namespace nark::keymanager {
+namespace {
+
+constexpr char kCauseUrl[] = "nark/keymanager_cause";
+
+// Inside, a status is for the operator; its cause says what the caller is told.
+absl::Status Refuse(Cause cause, std::string_view detail) {
+  absl::Status status(absl::StatusCode::kPermissionDenied, Absl(detail));
+  status.SetPayload(kCauseUrl, absl::Cord(std::string(1, static_cast<char>(cause))));
+  return status;
+}
+
+absl::Status Refuse(Cause cause, const absl::Status& why) {
+  return Refuse(cause, Std(why.message()));
+}
+
+Cause CauseOf(const absl::Status& status) {
+  const auto payload = status.GetPayload(kCauseUrl);
+  return payload ? static_cast<Cause>((*payload)[0]) : Cause::kInternal;
+}
+
+// Everything that the evidence says has to be what this request is about.
+absl::Status CheckEvidence(const v1::Evidence& evidence, const AttestedJoin& join) {
+  const auto expect = [](const std::string& got, ByteView wanted, std::string_view what) {
+    if (Equal(AsBytes(got), wanted)) return absl::OkStatus();
+    return absl::UnauthenticatedError(absl::StrCat("the evidence is for another ", Absl(what)));
+  };
+  RETURN_IF_ERROR(expect(evidence.challenge_identity(), join.challenge_identity, "challenge"));
+  ASSIGN_OR_RETURN(const SessionName session, SessionName::FromProto(evidence.session()));
+  if (session != join.session.name()) {
+    return absl::UnauthenticatedError("the evidence is for another session");
+  }
+  RETURN_IF_ERROR(expect(evidence.terms_identity(), join.session.terms_identity(), "terms"));
+  RETURN_IF_ERROR(expect(evidence.voucher_identity(), join.voucher.identity, "voucher"));
+  RETURN_IF_ERROR(expect(evidence.secure_space_id(), join.secure_space_id, "secure space"));
+  if (evidence.hpke_public_key().size() != X25519PublicKey().size()) {
+    return absl::UnauthenticatedError("the evidence's HPKE key is not 32 bytes");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GrantAuthority>> GrantAuthority::Create(ReplicaKeys keys,
+                                                                       Trust trust, World world,
+                                                                       Limits limits) {
+  RETURN_IF_ERROR(CheckRoot(keys.root, CertificateRole::kProviderRoot));
+  if (keys.hpke_keys.empty()) return absl::InvalidArgumentError("a pool needs an HPKE key");
+  const auto signer =
+      VerifyChain(keys.signing.Chain(), keys.root,
+                  {.at = world.clock.Now(), .leaf_role = CertificateRole::kKeyManager});
+  if (!signer.ok()) return Annotate(signer.status(), "the replica's signing certificate");
+  if (signer->public_key().id() != keys.signing.key.public_key().id()) {
+    return absl::InvalidArgumentError("the replica's signing key is not its certificate's");
+  }
+  return std::unique_ptr<GrantAuthority>(
+      new GrantAuthority(std::move(keys), std::move(trust), world, limits));
+}
+
+GrantAuthority::GrantAuthority(ReplicaKeys keys, Trust trust, World world, Limits limits)
+    : keys_(std::move(keys)),
+      signing_chain_(keys_.signing.Chain()),
+      trust_(std::move(trust)),
+      world_(world),
+      limits_(limits),
+      sessions_(limits.cached_sessions),
+      secure_spaces_(limits.cached_secure_spaces),
+      answers_(limits.cached_answers),
+      rate_limit_(limits.joins_per_secure_space, limits.rate_buckets) {}
+
+absl::StatusOr<v1::GetChallengeResponse> GrantAuthority::GetChallenge(
+    const v1::GetChallengeRequest& request) {
+  absl::StatusOr<v1::Challenge> challenge = MakeChallenge(request);
+  if (!challenge.ok()) return Answer(challenge.status());
+  v1::GetChallengeResponse response;
+  *response.mutable_challenge() = *std::move(challenge);
+  return response;
+}
+
+absl::StatusOr<v1::Challenge> GrantAuthority::MakeChallenge(
+    const v1::GetChallengeRequest& request) {
+  const absl::StatusOr<SessionName> session = SessionName::FromProto(request.session());
+  if (!session.ok()) return Refuse(Cause::kMalformed, session.status());
+  Digest secure_space_id;
+  if (request.secure_space_id().size() != secure_space_id.size()) {
+    return Refuse(Cause::kMalformed, "the secure-space id is not 32 bytes");
+  }
+  std::copy_n(AsBytes(request.secure_space_id()).begin(), secure_space_id.size(),
+              secure_space_id.begin());
+  if (session->provider != keys_.root.public_key().id()) {
+    return Refuse(Cause::kOtherProvider,
+                  absl::StrCat("session ", session->ToString(), " is of another provider"));
+  }
+  const Timestamp now = world_.clock.Now();
+  if (absl::Status lists = trust_.CheckLists(now); !lists.ok()) {
+    return Refuse(Cause::kListsExpired, lists);
+  }
+  return keys_.challenge_keys.Make(*session, secure_space_id, now + limits_.challenge_life,
+                                   world_.random);
+}
+
+absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::IssueGrant(
+    const v1::IssueGrantRequest& request) {
+  absl::StatusOr<v1::IssueGrantResponse> response = Decide(request);
+  if (!response.ok()) return Answer(response.status());
+  return response;
+}
+
+// Cheap checks first, so that a flood of junk costs little.
+absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::Decide(
+    const v1::IssueGrantRequest& request) {
+  if (absl::Status shape = CheckShape(request); !shape.ok()) {
+    return Refuse(Cause::kMalformed, shape);
+  }
+  const Timestamp now = world_.clock.Now();
+  ASSIGN_OR_RETURN(const VerifiedChallenge challenge, CheckChallenge(request.challenge(), now));
+  if (absl::Status lists = trust_.CheckLists(now); !lists.ok()) {
+    return Refuse(Cause::kListsExpired, lists);
+  }
+  // The same request, byte for byte, within its challenge's life: the answer is
+  // of use to nobody but the secure space that it was sealed to.
+  const Digest name = NameOf(request);
+  if (const auto known = answers_.Find(name)) return **known;
+  ASSIGN_OR_RETURN(v1::IssueGrantResponse response, DecideAnew(request, challenge, now));
+  answers_.Insert(name, std::make_shared<const v1::IssueGrantResponse>(response));
+  return response;
+}
+
+absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::DecideAnew(
+    const v1::IssueGrantRequest& request, const VerifiedChallenge& challenge, Timestamp now) {
+  ASSIGN_OR_RETURN(const auto session, FindSession(request.session_descriptor(), now));
+  if (session->verified.name() != challenge.session) {
+    return Refuse(Cause::kChallengeSession, "the challenge was made for another session");
+  }
+  const auto voucher = VerifyVoucher(request.voucher(), session->verified, now);
+  if (!voucher.ok()) return Refuse(Cause::kVoucher, voucher.status());
+  ASSIGN_OR_RETURN(const auto secure_space, FindSecureSpace(request, now));
+  if (secure_space->id != challenge.secure_space_id) {
+    return Refuse(Cause::kChallengeSession, "the challenge was made for another secure space");
+  }
+  if (absl::Status signature = VerifyEnvelope(request.evidence(), payload_type::kEvidence,
+                                              secure_space->leaf.public_key());
+      !signature.ok()) {
+    return Refuse(Cause::kEvidence, signature);
+  }
+  const auto evidence = PayloadOf<v1::Evidence>(request.evidence(), "the evidence");
+  if (!evidence.ok()) return Refuse(Cause::kEvidence, evidence.status());
+  const Digest evidence_identity = ObjectIdentity(request.evidence());
+  const AttestedJoin join = {.session = session->verified,
+                             .voucher = *voucher,
+                             .challenge_identity = challenge.identity,
+                             .evidence = *evidence,
+                             .evidence_identity = evidence_identity,
+                             .secure_space_id = secure_space->id};
+  if (absl::Status content = CheckEvidence(*evidence, join); !content.ok()) {
+    return Refuse(Cause::kEvidence, content);
+  }
+
+  // Attested: from here on callers learn why.
+  RETURN_IF_ERROR(CheckPurchase(voucher->voucher, secure_space->id, now));
+  if (!session->seed.ok()) {
+    return Refuse(absl::IsNotFound(session->seed.status()) ? Cause::kPoolKeyUnknown
+                                                           : Cause::kSessionNotSealed,
+                  session->seed.status());
+  }
+  ASSIGN_OR_RETURN(const SecretBytes grant, MakeGrant(join, *session->seed, now));
+  const auto sealed = SealGrant(join, grant, world_.random);
+  // A key of small order, which no honest secure space makes.
+  if (absl::IsInvalidArgument(sealed.status())) return Refuse(Cause::kEvidence, sealed.status());
+  RETURN_IF_ERROR(sealed.status());
+  v1::IssueGrantResponse response;
+  ASSIGN_OR_RETURN(*response.mutable_grant(), SignEnvelope(payload_type::kGrant, Serialise(*sealed),
+                                                           keys_.signing.key, signing_chain_));
+  return response;
+}
+
+absl::StatusOr<VerifiedChallenge> GrantAuthority::CheckChallenge(const v1::Challenge& challenge,
+                                                                 Timestamp now) {
+  const auto verified = keys_.challenge_keys.Verify(challenge);
+  if (!verified.ok()) return Refuse(Cause::kChallengeMac, verified.status());
+  if (now > verified->expires) {
+    const auto late =
+        std::chrono::duration_cast<std::chrono::milliseconds>(now - verified->expires).count();
+    return Refuse(Cause::kChallengeExpired,
+                  absl::StrCat("the challenge expired ", late, " ms ago"));
+  }
+  return *verified;
+}
+
+absl::StatusOr<std::shared_ptr<const GrantAuthority::Session>> GrantAuthority::FindSession(
+    const v1::SignedEnvelope& envelope, Timestamp now) {
+  const Digest name = NameOf(envelope);
+  if (const auto known = sessions_.Find(name); known && IsFresh((*known)->verified_at, now)) {
+    return *known;
+  }
+  absl::StatusOr<VerifiedSession> verified = VerifiedSession::Verify(envelope, now);
+  if (!verified.ok()) return Refuse(Cause::kDescriptor, verified.status());
+  // Strangers' sessions are not remembered: they could push out our own.
+  if (verified->name().provider != keys_.root.public_key().id()) {
+    return Refuse(Cause::kOtherProvider,
+                  absl::StrCat("session ", verified->name().ToString(), " is of another provider"));
+  }
+  absl::StatusOr<SecretBytes> seed = OpenSealedSession(*verified, keys_.hpke_keys);
+  auto session = std::make_shared<const Session>(
+      Session{.verified = *std::move(verified), .seed = std::move(seed), .verified_at = now});
+  sessions_.Insert(name, session);
+  return session;
+}
+
+absl::StatusOr<std::shared_ptr<const GrantAuthority::SecureSpace>> GrantAuthority::FindSecureSpace(
+    const v1::IssueGrantRequest& request, Timestamp now) {
+  const Digest name = NameOf(request.secure_space_certificates());
+  if (const auto known = secure_spaces_.Find(name); known && IsFresh((*known)->verified_at, now)) {
+    return *known;
+  }
+  const auto chain = ParseCertificates(request.secure_space_certificates());
+  if (!chain.ok()) return Refuse(Cause::kCertificate, chain.status());
+  const absl::StatusOr<Certificate> leaf = trust_.VerifySecureSpace(*chain, now);
+  if (absl::IsPermissionDenied(leaf.status())) return Refuse(Cause::kRevoked, leaf.status());
+  if (!leaf.ok()) return Refuse(Cause::kCertificate, leaf.status());
+  if (!leaf->secure_space_scope()) {
+    return Refuse(Cause::kCertificate, "the secure space's certificate names no note key");
+  }
+  const Digest id = SecureSpaceId(leaf->public_key().spki(), leaf->secure_space_scope()->note_spki);
+  auto space =
+      std::make_shared<const SecureSpace>(SecureSpace{.leaf = *leaf, .id = id, .verified_at = now});
+  secure_spaces_.Insert(name, space);
+  return space;
+}
+
+absl::Status GrantAuthority::CheckPurchase(const v1::Voucher& voucher,
+                                           const Digest& secure_space_id, Timestamp now) {
+  if (!rate_limit_.Allow(secure_space_id, now)) {
+    return Refuse(Cause::kRateLimited, absl::StrCat("secure space ", ToHex(secure_space_id)));
+  }
+  if (!Equal(AsBytes(voucher.secure_space_id()), secure_space_id)) {
+    return Refuse(Cause::kVoucherOtherSecureSpace,
+                  absl::StrCat("secure space ", ToHex(secure_space_id), " has a voucher for ",
+                               ToHex(AsBytes(voucher.secure_space_id()))));
+  }
+  if (trust_.Denies(secure_space_id)) {
+    return Refuse(Cause::kDenied, absl::StrCat("secure space ", ToHex(secure_space_id)));
+  }
+  const uint64_t expires_us = voucher.policy().expires_us();
+  if (expires_us != 0 && expires_us < ToMicros(now)) {
+    return Refuse(Cause::kVoucherExpired,
+                  absl::StrCat("voucher ", ToHex(AsBytes(voucher.voucher_id()))));
+  }
+  return absl::OkStatus();
+}
+
+bool GrantAuthority::IsFresh(Timestamp verified_at, Timestamp now) const {
+  return verified_at <= now && now - verified_at <= limits_.cache_life;
+}
+
+absl::Status GrantAuthority::Answer(const absl::Status& refused) {
+  const Cause cause = CauseOf(refused);
+  world_.refusals.OnRefusal(cause, Std(refused.message()));
+  return RefusalFor(cause);
+}
+
+}  // namespace nark::keymanager

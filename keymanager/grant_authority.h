@@ -1,0 +1,121 @@
+#ifndef NARK_KEYMANAGER_GRANT_AUTHORITY_H_
+#define NARK_KEYMANAGER_GRANT_AUTHORITY_H_
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/crypto/certificate.h"
+#include "common/crypto/hpke.h"
+#include "common/crypto/random.h"
+#include "common/crypto/secret_bytes.h"
+#include "common/object/identity.h"
+#include "common/object/session.h"
+#include "keymanager/bounded_cache.h"
+#include "keymanager/challenge.h"
+#include "keymanager/rate_limit.h"
+#include "keymanager/refusal.h"
+#include "keymanager/trust.h"
+#include "nark/v1/keymanager.pb.h"
+
+namespace nark::keymanager {
+
+// What the replicas of a pool share, and the replica's own signing key. Move-only.
+struct ReplicaKeys {
+  Certificate root;                       // the provider's
+  std::vector<HpkePrivateKey> hpke_keys;  // to which sessions are sealed
+  ChallengeKeys challenge_keys;
+  SigningIdentity signing;  // its Chain() is key manager, pool role
+};
+
+// The world. All borrowed, all thread-safe wherever the authority has callers in
+// several threads.
+struct World {
+  Clock& clock;
+  Random& random;
+  RefusalLog& refusals;
+};
+
+// Numbers that no correctness hangs on.
+struct Limits {
+  std::chrono::seconds challenge_life{60};
+  // Something verified is verified again after this, and whenever the clock runs
+  // backwards.
+  std::chrono::seconds cache_life{60};
+  Rate joins_per_secure_space;
+  size_t cached_sessions = 64;
+  size_t cached_secure_spaces = 4096;
+  size_t cached_answers = 1024;
+  size_t rate_buckets = 16384;
+};
+
+// The decision of a key manager: system.md section 7. Holds no state that it could
+// not lose at any moment; any two made from the same keys and lists answer alike.
+// No files, no network. Thread-safe.
+class GrantAuthority {
+ public:
+  // Checks that the signing key is certified under the root. UNAUTHENTICATED,
+  // INVALID_ARGUMENT.
+  static absl::StatusOr<std::unique_ptr<GrantAuthority>> Create(ReplicaKeys keys, Trust trust,
+                                                                World world, Limits limits = {});
+
+  // Refusals are those of docs/reasons.md.
+  absl::StatusOr<v1::GetChallengeResponse> GetChallenge(const v1::GetChallengeRequest& request);
+  absl::StatusOr<v1::IssueGrantResponse> IssueGrant(const v1::IssueGrantRequest& request);
+
+  const Digest& provider() const { return keys_.root.public_key().id(); }
+  // The earliest next update of its lists; Timestamp::max() where it has none.
+  Timestamp lists_next_update() const { return trust_.next_update(); }
+
+  // UNAVAILABLE where every join would be refused now.
+  absl::Status CheckReady() const { return trust_.CheckLists(world_.clock.Now()); }
+
+ private:
+  // A session of this provider, with its seed.
+  struct Session {
+    VerifiedSession verified;
+    absl::StatusOr<SecretBytes> seed;
+    Timestamp verified_at;
+  };
+  // A secure space whose chain leads to an issuer and is not revoked.
+  struct SecureSpace {
+    Certificate leaf;
+    Digest id{};
+    Timestamp verified_at;
+  };
+
+  GrantAuthority(ReplicaKeys keys, Trust trust, World world, Limits limits);
+
+  absl::StatusOr<v1::Challenge> MakeChallenge(const v1::GetChallengeRequest& request);
+  absl::StatusOr<v1::IssueGrantResponse> Decide(const v1::IssueGrantRequest& request);
+  absl::StatusOr<v1::IssueGrantResponse> DecideAnew(const v1::IssueGrantRequest& request,
+                                                    const VerifiedChallenge& challenge,
+                                                    Timestamp now);
+  absl::StatusOr<VerifiedChallenge> CheckChallenge(const v1::Challenge& challenge, Timestamp now);
+  absl::StatusOr<std::shared_ptr<const Session>> FindSession(const v1::SignedEnvelope& envelope,
+                                                             Timestamp now);
+  absl::StatusOr<std::shared_ptr<const SecureSpace>> FindSecureSpace(
+      const v1::IssueGrantRequest& request, Timestamp now);
+  absl::Status CheckPurchase(const v1::Voucher& voucher, const Digest& secure_space_id,
+                             Timestamp now);
+  bool IsFresh(Timestamp verified_at, Timestamp now) const;
+  absl::Status Answer(const absl::Status& refused);
+
+  const ReplicaKeys keys_;
+  const std::vector<Certificate> signing_chain_;
+  const Trust trust_;
+  const World world_;
+  const Limits limits_;
+  BoundedCache<std::shared_ptr<const Session>> sessions_;
+  BoundedCache<std::shared_ptr<const SecureSpace>> secure_spaces_;
+  BoundedCache<std::shared_ptr<const v1::IssueGrantResponse>> answers_;
+  RateLimit rate_limit_;
+};
+
+}  // namespace nark::keymanager
+
+#endif  // NARK_KEYMANAGER_GRANT_AUTHORITY_H_

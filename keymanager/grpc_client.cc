@@ -1,0 +1,53 @@
+#include "keymanager/grpc_client.h"
+
+#include <grpcpp/client_context.h>
+
+#include <utility>
+
+#include "common/base/status.h"
+#include "common/rpc/status.h"
+#include "nark/v1/keymanager.grpc.pb.h"
+
+namespace nark::keymanager {
+namespace {
+
+class GrpcClient final : public Client {
+ public:
+  GrpcClient(std::string endpoint, std::shared_ptr<grpc::Channel> channel)
+      : endpoint_(std::move(endpoint)), stub_(v1::KeyManager::NewStub(std::move(channel))) {}
+
+  absl::StatusOr<v1::GetChallengeResponse> GetChallenge(
+      const v1::GetChallengeRequest& request, std::chrono::milliseconds timeout) override {
+    return Call<v1::GetChallengeResponse>(&v1::KeyManager::Stub::GetChallenge, request, timeout);
+  }
+  absl::StatusOr<v1::IssueGrantResponse> IssueGrant(const v1::IssueGrantRequest& request,
+                                                    std::chrono::milliseconds timeout) override {
+    return Call<v1::IssueGrantResponse>(&v1::KeyManager::Stub::IssueGrant, request, timeout);
+  }
+
+ private:
+  template <typename Response, typename Request>
+  absl::StatusOr<Response> Call(grpc::Status (v1::KeyManager::Stub::*method)(grpc::ClientContext*,
+                                                                             const Request&,
+                                                                             Response*),
+                                const Request& request, std::chrono::milliseconds timeout) {
+    grpc::ClientContext context;
+    rpc::SetTimeout(context, timeout);
+    Response response;
+    const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
+    if (!status.ok()) return Annotate(rpc::FromGrpc(status), "key manager " + endpoint_);
+    return response;
+  }
+
+  const std::string endpoint_;
+  const std::unique_ptr<v1::KeyManager::Stub> stub_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Client>> MakeGrpcClient(const rpc::ChannelOptions& options) {
+  ASSIGN_OR_RETURN(auto channel, rpc::MakeChannel(options));
+  return std::make_unique<GrpcClient>(options.endpoint, std::move(channel));
+}
+
+}  // namespace nark::keymanager

@@ -1,0 +1,24 @@
+#ifndef NARK_KEYMANAGER_GRPC_CLIENT_H_
+#define NARK_KEYMANAGER_GRPC_CLIENT_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/rpc/client.h"
+#include "keymanager/client.h"
+
+namespace nark::keymanager {
+
+// The name in every key manager's TLS certificate.
+inline constexpr char kServerName[] = "keymanager.nark";
+
+// One replica, or a balancer in front of several, over gRPC. Connects when it is
+// first used. Errors are the server's with their reason, or gRPC's own:
+// UNAVAILABLE where there is no connection, DEADLINE_EXCEEDED; all are remote
+// (IsRemote) and name the endpoint. INVALID_ARGUMENT for an endpoint that is none.
+absl::StatusOr<std::unique_ptr<Client>> MakeGrpcClient(const rpc::ChannelOptions& options);
+
+}  // namespace nark::keymanager
+
+#endif  // NARK_KEYMANAGER_GRPC_CLIENT_H_

@@ -1,0 +1,87 @@
+// nark-keymanager: one replica of a provider's pool.
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/base/status.h"
+#include "common/cli/program.h"
+#include "common/crypto/secret_bytes.h"
+#include "common/serve/log.h"
+#include "common/serve/process.h"
+#include "common/serve/shutdown.h"
+#include "keymanager/replica.h"
+
+namespace nark::keymanager {
+namespace {
+
+struct Flags {
+  ReplicaOptions options;
+  std::chrono::microseconds drain{std::chrono::seconds(5)};
+  bool plaintext = false;
+};
+
+void Declare(Flags& flags, cli::Command& command) {
+  ReplicaOptions& options = flags.options;
+  using cli::Need;
+  command.Text("--pool", &options.files.pool, "the pool's folder, made by narkctl pool init",
+               Need::kRequired);
+  command.Texts("--issuer", &options.files.issuers,
+                "certificate (PEM) of an issuer of secure spaces; may be repeated",
+                Need::kRequired);
+  command.Text("--listen", &options.listen, "HOST:PORT to serve on; port 0 chooses one",
+               Need::kRequired);
+  command.Text("--tls-certificate", &options.files.tls_certificates,
+               "TLS certificate chain (PEM) instead of the pool's");
+  command.Text("--tls-key", &options.files.tls_key, "file with its key (PEM)");
+  command.Texts("--crl", &options.files.revocations,
+                "an issuer's revocation list (PEM); may be repeated; reloaded when it changes");
+  command.Text("--deny", &options.files.deny_list,
+               "the provider's deny list; reloaded when it changes");
+  command.Text("--http", &options.http,
+               "HOST:PORT for /metrics, /livez, /readyz and the program's page");
+  command.Switch("--plaintext", &flags.plaintext,
+                 "serve without TLS: on loopback, or behind a balancer that ends TLS");
+  command.Duration("--drain", &flags.drain, "how long calls may go on after SIGTERM");
+  command.Text("--ready-file", &options.ready_file,
+               "written once it serves: {\"listen\":\"HOST:PORT\",\"http\":\"HOST:PORT\"}");
+  command.Examples(
+      "nark-keymanager --pool pool --issuer issuer/issuer.pem --listen 0.0.0.0:7400\n"
+      "nark-keymanager --pool pool --issuer issuer/issuer.pem --crl issuer/crl.pem "
+      "--listen 127.0.0.1:7400 --http 127.0.0.1:7480");
+}
+
+absl::Status Run(Flags& flags, const cli::LogSettings& log) {
+  RETURN_IF_ERROR(DisableCoreDumps());
+  ReplicaOptions& options = flags.options;
+  if (options.files.tls_certificates.empty() != options.files.tls_key.empty()) {
+    return absl::InvalidArgumentError("--tls-certificate and --tls-key go together");
+  }
+  if (flags.plaintext) {
+    if (!options.files.tls_key.empty()) {
+      return absl::InvalidArgumentError("--plaintext leaves no use for --tls-certificate");
+    }
+    options.transport = Transport::kPlaintext;
+  }
+  if (flags.drain.count() < 0) return absl::InvalidArgumentError("--drain can not be negative");
+  options.drain = std::chrono::duration_cast<std::chrono::milliseconds>(flags.drain);
+  // Before any thread is made, so that all of them have the signals blocked.
+  ASSIGN_OR_RETURN(const auto signals, serve::Signals::Take());
+  RETURN_IF_ERROR(serve::StartLog("nark-keymanager", log.level, log.format));
+  serve::RaiseFileLimit();
+  const absl::Status status = RunReplica(options, *signals);
+  serve::StopLog();
+  return status;
+}
+
+}  // namespace
+}  // namespace nark::keymanager
+
+int main(int argc, char** argv) {
+  nark::cli::Program program("nark-keymanager",
+                             "Checks evidence and vouchers, and issues grants: one replica of a "
+                             "provider's pool.");
+  nark::keymanager::Flags flags;
+  nark::keymanager::Declare(flags, program.command());
+  program.command().Action([&] { return nark::keymanager::Run(flags, program.log()); });
+  return program.Run(argc, argv);
+}

@@ -1,0 +1,74 @@
+#include "keymanager/refusal.h"
+
+#include <array>
+
+#include "common/base/status.h"
+
+namespace nark::keymanager {
+namespace {
+
+struct Entry {
+  Cause cause;
+  std::string_view name;
+  absl::StatusCode code;
+  std::string_view reason;
+  std::string_view message;
+  int retry_seconds;
+};
+
+constexpr absl::StatusCode kUnattested = absl::StatusCode::kUnauthenticated;
+constexpr std::string_view kNotAttested = "NOT_ATTESTED";
+constexpr std::string_view kSaysNothing = "the request is not attested; see the key manager's log";
+
+constexpr std::array<Entry, kCauses> kEntries = {{
+    {Cause::kMalformed, "malformed", kUnattested, kNotAttested, kSaysNothing, 0},
+    {Cause::kChallengeMac, "challenge_mac", kUnattested, kNotAttested, kSaysNothing, 0},
+    {Cause::kChallengeExpired, "challenge_expired", kUnattested, kNotAttested, kSaysNothing, 0},
+    {Cause::kDescriptor, "descriptor", kUnattested, kNotAttested, kSaysNothing, 0},
+    {Cause::kOtherProvider, "other_provider", kUnattested, kNotAttested, kSaysNothing, 0},
+    {Cause::kChallengeSession, "challenge_session", kUnattested, kNotAttested, kSaysNothing, 0},
+    {Cause::kVoucher, "voucher", kUnattested, kNotAttested, kSaysNothing, 0},
+    {Cause::kCertificate, "certificate", kUnattested, kNotAttested, kSaysNothing, 0},
+    {Cause::kRevoked, "revoked", kUnattested, kNotAttested, kSaysNothing, 0},
+    {Cause::kEvidence, "evidence", kUnattested, kNotAttested, kSaysNothing, 0},
+    {Cause::kRateLimited, "rate_limited", absl::StatusCode::kResourceExhausted, "RATE_LIMITED",
+     "too many joins of this secure space in a short time; wait a little", 5},
+    {Cause::kVoucherOtherSecureSpace, "voucher_other_secure_space",
+     absl::StatusCode::kPermissionDenied, "VOUCHER_OTHER_SECURE_SPACE",
+     "the voucher was made out to another secure space", 0},
+    {Cause::kDenied, "denied", absl::StatusCode::kPermissionDenied, "SECURE_SPACE_DENIED",
+     "the provider denies this secure space", 0},
+    {Cause::kVoucherExpired, "voucher_expired", absl::StatusCode::kFailedPrecondition,
+     "VOUCHER_EXPIRED", "what the voucher bought has expired", 0},
+    {Cause::kPoolKeyUnknown, "pool_key_unknown", absl::StatusCode::kFailedPrecondition,
+     "POOL_KEY_UNKNOWN",
+     "the session is not sealed to a key of this pool; take the provider's current descriptor", 0},
+    {Cause::kSessionNotSealed, "session_not_sealed", absl::StatusCode::kFailedPrecondition,
+     "SESSION_NOT_SEALED",
+     "the sealed session in the descriptor does not open; the provider must seal it again", 0},
+    {Cause::kListsExpired, "lists_expired", absl::StatusCode::kUnavailable, "LISTS_EXPIRED",
+     "the replica's revocation or deny list is past its next update; try again later", 30},
+    {Cause::kInternal, "internal", absl::StatusCode::kInternal, "INTERNAL",
+     "the key manager failed; see its log", 0},
+}};
+
+constexpr bool InOrder() {
+  for (int i = 0; i < kCauses; ++i) {
+    if (kEntries[i].cause != static_cast<Cause>(i)) return false;
+  }
+  return true;
+}
+static_assert(InOrder());
+
+}  // namespace
+
+std::string_view CauseName(Cause cause) { return kEntries[static_cast<int>(cause)].name; }
+
+absl::Status RefusalFor(Cause cause) {
+  const Entry& entry = kEntries[static_cast<int>(cause)];
+  absl::Status status = Refusal(entry.code, entry.reason, entry.message);
+  if (entry.retry_seconds != 0) SetRetryAfterSeconds(status, entry.retry_seconds);
+  return status;
+}
+
+}  // namespace nark::keymanager

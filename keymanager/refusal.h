@@ -1,0 +1,49 @@
+#ifndef NARK_KEYMANAGER_REFUSAL_H_
+#define NARK_KEYMANAGER_REFUSAL_H_
+
+#include <string_view>
+
+#include "absl/status/status.h"
+
+namespace nark::keymanager {
+
+// Why a request was refused, for the replica's operator. Callers see the reason
+// only (docs/reasons.md): up to and including kEvidence it is NOT_ATTESTED.
+enum class Cause {
+  kMalformed,         // a field is missing or has a size that it can not have
+  kChallengeMac,      // not a challenge of this pool, or changed
+  kChallengeExpired,  // of this pool, and too old
+  kDescriptor,        // the session descriptor does not verify
+  kOtherProvider,     // a session that another provider's pool serves
+  kChallengeSession,  // the challenge was made for another session or secure space
+  kVoucher,           // the voucher does not verify for the session
+  kCertificate,       // the secure space's chain does not lead to a trusted issuer
+  kRevoked,           // it does, and the issuer has revoked it
+  kEvidence,          // the evidence is not signed by it, or names something else
+  kRateLimited,
+  kVoucherOtherSecureSpace,
+  kDenied,
+  kVoucherExpired,
+  kPoolKeyUnknown,
+  kSessionNotSealed,
+  kListsExpired,
+  kInternal,
+};
+inline constexpr int kCauses = static_cast<int>(Cause::kInternal) + 1;
+
+// The label of the metric nark_keymanager_refusals_total{detail=...}.
+std::string_view CauseName(Cause cause);
+
+// What the caller is told; nothing of the request's content is in it.
+absl::Status RefusalFor(Cause cause);
+
+// Where a replica notes what it tells nobody else. Thread-safe.
+class RefusalLog {
+ public:
+  virtual ~RefusalLog() = default;
+  virtual void OnRefusal(Cause cause, std::string_view detail) = 0;
+};
+
+}  // namespace nark::keymanager
+
+#endif  // NARK_KEYMANAGER_REFUSAL_H_

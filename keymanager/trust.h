@@ -1,0 +1,69 @@
+#ifndef NARK_KEYMANAGER_TRUST_H_
+#define NARK_KEYMANAGER_TRUST_H_
+
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/bytes.h"
+#include "common/base/clock.h"
+#include "common/crypto/certificate.h"
+#include "common/object/deny_list.h"
+
+namespace nark::keymanager {
+
+// That a certificate is a root of `role`, signed by its own key. UNAUTHENTICATED.
+absl::Status CheckRoot(const Certificate& root, CertificateRole role);
+
+// Whose secure spaces get grants: the issuers, what they revoked, and whom the
+// provider denies. Immutable, replaced as a whole when a list changes;
+// thread-safe.
+class Trust {
+ public:
+  // `issuers`: at least one root of role kIssuerRoot, each once. `revocations`:
+  // each signed by one of them, at most one list an issuer. INVALID_ARGUMENT or
+  // UNAUTHENTICATED, naming the issuer or list by its place.
+  static absl::StatusOr<Trust> Create(std::vector<Certificate> issuers,
+                                      const std::vector<RevocationList>& revocations,
+                                      std::optional<VerifiedDenyList> deny_list);
+
+  // UNAVAILABLE where a list is past its next update: who was revoked since is
+  // not known.
+  absl::Status CheckLists(Timestamp now) const;
+
+  // The earliest next update of the lists; far away where there are none.
+  Timestamp next_update() const { return next_update_; }
+
+  // Verifies the chain of a secure space (leaf first) at `now` under whichever
+  // issuer it leads to, and returns the leaf. UNAUTHENTICATED where it leads to
+  // none, PERMISSION_DENIED where its issuer revoked it.
+  absl::StatusOr<Certificate> VerifySecureSpace(const std::vector<Certificate>& chain,
+                                                Timestamp now) const;
+
+  bool Denies(const Digest& secure_space_id) const {
+    return deny_list_ && deny_list_->Denies(secure_space_id);
+  }
+
+ private:
+  struct Issuer {
+    explicit Issuer(Certificate certificate) : root(std::move(certificate)) {}
+    Certificate root;
+    std::set<std::string> revoked_serials;
+    bool has_list = false;
+  };
+
+  Trust() = default;
+  absl::Status AddRevocations(const RevocationList& list, size_t place);
+
+  std::vector<Issuer> issuers_;
+  std::optional<VerifiedDenyList> deny_list_;
+  Timestamp next_update_ = Timestamp::max();
+};
+
+}  // namespace nark::keymanager
+
+#endif  // NARK_KEYMANAGER_TRUST_H_
