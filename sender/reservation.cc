@@ -43,14 +43,13 @@ absl::StatusOr<std::unique_ptr<Reservation>> Reservation::Open(Storage& storage,
 absl::Status Reservation::Parse(ByteView file) {
   if (file.size() != kFileBytes || !Equal(file.first(kOwnerAt), AsBytes(kMagic)) ||
       !Equal(Sha256(file.first(kChecksumAt)), file.subspan(kChecksumAt))) {
-    return absl::DataLossError(absl::StrCat(
-        "the state file ", name_,
-        " is damaged: restore it, or give --first-adu with another --state, above every id that "
-        "was sent"));
+    return absl::DataLossError(
+        "the state file is damaged; restore it, or move it away and give --first-adu above every "
+        "id that was sent");
   }
   if (!Equal(file.subspan(kOwnerAt, owner_.size()), owner_)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the state file ", name_, " belongs to another session or sender; give another --state"));
+    return absl::FailedPreconditionError(
+        "the state file belongs to another session or sender; give another --state");
   }
   next_id_ = reserved_id_ = LoadBig64(&file[kNextIdAt]);
   last_time_ = reserved_time_ = FromMicros(LoadBig64(&file[kTimeAt]));
@@ -59,9 +58,9 @@ absl::Status Reservation::Parse(ByteView file) {
 
 absl::Status Reservation::SkipTo(uint64_t first) {
   if (first < next_id_) {
-    return absl::FailedPreconditionError(absl::StrCat("--first-adu ", first, " lies below ",
-                                                      next_id_, ", the next unused id of ", name_,
-                                                      ": ids are never used twice"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("--first-adu ", first, " lies below ", next_id_,
+                     ", the next unused id; ids are never used twice"));
   }
   next_id_ = first;
   return absl::OkStatus();

@@ -64,12 +64,13 @@ std::optional<Adu> Segmenter::Next() {
   return std::nullopt;
 }
 
-Segmenter::HasClock Segmenter::has_clock() const {
-  if (state_ == State::kWave || scanner_.time().has_value()) return HasClock::kYes;
-  if (state_ == State::kPieces) return HasClock::kNo;
-  if (state_ == State::kProbing) return HasClock::kUnknown;
+Segmenter::ClockSource Segmenter::clock_source() const {
+  if (state_ == State::kWave) return ClockSource::kByteRate;
+  if (state_ == State::kPieces) return ClockSource::kNone;
+  if (scanner_.time().has_value()) return ClockSource::kPcr;
+  if (state_ == State::kProbing) return ClockSource::kUnknown;
   bool looked_far_enough = finished_ || consumed_ + pending() >= kLookAheadBytes;
-  return looked_far_enough ? HasClock::kNo : HasClock::kUnknown;
+  return looked_far_enough ? ClockSource::kNone : ClockSource::kUnknown;
 }
 
 // Finds out what the input is. Nothing has been taken from it so far.

@@ -58,9 +58,9 @@ class Segmenter {
   // The next whole ADU, or nothing.
   std::optional<Adu> Next();
 
-  // Whether the input has a clock to pace by.
-  enum class HasClock : uint8_t { kUnknown, kYes, kNo };
-  HasClock has_clock() const;
+  // What the times of ADUs come from. kUnknown until the input is known well enough.
+  enum class ClockSource : uint8_t { kUnknown, kPcr, kByteRate, kNone };
+  ClockSource clock_source() const;
 
   // One line for people, set where the rule could not be followed; else empty.
   const std::string& warning() const { return warning_; }

@@ -1,0 +1,200 @@
+// nark-sender: encrypts a stream and multicasts it.
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/base/storage.h"
+#include "common/base/version.h"
+#include "common/cli/program.h"
+#include "common/crypto/secret_bytes.h"
+#include "common/net/transport.h"
+#include "common/object/file.h"
+#include "common/object/sender_file.h"
+#include "common/serve/http.h"
+#include "common/serve/log.h"
+#include "common/serve/ready_file.h"
+#include "common/serve/shutdown.h"
+#include "sender/reporter.h"
+#include "sender/signal_waiter.h"
+#include "sender/station.h"
+
+namespace nark::sender {
+namespace {
+
+struct Flags {
+  std::string session;
+  std::string input;
+  std::string output;
+  std::string http;
+  std::string pace;
+  std::string state;
+  std::string ready_file;
+  std::optional<uint64_t> first_adu;
+  uint64_t fec_percent = 0;
+};
+
+void Declare(Flags& flags, cli::Command& command) {
+  using cli::Need;
+  command.Text("--session", &flags.session,
+               "the sender's file, made by narkctl session create --sender-out", Need::kRequired);
+  command.Text("--input", &flags.input, "- (stdin), a path, file:PATH or udp://GROUP:PORT",
+               Need::kRequired);
+  command.Text("--output", &flags.output,
+               "udp://GROUP:PORT?adapter=IFACE or file:PATH instead of the session's transport");
+  command.Text("--http", &flags.http,
+               "HOST:PORT for /metrics, /livez, /readyz and the program's page");
+  command.Number("--first-adu", &flags.first_adu,
+                 "id of the first ADU, not below any that was used; default: the next one");
+  command.Number("--fec", &flags.fec_percent, "parity in percent; this version sends none");
+  command.Text("--pace", &flags.pace,
+               "pcr, max, or bits per second such as 20M; default: pcr where the input has PCRs");
+  command.Text("--state", &flags.state,
+               "file with the ids used so far; default: the session file's name and .state");
+  command.Text("--ready-file", &flags.ready_file,
+               "written once it sends: {\"output\":\"URI\",\"http\":\"HOST:PORT\"}");
+  command.Examples(
+      "nark-sender --session film.sender --input film.ts\n"
+      "ffmpeg -re -i film.mp4 -c copy -f mpegts - | nark-sender --session film.sender --input -\n"
+      "nark-sender --session film.sender --input film.ts --output file:film.dvd --pace max");
+}
+
+// A path as folder and name.
+struct StatePath {
+  std::string folder;
+  std::string name;
+};
+
+StatePath Split(const std::string& path) {
+  size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return {".", path};
+  return {slash == 0 ? "/" : path.substr(0, slash), path.substr(slash + 1)};
+}
+
+absl::StatusOr<OpenedSenderFile> LoadSenderFile(const std::string& path, Timestamp now) {
+  ASSIGN_OR_RETURN(v1::NarkFile file, ReadNarkFile(path, v1::NarkFile::kSender));
+  absl::StatusOr<OpenedSenderFile> sender = OpenSenderFile(file.sender(), now);
+  if (!sender.ok()) return Annotate(sender.status(), path);
+  return sender;
+}
+
+std::string MainTransport(const v1::SessionDescriptor& descriptor) {
+  for (const v1::Transport& transport : descriptor.transports()) {
+    if (transport.sub_session() == 0) return transport.uri();
+  }
+  return {};
+}
+
+absl::StatusOr<std::unique_ptr<Reservation>> OpenReservation(Storage& storage,
+                                                             const std::string& path,
+                                                             const OpenedSenderFile& sender,
+                                                             std::optional<uint64_t> first) {
+  absl::StatusOr<std::unique_ptr<Reservation>> reservation =
+      Reservation::Open(storage, Split(path).name, Broadcaster::OwnerOf(sender, 0));
+  if (!reservation.ok()) return Annotate(reservation.status(), path);
+  if (first.has_value()) {
+    absl::Status status = (*reservation)->SkipTo(*first);
+    if (!status.ok()) return Annotate(status, path);
+  }
+  return reservation;
+}
+
+// /metrics and its page, where asked for.
+absl::StatusOr<std::unique_ptr<serve::HttpServer>> StartHttp(const Flags& flags,
+                                                             const OpenedSenderFile& sender,
+                                                             const std::string& output,
+                                                             serve::Metrics& metrics) {
+  if (flags.http.empty()) return nullptr;
+  std::vector<std::pair<std::string, std::string>> state = {
+      {"session", sender.session.name().ToString()},
+      {"title", sender.session.terms().title()},
+      {"sender", absl::StrCat(sender.sender_id)},
+      {"output", output}};
+  return serve::HttpServer::Start({.listen = flags.http,
+                                   .program = "nark-sender",
+                                   .version = kProgramVersion,
+                                   .state = [state] { return state; },
+                                   .ready = nullptr},
+                                  &metrics);
+}
+
+absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
+  SystemClock clock;
+  SystemRandom random;
+  ASSIGN_OR_RETURN(Pace pace, Pace::Parse(flags.pace));
+  ASSIGN_OR_RETURN(OpenedSenderFile sender, LoadSenderFile(flags.session, clock.Now()));
+  ASSIGN_OR_RETURN(CutRule rule, CutRule::FromTerms(sender.session.terms().adu_timing()));
+  ASSIGN_OR_RETURN(std::unique_ptr<Input> input, OpenInput(flags.input));
+  std::string state = flags.state.empty() ? flags.session + ".state" : flags.state;
+  ASSIGN_OR_RETURN(StateLock lock, StateLock::Acquire(state));
+  FolderStorage storage(Split(state).folder);
+  ASSIGN_OR_RETURN(std::unique_ptr<Reservation> reservation,
+                   OpenReservation(storage, state, sender, flags.first_adu));
+  std::string output =
+      flags.output.empty() ? MainTransport(sender.session.descriptor()) : flags.output;
+  ASSIGN_OR_RETURN(net::OpenedSink opened, net::OpenSink(output));
+  SignalWaiter waiter(signals);
+  PacedSink sink(*opened.sink, waiter);
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<Broadcaster> broadcaster,
+      Broadcaster::Create(sender, {sink, clock, random, *reservation},
+                          {.sub_session = 0, .datagram_bytes = opened.datagram_bytes}));
+  serve::Metrics metrics;
+  Reporter reporter(metrics, *broadcaster, *reservation, sink);
+  ASSIGN_OR_RETURN(std::unique_ptr<serve::HttpServer> http,
+                   StartHttp(flags, sender, output, metrics));
+  std::vector<std::pair<std::string, std::string>> addresses = {{"output", output}};
+  if (http != nullptr) addresses.emplace_back("http", http->address());
+  RETURN_IF_ERROR(serve::WriteReadyFile(flags.ready_file, addresses));
+
+  spdlog::info("sending {} to {} from ADU {} on", flags.input, output, reservation->next_id());
+  Segmenter segmenter(rule);
+  bool terminal = ::isatty(STDERR_FILENO) == 1;
+  reporter.Start(waiter.Now());
+  Station station({*input, segmenter, *broadcaster, sink, waiter}, pace,
+                  {.warn = [](const std::string& line) { spdlog::warn(line); },
+                   .sent =
+                       [&] {
+                         reporter.Update();
+                         if (!terminal) return;
+                         std::string line = reporter.Progress(waiter.Now());
+                         if (!line.empty()) spdlog::info(line);
+                       }});
+  absl::Status status = station.Run();
+  absl::Status closed = reservation->Close();
+  reporter.Update();
+  spdlog::info(reporter.Summary(waiter.Now()));
+  return status.ok() ? closed : status;
+}
+
+absl::Status Run(const Flags& flags, const cli::LogSettings& log) {
+  RETURN_IF_ERROR(DisableCoreDumps());
+  if (flags.fec_percent != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--fec ", flags.fec_percent, ": this version sends no parity; use --fec 0"));
+  }
+  // Before any thread is made, so that all of them have the signals blocked.
+  ASSIGN_OR_RETURN(std::unique_ptr<serve::Signals> signals, serve::Signals::Take());
+  RETURN_IF_ERROR(serve::StartLog("nark-sender", log.level, log.format));
+  absl::Status status = Broadcast(flags, *signals);
+  serve::StopLog();
+  return status;
+}
+
+}  // namespace
+}  // namespace nark::sender
+
+int main(int argc, char** argv) {
+  nark::cli::Program program("nark-sender", "Encrypts a stream and multicasts it.");
+  nark::sender::Flags flags;
+  nark::sender::Declare(flags, program.command());
+  program.command().Action([&] { return nark::sender::Run(flags, program.log()); });
+  return program.Run(argc, argv);
+}

@@ -1,0 +1,136 @@
+#include "sender/station.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/cli/units.h"
+
+namespace nark::sender {
+namespace {
+
+// ADUs that are due this soon after the first of a burst go with it, under one
+// signature.
+constexpr std::chrono::milliseconds kTogether{2};
+constexpr size_t kBurstBytes = 1 << 20;
+
+}  // namespace
+
+absl::StatusOr<Pace> Pace::Parse(std::string_view text) {
+  if (text.empty()) return Pace{};
+  if (text == "pcr") return Pace{Kind::kProgramme, 0};
+  if (text == "max") return Pace{Kind::kMax, 0};
+  absl::StatusOr<uint64_t> rate = cli::ParseRate(text);
+  if (!rate.ok() || *rate == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--pace ", Absl(text), ": want pcr, max, or bits per second such as 20M"));
+  }
+  return Pace{Kind::kRate, *rate};
+}
+
+Station::Station(const Parts& parts, const Pace& pace, Events events)
+    : parts_(parts), pace_(pace), events_(std::move(events)) {}
+
+absl::Status Station::Run() {
+  Reading reading = Reading::kMore;
+  while (reading != Reading::kStop) {
+    std::optional<Due> first = NextDue();
+    if (!first.has_value()) {
+      if (reading == Reading::kEnded) break;
+      ASSIGN_OR_RETURN(reading, Fill());
+      continue;
+    }
+    if (first->slot.begin > parts_.waiter.Now() &&
+        parts_.waiter.Wait(first->slot.begin, -1) == Wake::kStop) {
+      break;
+    }
+    std::vector<Due> burst;
+    size_t bytes = first->adu.bytes.size();
+    burst.push_back(*std::move(first));
+    Timestamp together = parts_.waiter.Now() + kTogether;
+    while (bytes < kBurstBytes && burst.size() < wire::kMaxBatch) {
+      std::optional<Due> more = NextDue();
+      if (!more.has_value()) break;
+      if (more->slot.begin > together || bytes + more->adu.bytes.size() > kBurstBytes) {
+        next_ = std::move(more);
+        break;
+      }
+      bytes += more->adu.bytes.size();
+      burst.push_back(*std::move(more));
+    }
+    RETURN_IF_ERROR(SendBurst(std::move(burst)));
+    if (parts_.waiter.Wait(parts_.waiter.Now(), -1) == Wake::kStop) break;
+  }
+  WarnOnce();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Station::Reading> Station::Fill() {
+  if (parts_.waiter.Wait(std::nullopt, parts_.input.descriptor()) == Wake::kStop) {
+    return Reading::kStop;
+  }
+  ASSIGN_OR_RETURN(Input::State state,
+                   parts_.input.Read([this](ByteView bytes) { parts_.segmenter.Append(bytes); }));
+  if (state == Input::State::kOpen) return Reading::kMore;
+  parts_.segmenter.Finish();
+  return Reading::kEnded;
+}
+
+std::optional<Station::Due> Station::NextDue() {
+  if (next_.has_value()) return std::exchange(next_, std::nullopt);
+  std::optional<Adu> adu = parts_.segmenter.Next();
+  WarnOnce();
+  if (!adu.has_value()) return std::nullopt;
+  ChoosePacer();
+  Slot slot = pacer_->Next(*adu, parts_.waiter.Now());
+  return Due{*std::move(adu), slot};
+}
+
+// With the first ADU in hand it is known how the input tells time, if at all.
+void Station::ChoosePacer() {
+  if (pacer_.has_value()) return;
+  bool by_rate_alone = parts_.segmenter.clock_source() == Segmenter::ClockSource::kByteRate;
+  switch (pace_.kind) {
+    case Pace::Kind::kMax:
+      pacer_ = Pacer::Max();
+      break;
+    case Pace::Kind::kRate:
+      pacer_ = Pacer::AtRate(pace_.bits_per_second);
+      break;
+    case Pace::Kind::kAuto:
+      pacer_ = by_rate_alone ? Pacer::Max() : Pacer::ByProgramme();
+      break;
+    case Pace::Kind::kProgramme:
+      pacer_ = Pacer::ByProgramme();
+      break;
+  }
+}
+
+void Station::WarnOnce() {
+  if (warned_) return;
+  std::string warning = parts_.segmenter.warning();
+  if (warning.empty() && pace_.kind == Pace::Kind::kProgramme &&
+      parts_.segmenter.clock_source() == Segmenter::ClockSource::kNone) {
+    warning = "the input has no programme clock (PCR) to pace by: sending unpaced";
+  }
+  if (warning.empty()) return;
+  warned_ = true;
+  if (events_.warn) events_.warn(warning);
+}
+
+absl::Status Station::SendBurst(std::vector<Due> burst) {
+  std::vector<OutgoingAdu> adus;
+  adus.reserve(burst.size());
+  for (const Due& due : burst) {
+    adus.push_back(
+        {.plaintext = due.adu.bytes, .random_access = due.adu.random_access, .clear = {}});
+  }
+  const Slot& last = burst.back().slot;
+  Timestamp begin = burst.front().slot.begin;
+  parts_.sink.SetSlot({begin, last.begin + last.length - begin});
+  RETURN_IF_ERROR(parts_.broadcaster.SendBurst(adus).status());
+  if (events_.sent) events_.sent();
+  return absl::OkStatus();
+}
+
+}  // namespace nark::sender
