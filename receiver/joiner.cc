@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/status.h"
@@ -168,21 +169,26 @@ milliseconds Joiner::CallTimeout(Timestamp now) const {
   return std::max(milliseconds(1), std::chrono::ceil<milliseconds>(left));
 }
 
+absl::Status Joiner::NamingPeer(const absl::Status& error) const {
+  // A client over a network names its endpoint already.
+  if (absl::StrContains(error.message(), endpoint().name)) return error;
+  return Annotate(error, absl::StrCat("key manager ", endpoint().name));
+}
+
 void Joiner::OnPeerError(const absl::Status& error, Timestamp now) {
   const std::string reason = ReasonOf(error);
-  const std::string peer = absl::StrCat("key manager ", endpoint().name);
   const std::chrono::seconds again(RetryAfterSeconds(error));
   if (reason.empty()) {
-    last_error_ = Annotate(error, peer);
+    last_error_ = NamingPeer(error);
     return NextEndpoint(microseconds(0), now);
   }
-  last_error_ = Annotate(error, absl::StrCat(peer, " refused: ", reason));
+  last_error_ = Annotate(NamingPeer(error), absl::StrCat("refused, ", reason));
   if (again.count() == 0 || now + again >= deadline_) return FailRemotely(last_error_);
   NextEndpoint(again, now);
 }
 
 void Joiner::OnLie(const absl::Status& error, Timestamp now) {
-  last_error_ = Annotate(error, absl::StrCat("key manager ", endpoint().name));
+  last_error_ = NamingPeer(error);
   lied_[current_] = true;
   if (std::all_of(lied_.begin(), lied_.end(), [](bool lied) { return lied; })) {
     return FailRemotely(last_error_);

@@ -75,6 +75,7 @@ class Joiner {
   void Install(Timestamp now);
   std::chrono::milliseconds CallTimeout(Timestamp now) const;
   absl::Status CheckChallenge(const v1::Challenge& challenge) const;
+  absl::Status NamingPeer(const absl::Status& error) const;
   // The peer gave no answer or refused: another one is next, or that is the end.
   void OnPeerError(const absl::Status& error, Timestamp now);
   // The peer's answer is no use to anybody: it is not asked again.

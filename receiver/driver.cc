@@ -1,0 +1,99 @@
+#include "receiver/driver.h"
+
+#include <time.h>
+
+#include <algorithm>
+
+#include "common/base/status.h"
+
+namespace nark::receiver {
+namespace {
+
+using std::chrono::microseconds;
+
+constexpr size_t kBatch = 256;
+// Datagrams taken in before what they completed is played.
+constexpr size_t kMostBatches = 8;
+
+}  // namespace
+
+absl::StatusOr<Driver::Source> Driver::Turn(std::span<const int> wake, microseconds longest) {
+  Wait(wake, WaitTime(longest));
+  ASSIGN_OR_RETURN(const Source source, TakeIn());
+  const Timestamp now = clock_.Now();
+  RETURN_IF_ERROR(PlayDue(now));
+  RETURN_IF_ERROR(outputs_.Service(now));
+  return source;
+}
+
+microseconds Driver::WaitTime(microseconds longest) const {
+  if (is_file() && reading()) return microseconds(0);
+  const bool asking = playing_ && !outputs_.congested();
+  const Timestamp now = clock_.Now();
+  microseconds wait = longest;
+  for (const auto& next :
+       {asking ? reception_.NextDeadline() : reception_.reassembler().NextDeadline(),
+        outputs_.NextDeadline()}) {
+    if (!next) continue;
+    wait = *next <= now ? microseconds(0) : std::min<microseconds>(wait, *next - now);
+  }
+  return wait;
+}
+
+void Driver::Wait(std::span<const int> wake, microseconds longest) {
+  polls_.clear();
+  if (!is_file()) polls_.push_back({source_.descriptor(), POLLIN, 0});
+  for (int fd : wake) polls_.push_back({fd, POLLIN, 0});
+  outputs_.AddPolls(polls_);
+  timespec limit{};
+  limit.tv_sec = longest.count() / 1'000'000;
+  limit.tv_nsec = longest.count() % 1'000'000 * 1000;
+  // An error or an interrupt is a turn with nothing to do.
+  ::ppoll(polls_.data(), polls_.size(), &limit, nullptr);
+}
+
+absl::StatusOr<Driver::Source> Driver::TakeIn() {
+  if (!reading()) return Source::kOpen;
+  for (size_t batch = 0; batch < kMostBatches; ++batch) {
+    const Timestamp now = clock_.Now();
+    ASSIGN_OR_RETURN(const size_t taken, source_.Receive(kBatch, [&](ByteView datagram) {
+      reception_.OnDatagram(datagram, now);
+    }));
+    if (taken == 0 && is_file()) return Source::kEnded;
+    if (taken < kBatch) break;
+  }
+  return Source::kOpen;
+}
+
+absl::Status Driver::PlayDue(Timestamp now) {
+  if (playing_ && !outputs_.congested()) return reception_.Advance(now);
+  reception_.Hold(now);
+  return absl::OkStatus();
+}
+
+absl::Status Driver::Finish(microseconds longest) {
+  const Timestamp end = clock_.Now() + longest;
+  if (!is_file()) RETURN_IF_ERROR(TakeIn().status());
+  bool flushed = !playing_;
+  for (Timestamp now = clock_.Now(); now < end; now = clock_.Now()) {
+    RETURN_IF_ERROR(outputs_.Service(now));
+    // What a congested output would not write is not asked for.
+    if (!flushed && !outputs_.congested()) {
+      RETURN_IF_ERROR(reception_.Flush(now));
+      flushed = true;
+    }
+    if (flushed && outputs_.drained()) return absl::OkStatus();
+    microseconds wait = end - now;
+    if (auto next = outputs_.NextDeadline()) {
+      wait = std::clamp<microseconds>(*next - now, microseconds(0), wait);
+    }
+    polls_.clear();
+    outputs_.AddPolls(polls_);
+    const int milliseconds =
+        static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(wait).count());
+    ::poll(polls_.data(), polls_.size(), milliseconds);
+  }
+  return absl::UnavailableError("an output did not take all that was there for it");
+}
+
+}  // namespace nark::receiver

@@ -1,0 +1,58 @@
+#ifndef NARK_RECEIVER_DRIVER_H_
+#define NARK_RECEIVER_DRIVER_H_
+
+#include <poll.h>
+
+#include <chrono>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/net/datagram_io.h"
+#include "receiver/output.h"
+#include "receiver/reception.h"
+
+namespace nark::receiver {
+
+// Moves datagrams from a source through a reception into outputs, around poll(2).
+// While outputs are congested nothing is asked of the secure space, so a reader
+// that sleeps costs ADUs that stay refundable. One thread only.
+class Driver {
+ public:
+  // All must outlive it.
+  Driver(net::DatagramSource& source, Reception& reception, OutputSet& outputs, Clock& clock)
+      : source_(source), reception_(reception), outputs_(outputs), clock_(clock) {}
+
+  // From now on keys are asked for; before, complete ADUs wait (bounded).
+  void StartPlaying() { playing_ = true; }
+
+  enum class Source { kOpen, kEnded };
+  // Waits until there is something to do, one of `wake` is readable or `longest`
+  // has passed, and does it. kEnded: a file is read to its end.
+  absl::StatusOr<Source> Turn(std::span<const int> wake, std::chrono::microseconds longest);
+
+  // Takes in what has arrived, plays all that is complete, and passes it on for at
+  // most `longest`. UNAVAILABLE where an output did not take it all.
+  absl::Status Finish(std::chrono::microseconds longest);
+
+ private:
+  bool is_file() const { return source_.descriptor() < 0; }
+  bool reading() const { return !is_file() || (playing_ && !outputs_.congested()); }
+  std::chrono::microseconds WaitTime(std::chrono::microseconds longest) const;
+  void Wait(std::span<const int> wake, std::chrono::microseconds longest);
+  absl::StatusOr<Source> TakeIn();
+  absl::Status PlayDue(Timestamp now);
+
+  net::DatagramSource& source_;
+  Reception& reception_;
+  OutputSet& outputs_;
+  Clock& clock_;
+  bool playing_ = false;
+  std::vector<pollfd> polls_;
+};
+
+}  // namespace nark::receiver
+
+#endif  // NARK_RECEIVER_DRIVER_H_

@@ -1,0 +1,262 @@
+#include "receiver/join.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/base/storage.h"
+#include "common/base/version.h"
+#include "common/net/transport.h"
+#include "common/serve/http.h"
+#include "common/serve/ready_file.h"
+#include "receiver/driver.h"
+#include "receiver/metrics.h"
+#include "receiver/output.h"
+#include "receiver/statistics.h"
+#include "securespace/connect.h"
+#include "securespace/socket_server.h"
+
+namespace nark::receiver {
+namespace {
+
+using std::chrono::microseconds;
+
+// How long flushing may take at the end.
+constexpr microseconds kFlushTime = std::chrono::seconds(3);
+constexpr microseconds kPublishEvery = std::chrono::milliseconds(200);
+
+// One run of `join`. The order of its members is the order of dependence.
+class JoinRun {
+ public:
+  JoinRun(const JoinSettings& settings, serve::Signals& signals, Clock& clock, Random& random)
+      : settings_(settings), signals_(signals), clock_(clock), random_(random) {}
+
+  absl::Status Run();
+
+ private:
+  // Everything that can be wrong on this side.
+  absl::Status CheckLocally();
+  absl::Status OpenOutputs();
+  absl::Status Bind();
+  absl::Status OpenSideDoors();
+  absl::Status Play();
+  absl::Status OnJoined();
+  void Watch();
+  bool Idle() const;
+  absl::Status Report(absl::Status status);
+  bool StandardOutputIsMedia() const;
+
+  const JoinSettings& settings_;
+  serve::Signals& signals_;
+  Clock& clock_;
+  Random& random_;
+
+  std::optional<Purchase> purchase_;
+  std::optional<securespace::Connection> connection_;
+  std::unique_ptr<securespace::SocketServer> socket_server_;
+  KeyManagers key_managers_;
+  std::optional<Joiner> joiner_;
+  OutputSet outputs_;
+  microseconds spread_{0};  // taken off the play-out delay for UDP outputs
+  std::unique_ptr<net::DatagramSource> source_;
+  std::unique_ptr<Reception> reception_;
+  std::optional<Driver> driver_;
+  serve::Metrics metrics_;
+  std::optional<ReceiverMetrics> receiver_metrics_;
+  std::unique_ptr<serve::HttpServer> http_;
+  std::unique_ptr<JoinThread> join_thread_;
+
+  std::atomic<bool> playing_{false};
+  absl::Status first_output_error_;
+  std::set<v1::RefusalReason> reasons_told_;
+  Timestamp published_;
+  uint64_t last_received_ = 0;
+  Timestamp last_progress_;
+};
+
+absl::Status JoinRun::Run() {
+  RETURN_IF_ERROR(CheckLocally());
+  RETURN_IF_ERROR(OpenOutputs());
+  RETURN_IF_ERROR(Bind());
+  RETURN_IF_ERROR(OpenSideDoors());
+  return Report(Play());
+}
+
+absl::Status JoinRun::CheckLocally() {
+  ASSIGN_OR_RETURN(purchase_,
+                   Purchase::Load(settings_.session_path, settings_.voucher_path, clock_.Now()));
+  ASSIGN_OR_RETURN(connection_,
+                   securespace::Connect(settings_.secure_space, securespace::WhenLocked::kFail,
+                                        clock_, random_));
+  ASSIGN_OR_RETURN(key_managers_, KeyManagers::Connect(purchase_->session, settings_.key_managers,
+                                                       settings_.transport));
+  joiner_.emplace(purchase_->session, purchase_->voucher, purchase_->verified_voucher,
+                  connection_->space(), key_managers_.endpoints);
+  JoinOptions options;
+  options.timeout = settings_.timeout;
+  joiner_->Start(options, clock_.Now());
+  // The first step asks the secure space only.
+  joiner_->Step(clock_.Now());
+  if (!joiner_->result().ok()) return Annotate(joiner_->result(), settings_.secure_space);
+  if (connection_->folder != nullptr) {
+    ASSIGN_OR_RETURN(socket_server_,
+                     securespace::SocketServer::Start(
+                         connection_->space(), securespace::SocketPath(settings_.secure_space)));
+  }
+  return absl::OkStatus();
+}
+
+bool JoinRun::StandardOutputIsMedia() const {
+  return settings_.outputs.empty() ||
+         std::any_of(settings_.outputs.begin(), settings_.outputs.end(), IsStandardOutput);
+}
+
+absl::Status JoinRun::OpenOutputs() {
+  if (settings_.outputs.empty() && ::isatty(STDOUT_FILENO) == 1) {
+    return absl::InvalidArgumentError(
+        "standard output is a terminal: give --output file:PATH, udp://... or http://..., or "
+        "`--output -` to insist");
+  }
+  std::vector<std::string> uris = settings_.outputs;
+  if (uris.empty()) uris.push_back("-");
+  const bool udp = std::any_of(uris.begin(), uris.end(),
+                               [](const auto& uri) { return absl::StartsWith(uri, "udp://"); });
+  if (udp) spread_ = settings_.playout_delay / 4;
+  for (const std::string& uri : uris) {
+    ASSIGN_OR_RETURN(std::unique_ptr<Output> output, OpenOutput(uri, spread_));
+    outputs_.Add(std::move(output));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status JoinRun::Bind() {
+  const v1::SessionDescriptor& descriptor = purchase_->session.descriptor();
+  std::string uri = settings_.input;
+  for (const v1::Transport& transport : descriptor.transports()) {
+    if (uri.empty() && transport.sub_session() == 0) uri = transport.uri();
+  }
+  ASSIGN_OR_RETURN(source_, net::OpenSource(uri));
+  ReceptionOptions options;
+  options.play_out.delay = settings_.playout_delay - spread_;
+  ASSIGN_OR_RETURN(reception_,
+                   Reception::Create(purchase_->session, connection_->space(), outputs_, options));
+  driver_.emplace(*source_, *reception_, outputs_, clock_);
+  spdlog::info("receiving session '{}' from {}", purchase_->session.terms().title(), uri);
+  return absl::OkStatus();
+}
+
+absl::Status JoinRun::OpenSideDoors() {
+  receiver_metrics_.emplace(metrics_);
+  if (settings_.http.empty()) return absl::OkStatus();
+  serve::HttpOptions options;
+  options.listen = settings_.http;
+  options.program = "nark-receiver";
+  options.version = kProgramVersion;
+  options.state = [this]() -> std::vector<std::pair<std::string, std::string>> {
+    return {{"session", purchase_->session.name().ToString()},
+            {"title", purchase_->session.terms().title()},
+            {"state", playing_ ? "playing" : "joining"}};
+  };
+  options.ready = [this] {
+    return playing_ ? absl::OkStatus() : absl::UnavailableError("no grant is installed yet");
+  };
+  ASSIGN_OR_RETURN(http_, serve::HttpServer::Start(std::move(options), &metrics_));
+  spdlog::info("serving http://{}", http_->address());
+  return absl::OkStatus();
+}
+
+absl::Status JoinRun::Play() {
+  ASSIGN_OR_RETURN(join_thread_, JoinThread::Start(*joiner_, clock_));
+  for (;;) {
+    std::array<int, 2> wake = {signals_.fd(), join_thread_->fd()};
+    const auto wanted = std::span<const int>(wake).first(playing_ ? 1 : 2);
+    auto turn = driver_->Turn(wanted, kPublishEvery);
+    Watch();
+    RETURN_IF_ERROR(turn.status());
+    if (!playing_ && join_thread_->done()) RETURN_IF_ERROR(OnJoined());
+    const bool told =
+        signals_.Next(std::chrono::milliseconds(0)) == serve::Signals::Event::kShutdown;
+    if (told || *turn == Driver::Source::kEnded || Idle()) break;
+  }
+  return driver_->Finish(kFlushTime);
+}
+
+absl::Status JoinRun::OnJoined() {
+  RETURN_IF_ERROR(join_thread_->result());
+  driver_->StartPlaying();
+  playing_ = true;
+  last_progress_ = clock_.Now();
+  spdlog::info(joiner_->used_installed_grant() ? "the grant is installed already" : "joined");
+  std::vector<std::pair<std::string, std::string>> addresses;
+  if (http_ != nullptr) addresses.emplace_back("http", http_->address());
+  return serve::WriteReadyFile(settings_.ready_file, addresses);
+}
+
+// Tells what people should know at once, each thing once.
+void JoinRun::Watch() {
+  for (const absl::Status& error : outputs_.TakeErrors()) {
+    spdlog::error("{}", std::string(error.message()));
+    if (first_output_error_.ok()) first_output_error_ = error;
+  }
+  const PlayOutStatistics& adus = reception_->play_out().statistics();
+  for (const auto& [reason, count] : adus.refused) {
+    if (!reasons_told_.insert(reason).second) continue;
+    spdlog::warn("the secure space refuses keys: {}", ReasonName(reason));
+  }
+  const Timestamp now = clock_.Now();
+  if (adus.received != last_received_) {
+    last_received_ = adus.received;
+    last_progress_ = now;
+  }
+  if (now - published_ >= kPublishEvery || now < published_) {
+    published_ = now;
+    receiver_metrics_->Publish(Statistics::Of(*reception_));
+  }
+}
+
+bool JoinRun::Idle() const {
+  return settings_.stop_after_idle.count() > 0 && playing_ && last_received_ > 0 &&
+         clock_.Now() - last_progress_ >= settings_.stop_after_idle;
+}
+
+absl::Status JoinRun::Report(absl::Status status) {
+  if (!playing_) return status;
+  Watch();
+  const Statistics statistics = Statistics::Of(*reception_);
+  receiver_metrics_->Publish(statistics);
+  if (settings_.report == JoinSettings::Report::kJson) {
+    std::FILE* to = StandardOutputIsMedia() ? stderr : stdout;
+    std::fprintf(to, "%s\n", statistics.ToJson().c_str());
+    std::fflush(to);
+  } else {
+    std::fprintf(stderr, "nark-receiver: %s\n", statistics.ToText().c_str());
+  }
+  if (status.ok()) status = first_output_error_;
+  if (!settings_.statistics_file.empty()) {
+    const absl::Status written =
+        WriteFile(settings_.statistics_file, AsBytes(statistics.ToJson()), FileMode::kPublic);
+    if (status.ok()) status = written;
+  }
+  return status;
+}
+
+}  // namespace
+
+absl::Status RunJoin(const JoinSettings& settings, serve::Signals& signals, Clock& clock,
+                     Random& random) {
+  return JoinRun(settings, signals, clock, random).Run();
+}
+
+}  // namespace nark::receiver

@@ -1,0 +1,70 @@
+#include "receiver/statistics.h"
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status.h"
+
+namespace nark::receiver {
+
+Statistics Statistics::Of(const Reception& reception) {
+  const Reassembler& reassembler = reception.reassembler();
+  return {reception.play_out().statistics(), reassembler.statistics(),
+          reassembler.statistics().incomplete + reassembler.unfinished(),
+          reassembler.signatures_checked()};
+}
+
+std::string Statistics::ToText() const {
+  uint64_t refused = 0;
+  std::vector<std::string> reasons;
+  for (const auto& [reason, count] : adus.refused) {
+    refused += count;
+    reasons.push_back(absl::StrCat(ReasonName(reason), " ", count));
+  }
+  std::vector<std::string> drops;
+  for (size_t i = 0; i < kDrops; ++i) {
+    if (datagrams.drops[i] == 0) continue;
+    drops.push_back(absl::StrCat(Absl(Name(static_cast<Drop>(i))), " ", datagrams.drops[i]));
+  }
+  std::string text = absl::StrCat("received ", adus.received, ", delivered ", adus.delivered, " (",
+                                  adus.delivered_bytes, " bytes), incomplete ", incomplete,
+                                  ", missing ", adus.missing, ", refused ", refused);
+  if (!reasons.empty()) absl::StrAppend(&text, " (", absl::StrJoin(reasons, ", "), ")");
+  if (adus.behind != 0) absl::StrAppend(&text, ", behind ", adus.behind);
+  if (adus.crowded_out != 0) absl::StrAppend(&text, ", crowded out ", adus.crowded_out);
+  if (adus.damaged != 0) absl::StrAppend(&text, ", damaged ", adus.damaged);
+  absl::StrAppend(&text, "; ", datagrams.datagrams, " datagrams, ", datagrams.used, " used");
+  if (!drops.empty()) absl::StrAppend(&text, " (dropped: ", absl::StrJoin(drops, ", "), ")");
+  return text;
+}
+
+std::string Statistics::ToJson() const {
+  nlohmann::ordered_json refused = nlohmann::ordered_json::object();
+  for (const auto& [reason, count] : adus.refused) refused[ReasonName(reason)] = count;
+  nlohmann::ordered_json dropped = nlohmann::ordered_json::object();
+  for (size_t i = 0; i < kDrops; ++i) {
+    dropped[std::string(Name(static_cast<Drop>(i)))] = datagrams.drops[i];
+  }
+  const nlohmann::ordered_json all = {
+      {"received", adus.received},
+      {"delivered", adus.delivered},
+      {"delivered_bytes", adus.delivered_bytes},
+      {"incomplete", incomplete},
+      {"missing", adus.missing},
+      {"behind", adus.behind},
+      {"repeated", adus.repeated},
+      {"crowded_out", adus.crowded_out},
+      {"damaged", adus.damaged},
+      {"refused", refused},
+      {"signatures_checked", signatures_checked},
+      {"datagrams",
+       {{"received", datagrams.datagrams},
+        {"bytes", datagrams.bytes},
+        {"used", datagrams.used},
+        {"dropped", dropped}}},
+  };
+  return all.dump();
+}
+
+}  // namespace nark::receiver

@@ -1,0 +1,33 @@
+#ifndef NARK_RECEIVER_STATISTICS_H_
+#define NARK_RECEIVER_STATISTICS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "receiver/play_out.h"
+#include "receiver/reassembler.h"
+#include "receiver/reception.h"
+
+namespace nark::receiver {
+
+// The numbers of a reception at one moment.
+struct Statistics {
+  PlayOutStatistics adus;
+  ReassemblerStatistics datagrams;
+  uint64_t incomplete = 0;  // given up, and those that are not complete now
+  uint64_t signatures_checked = 0;
+
+  static Statistics Of(const Reception& reception);
+
+  // One line for people: "received 20, delivered 19 (2316160 bytes), ...".
+  std::string ToText() const;
+  // {"received":n,"delivered":n,"delivered_bytes":n,"incomplete":n,"missing":n,
+  //  "behind":n,"repeated":n,"crowded_out":n,"damaged":n,"refused":{REASON:n},
+  //  "signatures_checked":n,
+  //  "datagrams":{"received":n,"bytes":n,"used":n,"dropped":{name:n}}}
+  std::string ToJson() const;
+};
+
+}  // namespace nark::receiver
+
+#endif  // NARK_RECEIVER_STATISTICS_H_
