@@ -1,0 +1,71 @@
+#include "common/wire/testing.h"
+
+#include "common/wire/fragment.h"
+
+namespace nark::wire {
+namespace {
+
+void FillHashes(SeededRandom& random, Header& header) {
+  const uint32_t fragments = uint32_t{header.source_fragments} + header.parity_fragments;
+  header.hashes.resize(LevelSizes(fragments, header.fragment_bytes).back());
+  for (FragmentHash& hash : header.hashes) (void)random.Fill(hash);
+}
+
+void FillClearMap(SeededRandom& random, Header& header) {
+  uint64_t end = 0;
+  for (uint64_t n = random.Below(kMaxClearRanges + 1); n > 0; --n) {
+    const uint64_t offset = end + random.Below(100);
+    const uint64_t length = 1 + random.Below(200);
+    if (offset + length > header.plaintext_bytes) return;
+    header.clear_map.push_back({static_cast<uint32_t>(offset), static_cast<uint32_t>(length)});
+    end = offset + length;
+  }
+}
+
+}  // namespace
+
+Header RandomHeader(SeededRandom& random) {
+  Header header;
+  header.random_access = random.Below(2) == 1;
+  header.cipher = static_cast<uint8_t>(1 + random.Below(3));
+  header.session_tag = random.Below(~uint64_t{0});
+  header.sender_id = static_cast<uint32_t>(random.Below(uint64_t{1} << 32));
+  header.adu_id = random.Below(~uint64_t{0});
+  header.signed_time_us = random.Below(uint64_t{1} << 60);
+  if (random.Below(2) == 1) header.deadline_us = header.signed_time_us + random.Below(1 << 30);
+  const uint64_t most = uint64_t{1} << (4 + random.Below(21));
+  header.plaintext_bytes = static_cast<uint32_t>(1 + random.Below(most));
+  header.ciphertext_bytes = header.plaintext_bytes + 16;
+  header.fragment_bytes =
+      static_cast<uint16_t>(kMinFragmentBytes + 16 * random.Below((65520 - 512) / 16 + 1));
+  header.source_fragments =
+      static_cast<uint16_t>(SourceFragments(header.ciphertext_bytes, header.fragment_bytes));
+  if (random.Below(2) == 1) header.parity_fragments = static_cast<uint16_t>(random.Below(300));
+  (void)random.Fill(header.fresh);
+  FillClearMap(random, header);
+  header.control_block.resize(kMinControlBlockBytes + 16 + random.Below(177));
+  (void)random.Fill(header.control_block);
+  FillHashes(random, header);
+  return header;
+}
+
+Header SmallHeader(uint64_t session_tag) {
+  Header header;
+  header.cipher = 1;
+  header.session_tag = session_tag;
+  header.sender_id = 1;
+  header.adu_id = 5;
+  header.signed_time_us = 1700000000000000;
+  header.deadline_us = 1700000010000000;
+  header.plaintext_bytes = 100;
+  header.ciphertext_bytes = 116;
+  header.fragment_bytes = 1424;
+  header.source_fragments = 1;
+  header.fresh.fill(7);
+  header.clear_map = {{0, 10}, {50, 50}};
+  header.control_block.assign(kMinControlBlockBytes + 16, 3);
+  header.hashes.resize(1);
+  return header;
+}
+
+}  // namespace nark::wire
