@@ -51,19 +51,21 @@ struct SecureSpaceScope {
   uint8_t assurance = 0;  // value of nark.v1.AssuranceClass
 };
 
-// One parsed X.509 certificate (RFC 5280), with an ECDSA P-256 key. Parsing does
-// not verify. Copies share. Thread-safe.
+// One parsed X.509 certificate (RFC 5280, version 3), with an ECDSA P-256 key and
+// an ECDSA signature with SHA-256. Parsing does not verify. Copies share.
+// Thread-safe.
 class Certificate {
  public:
-  // Refuses trailing bytes and encodings that do not re-encode to `der`.
+  // Refuses trailing bytes, encodings that do not re-encode to `der`, and Nark
+  // extensions that are malformed or occur twice. INVALID_ARGUMENT.
   static absl::StatusOr<Certificate> FromDer(ByteView der);
-  // Exactly one certificate.
+  // Exactly one certificate, in the strict form of RFC 7468.
   static absl::StatusOr<Certificate> FromPem(ByteView pem);
 
   const Bytes& der() const;
   std::string ToPem() const;
   const PublicKey& public_key() const;
-  std::string subject() const;  // common name
+  std::string subject() const;  // common name, for messages: nothing trusts it
   Timestamp not_before() const;
   Timestamp not_after() const;
   CertificateRole role() const;
@@ -96,35 +98,45 @@ struct CertificateTemplate {
 
 // Issues under `issuer` (the roles kProviderRoot, kPool, kSenders, kIssuerRoot
 // and kTlsCa are CAs; basic constraints and key usage follow from the role).
-// Serial numbers are random, 16 bytes.
+// Serial numbers are random, 16 bytes. INVALID_ARGUMENT where the issuer may not
+// issue that role, `issuer_key` is not its key, or the content does not fit the role.
 absl::StatusOr<Certificate> IssueCertificate(const CertificateTemplate& content,
                                              const PublicKey& subject, const Certificate& issuer,
                                              const PrivateKey& issuer_key);
+// A root: kProviderRoot, kIssuerRoot or kTlsCa.
 absl::StatusOr<Certificate> IssueSelfSigned(const CertificateTemplate& content,
                                             const PrivateKey& key);
 
-// Checks that a root signed itself: UNAUTHENTICATED where it did not.
+// Checks that a root signed itself, for who loads one from a file: UNAUTHENTICATED
+// where it did not. Remembers success.
 absl::Status VerifySelfSigned(const Certificate& root);
 
 // A certificate revocation list (RFC 5280 section 5). Thread-safe.
 class RevocationList {
  public:
+  // Exactly one list, in the strict form of RFC 7468, with no critical extension.
+  // INVALID_ARGUMENT. Does not verify.
   static absl::StatusOr<RevocationList> FromPem(ByteView pem);
+  static absl::StatusOr<RevocationList> FromDer(ByteView der);
   std::string ToPem() const;
+  Timestamp this_update() const;
   Timestamp next_update() const;
-  std::vector<std::string> serials_hex() const;
+  std::vector<std::string> serials_hex() const;  // sorted
+  // CRL number; 0 where the list has none.
+  uint64_t number() const;
+  // UNAUTHENTICATED where `issuer` did not sign the list. Remembers success.
+  absl::Status VerifySignedBy(const Certificate& issuer) const;
 
   struct Parsed;
   const Parsed& parsed() const { return *parsed_; }  // common/crypto only
 
  private:
-  friend absl::StatusOr<RevocationList> IssueRevocationList(const Certificate&, const PrivateKey&,
-                                                            const std::vector<std::string>&,
-                                                            Timestamp, Timestamp, uint64_t);
   explicit RevocationList(std::shared_ptr<const Parsed> parsed) : parsed_(std::move(parsed)) {}
   std::shared_ptr<const Parsed> parsed_;
 };
 
+// Makes a list of everything that `issuer` has revoked; `number` grows with each
+// list. Serials as Certificate::serial_hex() writes them, in any order.
 absl::StatusOr<RevocationList> IssueRevocationList(const Certificate& issuer,
                                                    const PrivateKey& issuer_key,
                                                    const std::vector<std::string>& serials_hex,
@@ -138,17 +150,17 @@ struct ChainRules {
   std::optional<Timestamp> at;
   // The role that the leaf must have.
   CertificateRole leaf_role = CertificateRole::kNone;
-  // Where given, must be signed by `root`, current at `at` (else UNAVAILABLE),
-  // and must not name any certificate of the chain.
+  // Where given, must be signed by `root`, current at `at` (else UNAVAILABLE; with
+  // no `at`, any age will do), and must not name any certificate of the chain.
   const RevocationList* revocations = nullptr;
 };
 
-// Verifies `chain` (leaf first, without the root) up to `root`, with OpenSSL's
-// path validation, then Nark's role rules: kProviderRoot issues 2..7 and no
-// others; kPool issues kKeyManager; kSenders issues kSender; kIssuerRoot issues
-// kSecureSpace; kTlsCa issues kNone. No other chain is accepted: its length must
-// be just what the role asks for. Returns the leaf. UNAUTHENTICATED where it
-// fails, with the cause in one line.
+// Verifies `chain` (leaf first, without the root) up to `root`, by Nark's role
+// rules (kProviderRoot issues 2..7 and no others; kPool issues kKeyManager; kSenders
+// issues kSender; kIssuerRoot issues kSecureSpace; kTlsCa issues kNone), by the
+// root's own signature, and by OpenSSL's path validation. No other chain is
+// accepted: its length must be just what the role asks for. Returns the leaf.
+// UNAUTHENTICATED where it fails, with the cause in one line.
 absl::StatusOr<Certificate> VerifyChain(const std::vector<Certificate>& chain,
                                         const Certificate& root, const ChainRules& rules);
 

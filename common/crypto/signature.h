@@ -55,6 +55,8 @@ class PublicKey {
 class PrivateKey {
  public:
   static absl::StatusOr<PrivateKey> Generate();
+  PrivateKey(PrivateKey&&) = default;
+  PrivateKey& operator=(PrivateKey&&) = default;
   // PKCS#8 (RFC 5958), as PEM (no password; strict form) or DER. Only the encoding
   // that ToPem and ToPkcs8 (and `openssl genpkey`) make, with the public key inside,
   // which is checked against the private one: one flipped bit anywhere is refused.
