@@ -22,6 +22,7 @@
 #include "common/serve/log.h"
 #include "common/serve/ready_file.h"
 #include "common/serve/shutdown.h"
+#include "sender/index.h"
 #include "sender/reporter.h"
 #include "sender/signal_waiter.h"
 #include "sender/station.h"
@@ -37,6 +38,7 @@ struct Flags {
   std::string pace;
   std::string state;
   std::string ready_file;
+  std::string index;
   std::optional<uint64_t> first_adu;
   uint64_t fec_percent = 0;
 };
@@ -58,6 +60,8 @@ void Declare(Flags& flags, cli::Command& command) {
                "pcr, max, or bits per second such as 20M; default: pcr where the input has PCRs");
   command.Text("--state", &flags.state,
                "file with the ids used so far; default: the session file's name and .state");
+  command.Text("--index", &flags.index,
+               "file to list every ADU in: its id, and where it began in the input");
   command.Text("--ready-file", &flags.ready_file,
                "written once it sends: {\"output\":\"URI\",\"http\":\"HOST:PORT\"}");
   command.Examples(
@@ -155,17 +159,18 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
   RETURN_IF_ERROR(serve::WriteReadyFile(flags.ready_file, addresses));
 
   spdlog::info("sending {} to {} from ADU {} on", flags.input, output, reservation->next_id());
+  ASSIGN_OR_RETURN(Index index, Index::Create(flags.index));
   Segmenter segmenter(rule);
   bool terminal = ::isatty(STDERR_FILENO) == 1;
   reporter.Start(waiter.Now());
   Station station({*input, segmenter, *broadcaster, sink, waiter}, pace,
                   {.warn = [](const std::string& line) { spdlog::warn(line); },
                    .sent =
-                       [&] {
+                       [&](uint64_t first_id, std::span<const OutgoingAdu> adus) {
                          reporter.Update();
-                         if (!terminal) return;
-                         std::string line = reporter.Progress(waiter.Now());
+                         std::string line = terminal ? reporter.Progress(waiter.Now()) : "";
                          if (!line.empty()) spdlog::info(line);
+                         return index.Add(first_id, adus);
                        }});
   absl::Status status = station.Run();
   absl::Status closed = reservation->Close();

@@ -128,9 +128,8 @@ absl::Status Station::SendBurst(std::vector<Due> burst) {
   const Slot& last = burst.back().slot;
   Timestamp begin = burst.front().slot.begin;
   parts_.sink.SetSlot({begin, last.begin + last.length - begin});
-  RETURN_IF_ERROR(parts_.broadcaster.SendBurst(adus).status());
-  if (events_.sent) events_.sent();
-  return absl::OkStatus();
+  ASSIGN_OR_RETURN(uint64_t first_id, parts_.broadcaster.SendBurst(adus));
+  return events_.sent ? events_.sent(first_id, adus) : absl::OkStatus();
 }
 
 }  // namespace nark::sender

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,10 +43,11 @@ class Station {
     PacedSink& sink;  // the broadcaster's
     Waiter& waiter;
   };
-  // Called with one line for people, and after every burst.
+  // Called with one line for people, and after every burst with the id of its
+  // first ADU and what was sent.
   struct Events {
     std::function<void(const std::string&)> warn;
-    std::function<void()> sent;
+    std::function<absl::Status(uint64_t first_id, std::span<const OutgoingAdu>)> sent;
   };
   // The parts must outlive it.
   Station(const Parts& parts, const Pace& pace, Events events);
