@@ -7,6 +7,7 @@
 #include "common/crypto/hash.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "google/protobuf/stubs/logging.h"
 
 namespace nark {
 namespace {
@@ -120,6 +121,8 @@ absl::StatusOr<std::vector<Certificate>> ParseCertificates(
 }
 
 absl::Status ParseStrictly(ByteView bytes, std::string_view what, google::protobuf::Message& to) {
+  // The library would write about bad UTF-8 on stderr, besides the status.
+  google::protobuf::LogSilencer quiet;
   if (!to.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return absl::InvalidArgumentError(absl::StrCat(Absl(what), " is damaged: it does not parse"));
   }

@@ -28,7 +28,6 @@ constexpr char kHpkeKeyPrefix[] = "hpke-";
 constexpr char kHpkeKeyLabel[] = "NARK HPKE KEY";
 constexpr char kMacKeyLabel[] = "NARK MAC KEY";
 constexpr size_t kMacKeyBytes = 32;
-constexpr size_t kMaxFiles = 256;
 
 using Files = std::map<std::string, SecretBytes>;
 
@@ -80,25 +79,31 @@ bool PlainName(const std::string& name) {
          name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
 }
 
-// Reads every listed file and compares its hash.
-absl::StatusOr<Files> ReadListed(const std::string& folder, const v1::PoolManifest& manifest) {
-  if (static_cast<size_t>(manifest.files_size()) > kMaxFiles) {
-    return absl::InvalidArgumentError(absl::StrCat(folder, "/", kManifest, " lists too much"));
+// Reads one listed file and compares its hash.
+absl::StatusOr<SecretBytes> ReadListed(const std::string& folder, const v1::PoolFile& file) {
+  const std::string manifest = absl::StrCat(folder, "/", kManifest);
+  if (!PlainName(file.name())) {
+    return absl::InvalidArgumentError(absl::StrCat(manifest, " lists a bad name"));
   }
+  const std::string path = absl::StrCat(folder, "/", file.name());
+  absl::StatusOr<SecretBytes> content = ReadSecretFile(path);
+  if (!content.ok()) return Annotate(content.status(), manifest);
+  if (!Equal(AsBytes(file.sha256()), Sha256(content->Reveal()))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is not what ", kManifest,
+                     " lists; restore it, or make another with 'narkctl pool'"));
+  }
+  return content;
+}
+
+absl::StatusOr<Files> ReadAll(const std::string& folder, const v1::PoolManifest& manifest) {
   Files files;
   for (const v1::PoolFile& file : manifest.files()) {
-    if (!PlainName(file.name()) || files.contains(file.name())) {
+    ASSIGN_OR_RETURN(SecretBytes content, ReadListed(folder, file));
+    if (!files.emplace(file.name(), std::move(content)).second) {
       return absl::InvalidArgumentError(
-          absl::StrCat(folder, "/", kManifest, " lists a bad name, or a name twice"));
+          absl::StrCat(folder, "/", kManifest, " lists ", file.name(), " twice"));
     }
-    const std::string path = absl::StrCat(folder, "/", file.name());
-    ASSIGN_OR_RETURN(SecretBytes content, ReadSecretFile(path));
-    if (!Equal(AsBytes(file.sha256()), Sha256(content.Reveal()))) {
-      return absl::InvalidArgumentError(absl::StrCat(path, " is not what ", kManifest,
-                                                     " lists; restore it or make the pool ",
-                                                     "again with 'narkctl pool'"));
-    }
-    files.emplace(file.name(), std::move(content));
   }
   return files;
 }
@@ -129,17 +134,26 @@ absl::StatusOr<SigningIdentity> Signing(const Reader& reader, const Certificate&
   return SigningIdentity{std::move(key), *leaf, {chain.begin() + 1, chain.end()}};
 }
 
-// The root that the manifest's own hash list names, and that signed the manifest.
-absl::Status VerifyManifest(const v1::SignedEnvelope& envelope, const v1::PoolManifest& manifest,
-                            const Certificate& root, Timestamp now) {
-  RETURN_IF_ERROR(VerifySelfSigned(root));
-  RETURN_IF_ERROR(VerifyEnvelopeChain(envelope, payload_type::kPoolManifest, root,
-                                      {.at = now, .leaf_role = CertificateRole::kPool})
-                      .status());
-  if (!Equal(AsBytes(manifest.provider()), root.public_key().id())) {
-    return absl::InvalidArgumentError("it is of another provider than root.pem");
+// Verifies the manifest under the root that it lists, and returns that root.
+absl::StatusOr<Certificate> VerifyManifest(const std::string& folder,
+                                           const v1::SignedEnvelope& envelope,
+                                           const v1::PoolManifest& manifest, Timestamp now) {
+  const std::string path = absl::StrCat(folder, "/", kManifest);
+  for (const v1::PoolFile& file : manifest.files()) {
+    if (file.name() != kRoot) continue;
+    ASSIGN_OR_RETURN(SecretBytes pem, ReadListed(folder, file));
+    absl::StatusOr<Certificate> root = Certificate::FromPem(pem.Reveal());
+    if (!root.ok()) return Annotate(root.status(), absl::StrCat(folder, "/", kRoot));
+    absl::Status verified = VerifyEnvelopeChain(envelope, payload_type::kPoolManifest, *root,
+                                                {.at = now, .leaf_role = CertificateRole::kPool})
+                                .status();
+    if (!verified.ok()) return Annotate(verified, path);
+    if (!Equal(AsBytes(manifest.provider()), root->public_key().id())) {
+      return absl::InvalidArgumentError(absl::StrCat(path, " is of another provider than ", kRoot));
+    }
+    return root;
   }
-  return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(path, " does not list ", kRoot));
 }
 
 SecretBytes CopyOf(const std::string& text) { return SecretBytes::CopyOf(AsBytes(text)); }
@@ -168,16 +182,11 @@ absl::StatusOr<Files> FilesOf(const PoolFolder& pool) {
 absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp now) {
   const std::string path = absl::StrCat(folder, "/", kManifest);
   ASSIGN_OR_RETURN(v1::NarkFile file, ReadNarkFile(path, v1::NarkFile::kPoolManifest));
-  // The root that verifies the manifest is one of the files that it lists.
   ASSIGN_OR_RETURN(v1::PoolManifest manifest,
                    PayloadOf<v1::PoolManifest>(file.pool_manifest(), path));
-  ASSIGN_OR_RETURN(Files files, ReadListed(folder, manifest));
+  ASSIGN_OR_RETURN(Certificate root, VerifyManifest(folder, file.pool_manifest(), manifest, now));
+  ASSIGN_OR_RETURN(Files files, ReadAll(folder, manifest));
   const Reader reader(folder, std::move(files));
-  ASSIGN_OR_RETURN(std::vector<Certificate> roots, reader.Certificates(kRoot));
-  const Certificate root = roots.front();
-  absl::Status verified = VerifyManifest(file.pool_manifest(), manifest, root, now);
-  if (!verified.ok()) return Annotate(verified, path);
-
   ASSIGN_OR_RETURN(std::vector<HpkePrivateKey> hpke_keys, HpkeKeys(reader));
   ASSIGN_OR_RETURN(SecretBytes mac_key, reader.Raw(kMacKey, kMacKeyLabel));
   if (mac_key.size() != kMacKeyBytes) {

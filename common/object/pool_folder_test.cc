@@ -1,0 +1,137 @@
+#include "common/object/pool_folder.h"
+
+#include <filesystem>
+#include <string>
+
+#include "common/base/status.h"
+#include "common/base/storage.h"
+#include "common/object/testing.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace nark {
+namespace {
+
+using ::testing::HasSubstr;
+
+class PoolFolderTest : public ::testing::Test {
+ protected:
+  PoolFolderTest() {
+    folder_ = ::testing::TempDir() + "/pool-" +
+              ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+    absl::Status written = WritePoolFolder(folder_, Pool(), provider_.pool_role, kTestTime);
+    EXPECT_TRUE(written.ok()) << written;
+  }
+
+  PoolFolder Pool() {
+    PoolFolder pool{.root = provider_.root.certificate,
+                    .hpke_keys = {},
+                    .challenge_mac_key = provider_.challenge_mac_key.Clone(),
+                    .signing = provider_.MakeReplica(),
+                    .tls_certificates_pem = provider_.key_manager_tls.certificate.ToPem(),
+                    .tls_key_pem = *provider_.key_manager_tls.key.ToPem()};
+    for (const HpkePrivateKey& key : provider_.pool_keys) {
+      pool.hpke_keys.push_back(*HpkePrivateKey::FromRaw(key.raw().Clone()));
+    }
+    return pool;
+  }
+
+  std::vector<std::string> Names() const {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+      names.push_back(entry.path().filename());
+    }
+    return names;
+  }
+
+  absl::Status Load() { return LoadPoolFolder(folder_, kTestTime).status(); }
+
+  TestProvider provider_;
+  std::string folder_;
+};
+
+TEST_F(PoolFolderTest, ComesBackAsWritten) {
+  absl::StatusOr<PoolFolder> pool = LoadPoolFolder(folder_, kTestTime);
+  ASSERT_TRUE(pool.ok()) << pool.status();
+  EXPECT_EQ(pool->root.der(), provider_.root.certificate.der());
+  ASSERT_EQ(pool->hpke_keys.size(), 1u);
+  EXPECT_EQ(pool->hpke_keys[0].public_key(), provider_.pool_keys[0].public_key());
+  EXPECT_TRUE(pool->challenge_mac_key == provider_.challenge_mac_key);
+  EXPECT_EQ(pool->signing.Chain().size(), 2u);
+  EXPECT_EQ(pool->tls_certificates_pem, provider_.key_manager_tls.certificate.ToPem());
+}
+
+TEST_F(PoolFolderTest, KeepsItsFilesToItsOwner) {
+  for (const std::string& name : Names()) {
+    auto mode = std::filesystem::status(folder_ + "/" + name).permissions();
+    EXPECT_EQ(static_cast<int>(mode), 0600) << name;
+  }
+}
+
+TEST_F(PoolFolderTest, IgnoresFilesThatAreNotListed) {
+  ASSERT_TRUE(WriteFile(folder_ + "/hpke-notes.pem", AsBytes("x"), FileMode::kPublic).ok());
+  EXPECT_TRUE(Load().ok());
+}
+
+TEST_F(PoolFolderTest, IsRefusedWhereAFileIsMissing) {
+  for (const std::string& name : Names()) {
+    const std::string path = folder_ + "/" + name;
+    std::filesystem::rename(path, path + ".away");
+    absl::Status status = Load();
+    EXPECT_EQ(status.code(), absl::StatusCode::kNotFound) << status;
+    EXPECT_THAT(Std(status.message()), HasSubstr(name));
+    std::filesystem::rename(path + ".away", path);
+  }
+  EXPECT_TRUE(Load().ok());
+}
+
+TEST_F(PoolFolderTest, IsRefusedWhereAByteOfAnyFileIsDamaged) {
+  for (const std::string& name : Names()) {
+    const std::string path = folder_ + "/" + name;
+    const Bytes good = *ReadFile(path);
+    // Every third byte, in a bit that moves on.
+    for (size_t byte = 0; byte < good.size(); byte += 3) {
+      Bytes bad = good;
+      bad[byte] ^= static_cast<uint8_t>(1 << byte % 8);
+      std::FILE* file = std::fopen(path.c_str(), "wb");
+      std::fwrite(bad.data(), 1, bad.size(), file);
+      std::fclose(file);
+      absl::Status status = Load();
+      ASSERT_FALSE(status.ok()) << name << ", byte " << byte;
+      ASSERT_THAT(Std(status.message()), HasSubstr(name));
+    }
+    ASSERT_TRUE(WriteFile(path, good, FileMode::kSecret).ok());
+  }
+  EXPECT_TRUE(Load().ok());
+}
+
+TEST_F(PoolFolderTest, IsRefusedWithAManifestOfAnotherProvider) {
+  TestProvider other(kTestTime, 2);
+  ASSERT_TRUE(WritePoolFolder(folder_, Pool(), other.pool_role, kTestTime).ok());
+  EXPECT_EQ(Load().code(), absl::StatusCode::kUnauthenticated);
+}
+
+TEST_F(PoolFolderTest, IsRefusedWithAnotherPoolsSigningKey) {
+  TestProvider other(kTestTime, 2);
+  PoolFolder pool = Pool();
+  pool.signing = other.MakeReplica();
+  ASSERT_TRUE(WritePoolFolder(folder_, pool, provider_.pool_role, kTestTime).ok());
+  EXPECT_EQ(Load().code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_THAT(Std(Load().message()), HasSubstr("signing.pem"));
+}
+
+TEST_F(PoolFolderTest, IsRefusedOnceItsCertificateHasExpired) {
+  const Timestamp later = provider_.key_manager.certificate.not_after() + std::chrono::hours(2);
+  EXPECT_EQ(LoadPoolFolder(folder_, later).status().code(), absl::StatusCode::kUnauthenticated);
+}
+
+TEST_F(PoolFolderTest, NamesAFolderThatIsNone) {
+  absl::Status status = LoadPoolFolder(folder_ + "/none", kTestTime).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(Std(status.message()), HasSubstr("none/manifest.nark"));
+}
+
+}  // namespace
+}  // namespace nark
