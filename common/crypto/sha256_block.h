@@ -25,6 +25,7 @@ class Sha256Node {
   alignas(64) std::array<uint8_t, 64> block_;
   // Holds OpenSSL's SHA256_CTX.
   alignas(8) std::array<uint8_t, 112> state_;
+  std::array<uint32_t, 8> initial_;  // the chaining value of FIPS 180-4, 5.3.3
 };
 
 }  // namespace nark
