@@ -451,9 +451,10 @@ TEST(SegmenterCaptureTest, BroadcastsAreCutAtGopsAndSecondsAndComeOutAsTheyWentI
     absl::StatusOr<Bytes> input = ReadFile(path);
     ASSERT_TRUE(input.ok()) << input.status();
     ExpectExact(*input, 12345, path);
+    // One of them has no indicators, and says so; the other has one a picture.
     Segmenter gops(Gop());
-    EXPECT_GT(CutAll(gops, *input).size(), 3u);
-    EXPECT_EQ(gops.warning(), "");
+    size_t cuts = CutAll(gops, *input).size();
+    EXPECT_EQ(cuts > 100, gops.warning().empty()) << cuts << " " << gops.warning();
     Segmenter seconds(Every(milliseconds(1000)));
     std::vector<Adu> adus = CutAll(seconds, *input);
     EXPECT_EQ(seconds.warning(), "");

@@ -34,7 +34,7 @@ void Add16(Bytes& to, int value) {
 
 }  // namespace
 
-void StreamGenerator::Tables() {
+void StreamGenerator::Tables(uint16_t pcr_pid) {
   Bytes pat = {0, 0, 0, 0, 1, 0xc1, 0, 0};
   Add16(pat, 0);  // network information, no programme
   Add16(pat, 0xe010);
@@ -44,8 +44,8 @@ void StreamGenerator::Tables() {
   Add16(pat, 0xe1ff);
   Section(0, Close(pat));
   Bytes pmt = {2, 0, 0, 0, 7, 0xc1, 0, 0};
-  Add16(pmt, 0xe000 | kVideoPid);  // PCR
-  Add16(pmt, 0xf000 | 200);        // descriptors that push the rest into a second packet
+  Add16(pmt, 0xe000 | pcr_pid);
+  Add16(pmt, 0xf000 | 200);  // descriptors that push the rest into a second packet
   pmt.resize(pmt.size() + 200, 0x2a);
   pmt.push_back(0x0f);  // AAC
   Add16(pmt, 0xe000 | kAudioPid);

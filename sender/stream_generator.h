@@ -20,7 +20,7 @@ class StreamGenerator {
 
   // PAT with a network entry first, then this programme and a second one; PMT with
   // audio before video.
-  void Tables();
+  void Tables(uint16_t pcr_pid = kVideoPid);
   // A packet with or without the random-access indicator; PCR in 27 MHz ticks where
   // not negative.
   enum class RandomAccess : uint8_t { kNo, kYes };

@@ -134,13 +134,12 @@ void TransportStreamScanner::ReadPmt(ByteView section) {
   pcr_pid_ = Pid(&section[8]);
   video_pid_.reset();
   size_t at = 12 + (LoadBig16(&section[10]) & 0x0fffu);
-  while (at + 5 <= end) {
-    if (IsVideo(section[at])) {
-      video_pid_ = Pid(&section[at + 1]);
-      return;
-    }
+  while (at + 5 <= end && !video_pid_.has_value()) {
+    if (IsVideo(section[at])) video_pid_ = Pid(&section[at + 1]);
     at += 5 + (LoadBig16(&section[at + 3]) & 0x0fffu);
   }
+  // Some muxers say that there is no PCR, and send it with the video.
+  if (pcr_pid_ == kNoPcrPid && video_pid_.has_value()) pcr_pid_ = video_pid_;
 }
 
 void TransportStreamScanner::ReadTables(uint16_t pid, ByteView payload, bool unit_start) {

@@ -98,6 +98,18 @@ TEST(TransportStreamScannerTest, AudioIndicatorsAreNotVideos) {
   EXPECT_EQ(looked.time, milliseconds(0));
 }
 
+TEST(TransportStreamScannerTest, TheVideosPcrsServeWhereTheTableNamesNoPid) {
+  using G = StreamGenerator;
+  for (uint16_t named : {uint16_t{0x1fff}, G::kAudioPid}) {
+    G stream;
+    stream.Tables(named);
+    TransportStreamScanner scanner = Scanned(stream.bytes());
+    G video;
+    video.Packet(G::kVideoPid, G::RandomAccess::kNo, 27'000);
+    EXPECT_EQ(scanner.Look(video.bytes()).time.has_value(), named == 0x1fff);
+  }
+}
+
 TEST(TransportStreamScannerTest, AdaptationFieldsThatLieAreIgnored) {
   using G = StreamGenerator;
   G stream;
