@@ -25,7 +25,7 @@ struct ChannelOptions {
   // "HOST:PORT", "[V6]:PORT" or "unix:PATH".
   std::string endpoint;
   // Absent: plaintext.
-  std::optional<TlsTrust> tls;
+  std::optional<TlsTrust> tls = std::nullopt;
   size_t max_message_bytes = 2 << 20;
 };
 

@@ -23,7 +23,7 @@ namespace nark::rpc {
 namespace {
 
 // gRPC says only that it failed: why is found out by trying again ourselves.
-absl::Status WhyNotBound(const Address& address) {
+absl::Status WhyNotStarted(const Address& address, const ServerOptions& options) {
   const std::string where = address.ToString();
   if (!address.unix_path.empty()) {
     return absl::UnavailableError(
@@ -47,6 +47,10 @@ absl::Status WhyNotBound(const Address& address) {
     if (fd >= 0) close(fd);
   }
   freeaddrinfo(found);
+  if (cause == 0 && options.tls) {
+    return absl::InvalidArgumentError(
+        "the TLS certificate and its key do not load, or do not belong together");
+  }
   if (cause == 0) return absl::UnavailableError(absl::StrCat(where, ": can not listen there"));
   return absl::UnavailableError(absl::StrCat(where, ": ", strerror(cause)));
 }
@@ -118,7 +122,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options,
     server = builder.BuildAndStart();
     umask(before);
   }
-  if (server == nullptr || port == 0) return WhyNotBound(address);
+  if (server == nullptr || port == 0) return WhyNotStarted(address, options);
   if (address.unix_path.empty()) {
     address.port = static_cast<uint16_t>(port);
   } else {

@@ -28,7 +28,7 @@ struct ServerOptions {
   std::string listen;
   // Absent: plaintext, for unix sockets, loopback, or behind a balancer that
   // ends TLS. Present: TLS 1.3 and nothing older.
-  std::optional<TlsIdentity> tls;
+  std::optional<TlsIdentity> tls = std::nullopt;
   size_t max_message_bytes = 2 << 20;
   // A connection is asked to leave after its age, so that a balancer can spread
   // clients anew; its calls get the grace to end.
@@ -45,8 +45,8 @@ struct ServerOptions {
 class Server {
  public:
   // Binds and serves `services`, which must outlive the server. Everything is
-  // reported SERVING at once. INVALID_ARGUMENT for an address or PEM that is
-  // none; UNAVAILABLE where the address can not be bound, naming address and
+  // reported SERVING at once. INVALID_ARGUMENT for an address that is none, and
+  // for PEM that is none or a key of another certificate; UNAVAILABLE where the address can not be bound, naming address and
   // cause ("127.0.0.1:7400: Address already in use"). A unix socket has mode
   // 0600 and replaces one that nobody listens on.
   static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options,

@@ -1,0 +1,291 @@
+// Server, client and watchdog together, over real sockets.
+#include "common/rpc/server.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+#include "common/base/status.h"
+#include "common/object/testing.h"
+#include "common/rpc/client.h"
+#include "common/rpc/status.h"
+#include "common/rpc/watchdog.h"
+#include "nark/v1/keymanager.grpc.pb.h"
+
+namespace nark::rpc {
+namespace {
+
+// Echoes the secure-space id in the challenge's body; "wait" blocks until told.
+class Echo final : public v1::KeyManager::CallbackService {
+ public:
+  grpc::ServerUnaryReactor* GetChallenge(grpc::CallbackServerContext* context,
+                                         const v1::GetChallengeRequest* request,
+                                         v1::GetChallengeResponse* response) override {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    if (request->secure_space_id() == "refuse") {
+      reactor->Finish(
+          ToGrpc(Refusal(absl::StatusCode::kPermissionDenied, "VOUCHER_EXPIRED", "no")));
+      return reactor;
+    }
+    response->mutable_challenge()->set_body(request->secure_space_id());
+    if (request->secure_space_id() != "wait") {
+      reactor->Finish(grpc::Status::OK);
+      return reactor;
+    }
+    waiter = std::thread([this, reactor] {
+      arrived.Notify();
+      go.WaitForNotification();
+      reactor->Finish(grpc::Status::OK);
+    });
+    return reactor;
+  }
+  ~Echo() override {
+    if (waiter.joinable()) waiter.join();
+  }
+  absl::Notification arrived, go;
+  std::thread waiter;
+};
+
+class ServerTest : public testing::Test {
+ protected:
+  std::unique_ptr<Server> Start(ServerOptions options) {
+    auto server = Server::Start(std::move(options), {&echo_});
+    EXPECT_TRUE(server.ok()) << server.status();
+    return server.ok() ? *std::move(server) : nullptr;
+  }
+  ServerOptions Tls(const SigningIdentity& identity) {
+    ServerOptions options;
+    options.listen = "127.0.0.1:0";
+    auto key = identity.key.ToPem();
+    EXPECT_TRUE(key.ok());
+    options.tls = TlsIdentity{.certificates = identity.certificate.ToPem(), .key = *std::move(key)};
+    return options;
+  }
+  ServerOptions Plain() {
+    ServerOptions options;
+    options.listen = "127.0.0.1:0";
+    return options;
+  }
+  TlsTrust Trust(const std::string& name = "keymanager.nark") {
+    return {.ca_certificate = provider_.tls_ca.certificate.der(), .server_name = name};
+  }
+  absl::StatusOr<std::string> Call(const ChannelOptions& options,
+                                   const std::string& text = "hello") {
+    auto channel = MakeChannel(options);
+    if (!channel.ok()) return channel.status();
+    auto stub = v1::KeyManager::NewStub(*channel);
+    grpc::ClientContext context;
+    SetTimeout(context, std::chrono::seconds(10));
+    v1::GetChallengeRequest request;
+    request.set_secure_space_id(text);
+    v1::GetChallengeResponse response;
+    const grpc::Status status = stub->GetChallenge(&context, request, &response);
+    if (!status.ok()) return FromGrpc(status);
+    return response.challenge().body();
+  }
+
+  TestProvider provider_{
+      std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now())};
+  Echo echo_;
+};
+
+TEST_F(ServerTest, ServesTlsToWhoTrustsItsCa) {
+  const auto server = Start(Tls(provider_.key_manager_tls));
+  ASSERT_NE(server, nullptr);
+  EXPECT_GT(server->port(), 0);
+  EXPECT_EQ(server->address(), "127.0.0.1:" + std::to_string(server->port()));
+  const auto answer = Call({.endpoint = server->address(), .tls = Trust()});
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(*answer, "hello");
+}
+
+TEST_F(ServerTest, RefusalsKeepTheirReasonAcrossTheWire) {
+  const auto server = Start(Plain());
+  const auto status = Call({.endpoint = server->address()}, "refuse").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(ReasonOf(status), "VOUCHER_EXPIRED");
+}
+
+// The name that is expected decides, not the host that was dialled: another role
+// of the same provider is not taken for a key manager.
+TEST_F(ServerTest, ClientsRefuseAnotherName) {
+  const auto server = Start(Tls(provider_.key_manager_tls));
+  const auto status = Call({.endpoint = server->address(), .tls = Trust("refunds.nark")}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(IsRemote(status));
+  auto other = MakeTlsServer("refunds.nark", provider_.tls_ca, provider_.now());
+  ASSERT_TRUE(other.ok());
+  const auto refunds = Start(Tls(*other));
+  EXPECT_TRUE(Call({.endpoint = refunds->address(), .tls = Trust("refunds.nark")}).ok());
+  EXPECT_EQ(Call({.endpoint = refunds->address(), .tls = Trust()}).status().code(),
+            absl::StatusCode::kUnavailable);
+}
+
+TEST_F(ServerTest, ClientsRefuseAnotherCa) {
+  const auto server = Start(Tls(provider_.key_manager_tls));
+  TestProvider other(provider_.now(), 2);
+  TlsTrust trust = Trust();
+  trust.ca_certificate = other.tls_ca.certificate.der();
+  EXPECT_EQ(Call({.endpoint = server->address(), .tls = trust}).status().code(),
+            absl::StatusCode::kUnavailable);
+}
+
+TEST_F(ServerTest, TlsAndPlaintextDoNotMix) {
+  const auto secure = Start(Tls(provider_.key_manager_tls));
+  const auto plain = Start(Plain());
+  EXPECT_EQ(Call({.endpoint = secure->address()}).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Call({.endpoint = plain->address(), .tls = Trust()}).status().code(),
+            absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(Call({.endpoint = plain->address()}).ok());
+}
+
+TEST_F(ServerTest, ATrustWithoutCaIsNoTrust) {
+  EXPECT_EQ(MakeChannel({.endpoint = "127.0.0.1:1", .tls = TlsTrust{}}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(MakeChannel({.endpoint = "nowhere", .tls = std::nullopt}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+// As openssl's own client sees it.
+std::string Handshake(int port, const std::string& version) {
+  const std::string command = "openssl s_client -connect 127.0.0.1:" + std::to_string(port) + " -" +
+                              version + " -alpn h2 </dev/null 2>&1";
+  std::string output;
+  FILE* pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) return output;
+  char buffer[4096];
+  while (size_t got = fread(buffer, 1, sizeof buffer, pipe)) output.append(buffer, got);
+  pclose(pipe);
+  return output;
+}
+
+TEST_F(ServerTest, SpeaksTls13AndNothingOlder) {
+  const auto server = Start(Tls(provider_.key_manager_tls));
+  const std::string modern = Handshake(server->port(), "tls1_3");
+  if (modern.find("CONNECTED") == std::string::npos) {
+    GTEST_SKIP() << "SKIPPED: no openssl program here: " << modern;
+  }
+  EXPECT_NE(modern.find("New, TLSv1.3"), std::string::npos) << modern;
+  const std::string older = Handshake(server->port(), "tls1_2");
+  EXPECT_EQ(older.find("New, TLSv1"), std::string::npos) << older;
+  EXPECT_NE(older.find("Cipher is (NONE)"), std::string::npos) << older;
+}
+
+TEST_F(ServerTest, APortInUseIsRefusedWithItsCause) {
+  const auto server = Start(Plain());
+  ServerOptions options = Plain();
+  options.listen = server->address();
+  const auto status = Server::Start(std::move(options), {&echo_}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(status.message(), server->address() + ": Address already in use");
+  EXPECT_FALSE(IsRemote(status));
+}
+
+TEST_F(ServerTest, AnAddressThatIsNotOursIsRefusedWithItsCause) {
+  ServerOptions options = Plain();
+  options.listen = "192.0.2.1:7400";
+  const auto status = Server::Start(std::move(options), {&echo_}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(status.message(), "192.0.2.1:7400: Cannot assign requested address");
+}
+
+TEST_F(ServerTest, RefusesTlsFilesThatAreNone) {
+  ServerOptions options = Tls(provider_.key_manager_tls);
+  options.tls->certificates = "no certificate";
+  EXPECT_EQ(Server::Start(std::move(options), {&echo_}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  options = Tls(provider_.key_manager_tls);
+  options.tls->key = SecretBytes::CopyOf(AsBytes("no key"));
+  EXPECT_EQ(Server::Start(std::move(options), {&echo_}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  // The key of another certificate.
+  options = Tls(provider_.key_manager_tls);
+  options.tls->key = *provider_.till.key.ToPem();
+  EXPECT_EQ(Server::Start(std::move(options), {&echo_}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(ServerTest, RefusesMessagesAboveItsLimit) {
+  ServerOptions options = Plain();
+  options.max_message_bytes = 1000;
+  const auto server = Start(std::move(options));
+  EXPECT_TRUE(Call({.endpoint = server->address()}, std::string(900, 'x')).ok());
+  EXPECT_EQ(Call({.endpoint = server->address()}, std::string(1100, 'x')).status().code(),
+            absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(ServerTest, AUnixSocketIsForItsOwnerOnly) {
+  const std::string path = testing::TempDir() + "/s" + std::to_string(getpid());
+  ServerOptions options;
+  options.listen = "unix:" + path;
+  auto server = Start(std::move(options));
+  ASSERT_NE(server, nullptr);
+  EXPECT_EQ(server->port(), 0);
+  struct stat info {};
+  ASSERT_EQ(stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  EXPECT_TRUE(Call({.endpoint = "unix:" + path}).ok());
+  server.reset();
+  EXPECT_NE(stat(path.c_str(), &info), 0);
+}
+
+TEST_F(ServerTest, DrainLetsRunningCallsEnd) {
+  auto server = Start(Plain());
+  absl::StatusOr<std::string> answer;
+  std::thread caller([&] { answer = Call({.endpoint = server->address()}, "wait"); });
+  echo_.arrived.WaitForNotification();
+  std::thread drain([&] { server->Drain(std::chrono::seconds(20)); });
+  echo_.go.Notify();
+  caller.join();
+  drain.join();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(*answer, "wait");
+  EXPECT_EQ(Call({.endpoint = server->address()}).status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(ServerTest, DrainCancelsCallsThatTakeTooLong) {
+  auto server = Start(Plain());
+  absl::StatusOr<std::string> answer;
+  std::thread caller([&] { answer = Call({.endpoint = server->address()}, "wait"); });
+  echo_.arrived.WaitForNotification();
+  std::thread drain([&] { server->Drain(std::chrono::milliseconds(50)); });
+  caller.join();
+  echo_.go.Notify();
+  drain.join();
+  EXPECT_FALSE(answer.ok());
+}
+
+TEST_F(ServerTest, TheWatchdogHearsTlsAndPlaintextServers) {
+  const auto secure = Start(Tls(provider_.key_manager_tls));
+  const auto plain = Start(Plain());
+  EXPECT_EQ(FeelPulse(secure->address(), std::chrono::seconds(10)), Pulse::kAlive);
+  EXPECT_EQ(FeelPulse(plain->address(), std::chrono::seconds(10)), Pulse::kAlive);
+}
+
+// The kernel still takes connections for a listener that nobody serves.
+TEST_F(ServerTest, TheWatchdogNoticesAListenerThatNobodyServes) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(fd, 16), 0);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const std::string where = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  EXPECT_EQ(FeelPulse(where, std::chrono::milliseconds(200)), Pulse::kSilent);
+  close(fd);
+}
+
+}  // namespace
+}  // namespace nark::rpc

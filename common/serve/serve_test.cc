@@ -1,0 +1,162 @@
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+
+#include "common/base/storage.h"
+#include "common/serve/http.h"
+#include "common/serve/metrics.h"
+#include "common/serve/process.h"
+#include "common/serve/ready_file.h"
+#include "common/serve/shutdown.h"
+
+namespace nark::serve {
+namespace {
+
+using std::chrono::milliseconds;
+
+TEST(MetricsTest, CountsByLabel) {
+  Metrics metrics;
+  Counter& good = metrics.AddCounter("things_total", "Things.", {{"kind", "good"}});
+  Counter& bad = metrics.AddCounter("things_total", "Things.", {{"kind", "bad"}});
+  good.Increment();
+  good.Add(2);
+  bad.Increment();
+  metrics.AddGauge("level", "Level.").Set(2.5);
+  metrics.AddHistogram("took_seconds", "Time.", {0.1, 1}).Observe(0.5);
+  const std::string text = metrics.Exposition();
+  EXPECT_NE(text.find("# TYPE things_total counter"), std::string::npos) << text;
+  EXPECT_NE(text.find("things_total{kind=\"good\"} 3"), std::string::npos) << text;
+  EXPECT_NE(text.find("things_total{kind=\"bad\"} 1"), std::string::npos) << text;
+  EXPECT_NE(text.find("level 2.5"), std::string::npos) << text;
+  EXPECT_NE(text.find("took_seconds_bucket{le=\"0.1\"} 0"), std::string::npos) << text;
+  EXPECT_NE(text.find("took_seconds_bucket{le=\"1\"} 1"), std::string::npos) << text;
+  EXPECT_EQ(good.value(), 3);
+}
+
+TEST(MetricsTest, TheSameNameAndLabelsAreTheSameObject) {
+  Metrics metrics;
+  Counter& one = metrics.AddCounter("things_total", "Things.", {{"kind", "good"}});
+  Counter& two = metrics.AddCounter("things_total", "Things.", {{"kind", "good"}});
+  EXPECT_EQ(&one, &two);
+}
+
+TEST(MetricsTest, CollectsBeforeItShows) {
+  Metrics metrics;
+  Gauge& gauge = metrics.AddGauge("level", "Level.");
+  int calls = 0;
+  metrics.OnCollect([&] { gauge.Set(++calls); });
+  EXPECT_NE(metrics.Exposition().find("level 1\n"), std::string::npos);
+  EXPECT_NE(metrics.Exposition().find("level 2\n"), std::string::npos);
+}
+
+class HttpTest : public testing::Test {
+ protected:
+  void Start(HttpOptions options) {
+    options.listen = "127.0.0.1:0";
+    auto server = HttpServer::Start(std::move(options), &metrics_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+  httplib::Result Get(const std::string& path) {
+    return httplib::Client("http://" + server_->address()).Get(path);
+  }
+  Metrics metrics_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+TEST_F(HttpTest, ShowsMetricsAndHealth) {
+  metrics_.AddCounter("things_total", "Things.").Increment();
+  std::atomic<bool> ready = false;
+  HttpOptions options;
+  options.program = "nark-test";
+  options.version = "1.2.3";
+  options.ready = [&] {
+    return ready ? absl::OkStatus() : absl::UnavailableError("the lists have expired");
+  };
+  options.state = [] {
+    return std::vector<std::pair<std::string, std::string>>{{"title", "<b>&\"x\""}};
+  };
+  Start(std::move(options));
+  auto response = Get("/metrics");
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->status, 200);
+  EXPECT_NE(response->body.find("things_total 1"), std::string::npos);
+  response = Get("/livez");
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->status, 200);
+  response = Get("/readyz");
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->status, 503);
+  EXPECT_EQ(response->body, "the lists have expired\n");
+  ready = true;
+  response = Get("/readyz");
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->status, 200);
+  server_->SetDraining();
+  response = Get("/readyz");
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->status, 503);
+  response = Get("/");
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->status, 200);
+  EXPECT_NE(response->body.find("nark-test"), std::string::npos);
+  EXPECT_NE(response->body.find("1.2.3"), std::string::npos);
+  EXPECT_NE(response->body.find("&lt;b&gt;&amp;&quot;x&quot;"), std::string::npos);
+  EXPECT_EQ(response->body.find("<b>"), std::string::npos);
+  response = Get("/nothing");
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->status, 404);
+}
+
+TEST_F(HttpTest, APortInUseIsRefusedWithItsCause) {
+  Start({});
+  HttpOptions options;
+  options.listen = server_->address();
+  const auto status = HttpServer::Start(options, &metrics_).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(status.message(), server_->address() + ": Address already in use");
+}
+
+TEST_F(HttpTest, RefusesAddressesThatAreNone) {
+  for (const char* listen : {"", "host", ":80", "host:x", "host:70000"}) {
+    HttpOptions options;
+    options.listen = listen;
+    EXPECT_EQ(HttpServer::Start(options, &metrics_).status().code(),
+              absl::StatusCode::kInvalidArgument)
+        << listen;
+  }
+}
+
+TEST(ReadyFileTest, SaysWhere) {
+  const std::string path = testing::TempDir() + "/ready.json";
+  ASSERT_TRUE(WriteReadyFile(path, {{"listen", "127.0.0.1:1"}, {"http", "[::1]:2"}}).ok());
+  const auto content = ReadFile(path);
+  ASSERT_TRUE(content.ok());
+  EXPECT_EQ(AsText(*content), "{\"listen\":\"127.0.0.1:1\",\"http\":\"[::1]:2\"}\n");
+  EXPECT_TRUE(WriteReadyFile("", {{"listen", "x"}}).ok());
+  EXPECT_FALSE(WriteReadyFile("/nowhere/ready.json", {}).ok());
+}
+
+TEST(SignalsTest, AreWaitedFor) {
+  const auto signals = Signals::Take();
+  ASSERT_TRUE(signals.ok()) << signals.status();
+  EXPECT_EQ((*signals)->Next(milliseconds(0)), std::nullopt);
+  kill(getpid(), SIGHUP);
+  EXPECT_EQ((*signals)->Next(milliseconds(-1)), Signals::Event::kReload);
+  kill(getpid(), SIGTERM);
+  EXPECT_EQ((*signals)->Next(milliseconds(-1)), Signals::Event::kShutdown);
+  kill(getpid(), SIGINT);
+  EXPECT_EQ((*signals)->Next(milliseconds(5000)), Signals::Event::kShutdown);
+  EXPECT_EQ((*signals)->Next(milliseconds(1)), std::nullopt);
+}
+
+TEST(ProcessTest, RaisesTheFileLimit) { EXPECT_GE(RaiseFileLimit(), 64u); }
+
+}  // namespace
+}  // namespace nark::serve

@@ -1,0 +1,369 @@
+// Whole replicas on loopback, as main runs them: files, TLS, gRPC, HTTP, signals.
+#include "keymanager/replica.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/base/status.h"
+#include "common/base/storage.h"
+#include "common/object/envelope.h"
+#include "common/object/file.h"
+#include "common/object/pool_folder.h"
+#include "common/rpc/client.h"
+#include "common/rpc/server.h"
+#include "common/serve/shutdown.h"
+#include "keymanager/grpc_client.h"
+#include "keymanager/pool_client.h"
+#include "keymanager/service.h"
+#include "keymanager/testing.h"
+
+namespace nark::keymanager {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class ReplicaTest : public testing::Test {
+ protected:
+  static Timestamp RealNow() { return SystemClock().Now(); }
+
+  ReplicaTest() {
+    char pattern[] = "/tmp/nark-replica-XXXXXX";
+    folder_ = mkdtemp(pattern);
+    std::filesystem::create_directory(folder_ + "/pool");
+    WritePool();
+    Write("issuer.pem", AsBytes(provider_.issuer.certificate.ToPem()));
+    WriteCrl({}, std::chrono::hours(1));
+    WriteDeny({}, std::chrono::hours(1));
+  }
+  ~ReplicaTest() override { std::filesystem::remove_all(folder_); }
+
+  void WritePool() {
+    std::vector<HpkePrivateKey> hpke_keys;
+    for (const HpkePrivateKey& key : provider_.pool_keys) {
+      hpke_keys.push_back(*HpkePrivateKey::FromRaw(key.raw().Clone()));
+    }
+    const SigningIdentity& tls = provider_.key_manager_tls;
+    const PoolFolder pool = {.root = provider_.root.certificate,
+                             .hpke_keys = std::move(hpke_keys),
+                             .challenge_mac_key = provider_.challenge_mac_key.Clone(),
+                             .signing = provider_.MakeReplica(),
+                             .tls_certificates_pem = tls.certificate.ToPem(),
+                             .tls_key_pem = *tls.key.ToPem()};
+    const absl::Status status =
+        WritePoolFolder(folder_ + "/pool", pool, provider_.pool_role, RealNow());
+    ASSERT_TRUE(status.ok()) << status;
+  }
+  void Write(const std::string& name, ByteView content) {
+    ASSERT_TRUE(WriteFile(folder_ + "/" + name, content, FileMode::kPublic).ok());
+  }
+  void WriteCrl(const std::vector<std::string>& serials, std::chrono::seconds life) {
+    auto list = IssueRevocationList(provider_.issuer.certificate, provider_.issuer.key, serials,
+                                    RealNow() - std::chrono::hours(2), RealNow() + life, ++number_);
+    ASSERT_TRUE(list.ok()) << list.status();
+    Write("crl.pem", AsBytes(list->ToPem()));
+  }
+  void WriteDeny(const std::vector<Digest>& ids, std::chrono::seconds life) {
+    auto list = MakeDenyList(provider_.id(), ids, provider_.control, RealNow(), RealNow() + life);
+    ASSERT_TRUE(list.ok()) << list.status();
+    v1::NarkFile file;
+    *file.mutable_deny_list() = *list;
+    ASSERT_TRUE(WriteNarkFile(folder_ + "/deny.nark", file, FileMode::kPublic).ok());
+  }
+  ReplicaFiles Files() const {
+    return {.pool = folder_ + "/pool",
+            .issuers = {folder_ + "/issuer.pem"},
+            .revocations = {folder_ + "/crl.pem"},
+            .deny_list = folder_ + "/deny.nark",
+            .tls_certificates = "",
+            .tls_key = ""};
+  }
+  absl::Status LoadStatus() { return LoadReplica(Files(), world_).status(); }
+
+  // A replica of its own in this process, with the same files as all others.
+  struct Running {
+    std::unique_ptr<KeyManagerService> service;
+    std::unique_ptr<rpc::Server> server;
+  };
+  Running Start() {
+    auto loaded = LoadReplica(Files(), world_);
+    EXPECT_TRUE(loaded.ok()) << loaded.status();
+    Running running;
+    running.service = std::make_unique<KeyManagerService>(std::move(loaded->authority), metrics_);
+    rpc::ServerOptions options;
+    options.listen = "127.0.0.1:0";
+    options.tls = rpc::TlsIdentity{.certificates = loaded->tls_certificates_pem,
+                                   .key = std::move(loaded->tls_key_pem)};
+    auto server = rpc::Server::Start(std::move(options), {running.service.get()});
+    EXPECT_TRUE(server.ok()) << server.status();
+    running.server = *std::move(server);
+    return running;
+  }
+  std::unique_ptr<Client> Connect(const std::string& address) {
+    auto client =
+        MakeGrpcClient({.endpoint = address,
+                        .tls = rpc::TlsTrust{.ca_certificate = provider_.tls_ca.certificate.der(),
+                                             .server_name = kServerName}});
+    EXPECT_TRUE(client.ok()) << client.status();
+    return *std::move(client);
+  }
+  absl::StatusOr<v1::Grant> Join(Client& client, const TestSecureSpace& space) {
+    const v1::SignedEnvelope voucher = provider_.MakeVoucher(session_, space.id, 0, 99);
+    ASSIGN_OR_RETURN(const auto challenge,
+                     client.GetChallenge(ChallengeRequest(session_.session(), space), seconds(10)));
+    const Exchange exchange =
+        Attest({session_.descriptor(), voucher, space}, challenge.challenge(), random_);
+    ASSIGN_OR_RETURN(const auto answer, client.IssueGrant(exchange.request, seconds(10)));
+    return OpenGrant(exchange, answer, provider_.root.certificate, RealNow());
+  }
+
+  std::string folder_;
+  uint64_t number_ = 0;
+  TestProvider provider_{RealNow()};
+  SystemClock clock_;
+  SystemRandom random_;
+  RecordedRefusals refusals_;
+  serve::Metrics metrics_;
+  const World world_{.clock = clock_, .random = random_, .refusals = refusals_};
+  const TestSession session_ = provider_.MakeSession();
+  const TestSecureSpace space_ = provider_.MakeSecureSpace();
+};
+
+// I3: a challenge from one, the grant from another, a retry at a third.
+TEST_F(ReplicaTest, ThreeReplicasOfOneFolderAnswerAsOne) {
+  Running replicas[3] = {Start(), Start(), Start()};
+  std::unique_ptr<Client> clients[3];
+  for (int i = 0; i < 3; ++i) clients[i] = Connect(replicas[i].server->address());
+  const v1::SignedEnvelope voucher = provider_.MakeVoucher(session_, space_.id, 0, 99);
+  const auto challenge =
+      clients[0]->GetChallenge(ChallengeRequest(session_.session(), space_), seconds(10));
+  ASSERT_TRUE(challenge.ok()) << challenge.status();
+  const Exchange exchange =
+      Attest({session_.descriptor(), voucher, space_}, challenge->challenge(), random_);
+  // The replica that made the challenge is gone before it is answered.
+  replicas[0].server.reset();
+  const auto at_second = clients[1]->IssueGrant(exchange.request, seconds(10));
+  const auto at_third = clients[2]->IssueGrant(exchange.request, seconds(10));
+  ASSERT_TRUE(at_second.ok()) << at_second.status() << refusals_.last_detail();
+  ASSERT_TRUE(at_third.ok()) << at_third.status();
+  auto one = OpenGrant(exchange, *at_second, provider_.root.certificate, RealNow());
+  auto two = OpenGrant(exchange, *at_third, provider_.root.certificate, RealNow());
+  ASSERT_TRUE(one.ok() && two.ok()) << one.status() << two.status();
+  EXPECT_EQ(one->grant_id(), two->grant_id());
+  one->clear_issue_time_us();
+  two->clear_issue_time_us();
+  EXPECT_EQ(one->SerializeAsString(), two->SerializeAsString());
+  EXPECT_EQ(clients[0]
+                ->GetChallenge(ChallengeRequest(session_.session(), space_), seconds(5))
+                .status()
+                .code(),
+            absl::StatusCode::kUnavailable);
+}
+
+TEST_F(ReplicaTest, ReasonsCrossTheWire) {
+  Running replica = Start();
+  const auto client = Connect(replica.server->address());
+  const TestSecureSpace other = provider_.MakeSecureSpace();
+  const v1::SignedEnvelope voucher = provider_.MakeVoucher(session_, space_.id, 0, 99);
+  const auto challenge =
+      client->GetChallenge(ChallengeRequest(session_.session(), other), seconds(10));
+  ASSERT_TRUE(challenge.ok()) << challenge.status();
+  const Exchange exchange =
+      Attest({session_.descriptor(), voucher, other}, challenge->challenge(), random_);
+  const absl::Status status = client->IssueGrant(exchange.request, seconds(10)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(ReasonOf(status), "VOUCHER_OTHER_SECURE_SPACE");
+  EXPECT_TRUE(IsRemote(status));
+  EXPECT_NE(status.message().find(replica.server->address()), absl::string_view::npos);
+}
+
+TEST_F(ReplicaTest, APoolClientSurvivesDeadReplicas) {
+  Running alive = Start();
+  std::string dead;
+  {
+    Running gone = Start();
+    dead = gone.server->address();
+  }
+  std::vector<std::unique_ptr<Client>> clients;
+  clients.push_back(Connect(dead));
+  clients.push_back(Connect(alive.server->address()));
+  PoolClient pool(std::move(clients));
+  const auto grant = Join(pool, space_);
+  EXPECT_TRUE(grant.ok()) << grant.status();
+}
+
+// --- The process: RunReplica ---
+
+class ReplicaProcessTest : public ReplicaTest {
+ protected:
+  // Runs it until SIGTERM, beside `body`, which gets the addresses.
+  void WhileServing(
+      ReplicaOptions options,
+      const std::function<void(const std::string& listen, const std::string& http)>& body) {
+    auto signals = serve::Signals::Take();
+    ASSERT_TRUE(signals.ok());
+    options.files = Files();
+    options.listen = "127.0.0.1:0";
+    options.http = "127.0.0.1:0";
+    options.ready_file = folder_ + "/ready.json";
+    options.reload_interval = milliseconds(20);
+    absl::Status ended;
+    std::thread server([&] { ended = RunReplica(options, **signals); });
+    std::string ready;
+    while (ready.empty()) {
+      std::this_thread::sleep_for(milliseconds(5));
+      if (auto content = ReadFile(options.ready_file); content.ok()) ready = ToText(*content);
+    }
+    const auto field = [&](const std::string& name) {
+      const size_t at = ready.find("\"" + name + "\":\"") + name.size() + 4;
+      return ready.substr(at, ready.find('"', at) - at);
+    };
+    body(field("listen"), field("http"));
+    kill(getpid(), SIGTERM);
+    server.join();
+    EXPECT_TRUE(ended.ok()) << ended;
+  }
+
+  // Until joins of `space` end with `reason` ("" for a grant).
+  void AwaitReason(Client& client, const TestSecureSpace& space, const std::string& reason) {
+    const auto deadline = std::chrono::steady_clock::now() + seconds(60);
+    absl::Status status;
+    do {
+      status = Join(client, space).status();
+      if (ReasonOf(status) == reason && status.ok() == reason.empty()) return;
+      std::this_thread::sleep_for(milliseconds(50));
+    } while (std::chrono::steady_clock::now() < deadline);
+    FAIL() << "expected " << reason << ", got " << status;
+  }
+};
+
+TEST_F(ReplicaProcessTest, ServesReloadsAndDrains) {
+  WhileServing({}, [&](const std::string& listen, const std::string&) {
+    const auto client = Connect(listen);
+    AwaitReason(*client, space_, "");
+    WriteDeny({space_.id}, std::chrono::hours(1));
+    AwaitReason(*client, space_, "SECURE_SPACE_DENIED");
+    WriteDeny({}, std::chrono::hours(1));
+    AwaitReason(*client, space_, "");
+    WriteCrl({space_.certificate.serial_hex()}, std::chrono::hours(1));
+    AwaitReason(*client, space_, "NOT_ATTESTED");
+    // Damage is not taken over: what was revoked stays revoked.
+    Write("crl.pem", AsBytes("damaged"));
+    kill(getpid(), SIGHUP);
+    AwaitReason(*client, space_, "NOT_ATTESTED");
+    // A list that has expired already stops everybody, and says when to retry.
+    WriteCrl({}, -std::chrono::hours(1));
+    AwaitReason(*client, space_, "LISTS_EXPIRED");
+    WriteCrl({}, std::chrono::hours(1));
+    AwaitReason(*client, space_, "");
+  });
+}
+
+TEST_F(ReplicaProcessTest, PlaintextIsAskedFor) {
+  ReplicaOptions options;
+  options.transport = Transport::kPlaintext;
+  WhileServing(options, [&](const std::string& listen, const std::string&) {
+    auto client = MakeGrpcClient({.endpoint = listen});
+    ASSERT_TRUE(client.ok());
+    EXPECT_TRUE(Join(**client, space_).ok());
+    EXPECT_EQ(Join(*Connect(listen), space_).status().code(), absl::StatusCode::kUnavailable);
+  });
+}
+
+TEST_F(ReplicaTest, APortInUseEndsIt) {
+  Running running = Start();
+  auto signals = serve::Signals::Take();
+  ASSERT_TRUE(signals.ok());
+  ReplicaOptions options;
+  options.files = Files();
+  options.listen = running.server->address();
+  const absl::Status status = RunReplica(options, **signals);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(status.message(), options.listen + ": Address already in use");
+  EXPECT_FALSE(IsRemote(status));
+}
+
+// --- Files ---
+
+TEST_F(ReplicaTest, LoadsItsFiles) { EXPECT_TRUE(LoadStatus().ok()) << LoadStatus(); }
+
+TEST_F(ReplicaTest, NamesTheFileThatIsMissing) {
+  for (const std::string name :
+       {"pool/manifest.nark", "pool/signing-key.pem", "pool/challenge-mac.key", "pool/tls.pem",
+        "issuer.pem", "crl.pem", "deny.nark"}) {
+    SCOPED_TRACE(name);
+    const std::string path = folder_ + "/" + name;
+    std::filesystem::rename(path, path + ".away");
+    const absl::Status status = LoadStatus();
+    EXPECT_FALSE(status.ok());
+    EXPECT_NE(status.message().find(name), absl::string_view::npos) << status;
+    EXPECT_EQ(status.message().find('\n'), absl::string_view::npos) << status;
+    std::filesystem::rename(path + ".away", path);
+  }
+  EXPECT_TRUE(LoadStatus().ok());
+}
+
+TEST_F(ReplicaTest, RefusesOneFlippedBitOfAnyFile) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_)) {
+    if (!entry.is_regular_file()) continue;
+    const std::string path = entry.path();
+    SCOPED_TRACE(path);
+    const auto content = ReadFile(path);
+    ASSERT_TRUE(content.ok());
+    for (size_t at = 0; at < content->size(); at += 1 + content->size() / 23) {
+      Bytes flipped = *content;
+      flipped[at] ^= static_cast<uint8_t>(1 << (at % 8));
+      ASSERT_TRUE(WriteFile(path, flipped, FileMode::kSecret).ok());
+      const absl::Status status = LoadStatus();
+      EXPECT_FALSE(status.ok()) << "byte " << at;
+      EXPECT_EQ(status.message().find('\n'), absl::string_view::npos) << status;
+    }
+    ASSERT_TRUE(
+        WriteFile(path, ByteView(*content).first(content->size() / 2), FileMode::kSecret).ok());
+    EXPECT_FALSE(LoadStatus().ok());
+    ASSERT_TRUE(WriteFile(path, *content, FileMode::kSecret).ok());
+  }
+  EXPECT_TRUE(LoadStatus().ok()) << LoadStatus();
+}
+
+TEST_F(ReplicaTest, RefusesFilesOfOthers) {
+  TestProvider other(RealNow(), 2);
+  Write("issuer.pem", AsBytes(other.root.certificate.ToPem()));
+  EXPECT_EQ(LoadStatus().code(), absl::StatusCode::kUnauthenticated) << LoadStatus();
+  Write("issuer.pem", AsBytes(other.issuer.certificate.ToPem()));
+  absl::Status status = LoadStatus();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_NE(status.message().find("crl.pem"), absl::string_view::npos) << status;
+  Write("issuer.pem", AsBytes(provider_.issuer.certificate.ToPem()));
+  auto deny =
+      MakeDenyList(other.id(), {}, other.control, RealNow(), RealNow() + std::chrono::hours(1));
+  ASSERT_TRUE(deny.ok());
+  v1::NarkFile file;
+  *file.mutable_deny_list() = *deny;
+  ASSERT_TRUE(WriteNarkFile(folder_ + "/deny.nark", file, FileMode::kPublic).ok());
+  status = LoadStatus();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnauthenticated) << status;
+  EXPECT_NE(status.message().find("deny.nark"), absl::string_view::npos) << status;
+}
+
+TEST_F(ReplicaTest, SeesThatAFileWasReplaced) {
+  const uint64_t before = FilesVersion(Files());
+  EXPECT_EQ(FilesVersion(Files()), before);
+  WriteDeny({}, std::chrono::hours(2));
+  const uint64_t after = FilesVersion(Files());
+  EXPECT_NE(after, before);
+  std::filesystem::remove(folder_ + "/deny.nark");
+  EXPECT_NE(FilesVersion(Files()), after);
+}
+
+}  // namespace
+}  // namespace nark::keymanager
