@@ -107,15 +107,17 @@ absl::Status Relay(const Settings& settings) {
     const ByteView one[] = {datagram};
     if (absl::Status status = sink->Send(one); !status.ok()) sent = status;
   };
-  for (;;) {
+  for (bool ending = false; !ending;) {
     pollfd waiting[] = {{source->descriptor(), POLLIN, 0}, {signals->fd(), POLLIN, 0}};
     poll(waiting, 2, PollTimeout(network.NextDue(), clock.Now()));
-    if (signals->Next(std::chrono::milliseconds(0))) break;
-    ASSIGN_OR_RETURN(size_t received, source->Receive(256, [&](ByteView datagram) {
-      network.Accept(datagram, clock.Now());
-    }));
-    (void)received;
-    network.Deliver(clock.Now(), send);
+    ending = signals->Next(std::chrono::milliseconds(0)).has_value();
+    for (size_t received = 256; received == 256;) {
+      ASSIGN_OR_RETURN(received, source->Receive(256, [&](ByteView datagram) {
+        network.Accept(datagram, clock.Now());
+      }));
+    }
+    // What it still holds back when it is ended goes out at once.
+    network.Deliver(ending ? Timestamp::max() : clock.Now(), send);
     RETURN_IF_ERROR(sent);
   }
   PrintCounts(network.counts(), seed);
