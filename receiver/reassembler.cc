@@ -165,7 +165,6 @@ std::optional<Drop> Reassembler::Core::DropOf(const wire::ParsedDatagram& parsed
 
 void Reassembler::Core::OnHeader(const wire::Prefix& prefix, ByteView signed_header,
                                  Timestamp now) {
-  if (prefix.index != 0) return Count(Drop::kIndex);
   auto entry = Find({prefix.sender_id, prefix.adu_id});
   if (entry != NotFound() && entry->stage == kAssembling) return Count(Drop::kDuplicate);
   wire::ParsedHeader parsed;
@@ -175,7 +174,6 @@ void Reassembler::Core::OnHeader(const wire::Prefix& prefix, ByteView signed_hea
 }
 
 void Reassembler::Core::OnWhole(const wire::Prefix& prefix, ByteView payload, Timestamp now) {
-  if (prefix.index != 0) return Count(Drop::kIndex);
   auto whole = wire::ParseWhole(payload);
   if (!whole.ok()) return Count(Drop::kHeaderMalformed);
   auto entry = Find({prefix.sender_id, prefix.adu_id});
