@@ -33,10 +33,13 @@ absl::StatusOr<Digest> InitialiseFolder(const std::string& folder, Random& rando
 
 // Puts the chain in `certificate_path` (PEM, leaf first, 1 to 4) into the folder,
 // provided that the leaf certifies this folder's keys. Replaces an older one.
+// UNAVAILABLE where another process has the folder open.
 // Whether anybody trusts its issuer is for key managers to say.
 absl::Status InstallCertificate(const std::string& folder, const std::string& certificate_path);
 
 std::string SocketPath(const std::string& folder);
+
+class FolderLock;
 
 // An open folder: the secure space and the lock that keeps it to one process.
 class Folder {
@@ -52,9 +55,8 @@ class Folder {
   const std::vector<Certificate>& certificates() const { return certificates_; }
 
  private:
-  class Lock;
-  Folder(std::unique_ptr<Lock> lock, std::string path);
-  std::unique_ptr<Lock> lock_;  // outlives what it guards
+  Folder(std::unique_ptr<FolderLock> lock, std::string path);
+  std::unique_ptr<FolderLock> lock_;  // outlives what it guards
   FolderStorage storage_;
   std::vector<Certificate> certificates_;
   std::unique_ptr<Emulation> space_;

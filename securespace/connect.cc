@@ -1,0 +1,30 @@
+#include "securespace/connect.h"
+
+#include <string_view>
+
+#include "common/base/status.h"
+#include "securespace/remote.h"
+
+namespace nark::securespace {
+
+absl::StatusOr<Connection> Connect(const std::string& where, WhenLocked when_locked, Clock& clock,
+                                   Random& random) {
+  constexpr std::string_view kScheme = "unix:";
+  Connection connection;
+  if (where.rfind(kScheme, 0) == 0) {
+    ASSIGN_OR_RETURN(connection.remote, ConnectSecureSpace(where.substr(kScheme.size())));
+    return connection;
+  }
+  absl::StatusOr<std::unique_ptr<Folder>> folder = Folder::Open(where, clock, random);
+  if (folder.ok()) {
+    connection.folder = *std::move(folder);
+    return connection;
+  }
+  if (!absl::IsUnavailable(folder.status()) || when_locked == WhenLocked::kFail) {
+    return folder.status();
+  }
+  ASSIGN_OR_RETURN(connection.remote, ConnectSecureSpace(SocketPath(where)));
+  return connection;
+}
+
+}  // namespace nark::securespace

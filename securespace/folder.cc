@@ -1,0 +1,186 @@
+#include "securespace/folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/crypto/pem.h"
+#include "common/crypto/secret_bytes.h"
+#include "common/crypto/secret_file.h"
+#include "common/crypto/signature.h"
+#include "nark/v1/note.pb.h"
+
+namespace nark::securespace {
+
+// flock(2) on a file of its own, which the kernel takes back when a process dies.
+class FolderLock {
+ public:
+  static absl::StatusOr<std::unique_ptr<FolderLock>> Take(const std::string& folder) {
+    std::string path = folder + "/lock";
+    int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
+    auto lock = absl::WrapUnique(new FolderLock(fd));
+    if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return lock;
+    if (errno != EWOULDBLOCK) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("cannot lock ", path));
+    }
+    return absl::UnavailableError(
+        absl::StrCat("the secure space ", folder,
+                     " is in use by another process; stop that one, or use its socket unix:",
+                     SocketPath(folder)));
+  }
+  ~FolderLock() { ::close(fd_); }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  explicit FolderLock(int fd) : fd_(fd) {}
+  const int fd_;
+};
+
+namespace {
+
+constexpr char kAttestationKey[] = "/attestation-key.pem";
+constexpr char kNoteKey[] = "/note-key.pem";
+constexpr char kStateKey[] = "/state-key.pem";
+constexpr char kRequest[] = "/request.pem";
+constexpr char kCertificate[] = "/certificate.pem";
+constexpr std::string_view kStateKeyLabel = "NARK STATE KEY";
+constexpr size_t kStateKeyBytes = 32;
+constexpr size_t kMaxChain = 4;
+
+bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+absl::StatusOr<PrivateKey> ReadKey(const std::string& path) {
+  ASSIGN_OR_RETURN(SecretBytes pem, ReadSecretFile(path));
+  absl::StatusOr<PrivateKey> key = PrivateKey::FromPem(pem);
+  if (!key.ok()) return Annotate(key.status(), path);
+  return key;
+}
+
+absl::StatusOr<SecretBytes> ReadStateKey(const std::string& path) {
+  ASSIGN_OR_RETURN(SecretBytes pem, ReadSecretFile(path));
+  absl::StatusOr<SecretBytes> key = DecodeSecretPem(kStateKeyLabel, pem.Reveal());
+  if (!key.ok()) return Annotate(key.status(), path);
+  if (key->size() != kStateKeyBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " holds a key of another size"));
+  }
+  return key;
+}
+
+absl::StatusOr<std::unique_ptr<FolderLock>> LockExisting(const std::string& folder) {
+  if (!Exists(folder + kRequest)) {
+    return absl::NotFoundError(
+        absl::StrCat(folder, " is no secure space; make one with nark-securespace init"));
+  }
+  return FolderLock::Take(folder);
+}
+
+absl::StatusOr<SecureSpaceKeys> ReadKeys(const std::string& folder) {
+  ASSIGN_OR_RETURN(PrivateKey attestation, ReadKey(folder + kAttestationKey));
+  ASSIGN_OR_RETURN(PrivateKey note, ReadKey(folder + kNoteKey));
+  ASSIGN_OR_RETURN(SecretBytes state, ReadStateKey(folder + kStateKey));
+  return SecureSpaceKeys{std::move(attestation), std::move(note), std::move(state)};
+}
+
+absl::StatusOr<PrivateKey> MakeKey(const std::string& path) {
+  ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::Generate());
+  ASSIGN_OR_RETURN(SecretBytes pem, key.ToPem());
+  RETURN_IF_ERROR(WriteFile(path, pem.Reveal(), FileMode::kSecret));
+  return key;
+}
+
+// The chain in `pem`, whose leaf must be a certificate for these keys.
+absl::StatusOr<std::vector<Certificate>> CheckChain(ByteView pem, const SecureSpaceKeys& keys) {
+  ASSIGN_OR_RETURN(std::vector<Certificate> chain, CertificatesFromPem(pem));
+  if (chain.empty() || chain.size() > kMaxChain) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("it holds ", chain.size(), " certificates instead of 1 to ", kMaxChain));
+  }
+  const Certificate& leaf = chain.front();
+  if (leaf.role() != CertificateRole::kSecureSpace || !leaf.secure_space_scope().has_value()) {
+    return absl::InvalidArgumentError("it is not a secure space's certificate");
+  }
+  if (!Equal(leaf.public_key().spki(), keys.attestation.public_key().spki()) ||
+      !Equal(leaf.secure_space_scope()->note_spki, keys.note.public_key().spki())) {
+    return absl::InvalidArgumentError("it certifies another secure space's keys");
+  }
+  return chain;
+}
+
+absl::Status MakeFolder(const std::string& folder) {
+  if (::mkdir(folder.c_str(), 0700) == 0) return absl::OkStatus();
+  struct stat info {};
+  if (errno == EEXIST && ::stat(folder.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
+    return absl::OkStatus();
+  }
+  return absl::ErrnoToStatus(errno, absl::StrCat("cannot create the folder ", folder));
+}
+
+}  // namespace
+
+std::string SocketPath(const std::string& folder) { return folder + "/socket"; }
+
+absl::StatusOr<Digest> InitialiseFolder(const std::string& folder, Random& random) {
+  // The request is written last: without it the folder is no secure space, and one
+  // that was interrupted is begun anew.
+  if (Exists(folder + kRequest)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat(folder, " holds a secure space already; choose another folder"));
+  }
+  RETURN_IF_ERROR(MakeFolder(folder));
+  ASSIGN_OR_RETURN(PrivateKey attestation, MakeKey(folder + kAttestationKey));
+  ASSIGN_OR_RETURN(PrivateKey note, MakeKey(folder + kNoteKey));
+  SecretBytes state(kStateKeyBytes);
+  RETURN_IF_ERROR(random.Fill(state.RevealMutable()));
+  RETURN_IF_ERROR(WriteFile(folder + kStateKey,
+                            EncodeSecretPem(kStateKeyLabel, state.Reveal()).Reveal(),
+                            FileMode::kSecret));
+  FolderStorage storage(folder);
+  RETURN_IF_ERROR(storage.Remove("sessions"));  // of an interrupted beginning
+  RETURN_IF_ERROR(Emulation::Initialise(state, storage, random));
+  ASSIGN_OR_RETURN(std::string request,
+                   MakeSecureSpaceRequestPem(attestation, note, v1::ASSURANCE_CLASS_EMULATED));
+  RETURN_IF_ERROR(WriteFile(folder + kRequest, AsBytes(request), FileMode::kPublic));
+  return SecureSpaceId(attestation.public_key().spki(), note.public_key().spki());
+}
+
+absl::Status InstallCertificate(const std::string& folder, const std::string& certificate_path) {
+  ASSIGN_OR_RETURN(std::unique_ptr<FolderLock> lock, LockExisting(folder));
+  ASSIGN_OR_RETURN(SecureSpaceKeys keys, ReadKeys(folder));
+  ASSIGN_OR_RETURN(Bytes pem, ReadFile(certificate_path));
+  absl::StatusOr<std::vector<Certificate>> chain = CheckChain(pem, keys);
+  if (!chain.ok()) return Annotate(chain.status(), certificate_path);
+  return WriteFile(folder + kCertificate, pem, FileMode::kPublic);
+}
+
+Folder::Folder(std::unique_ptr<FolderLock> lock, std::string path)
+    : lock_(std::move(lock)), storage_(std::move(path)) {}
+Folder::~Folder() = default;
+
+absl::StatusOr<std::unique_ptr<Folder>> Folder::Open(const std::string& folder, Clock& clock,
+                                                     Random& random) {
+  ASSIGN_OR_RETURN(std::unique_ptr<FolderLock> lock, LockExisting(folder));
+  ASSIGN_OR_RETURN(SecureSpaceKeys keys, ReadKeys(folder));
+  auto opened = absl::WrapUnique(new Folder(std::move(lock), folder));
+  if (std::string path = folder + kCertificate; Exists(path)) {
+    ASSIGN_OR_RETURN(Bytes pem, ReadFile(path));
+    absl::StatusOr<std::vector<Certificate>> chain = CheckChain(pem, keys);
+    if (!chain.ok()) return Annotate(chain.status(), path);
+    opened->certificates_ = *std::move(chain);
+  }
+  absl::StatusOr<std::unique_ptr<Emulation>> space = Emulation::Open(
+      std::move(keys), opened->certificates_, {opened->storage_, clock, random});
+  if (!space.ok()) return Annotate(space.status(), folder);
+  opened->space_ = *std::move(space);
+  return opened;
+}
+
+}  // namespace nark::securespace

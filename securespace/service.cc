@@ -1,0 +1,93 @@
+#include "securespace/service.h"
+
+#include <utility>
+#include <vector>
+
+#include "common/base/status.h"
+#include "common/rpc/status.h"
+
+namespace nark::securespace {
+namespace {
+
+// Ends the call with what the core said.
+template <typename Response>
+grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
+                                 absl::StatusOr<Response> answer, Response* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (answer.ok()) *response = *std::move(answer);
+  reactor->Finish(rpc::ToGrpc(answer.status()));
+  return reactor;
+}
+
+absl::StatusOr<v1::ReleaseKeysResponse> Release(SecureSpace& space,
+                                                const v1::ReleaseKeysRequest& request) {
+  ReleaseRequest list;
+  ASSIGN_OR_RETURN(list.session, SessionName::FromProto(request.session()));
+  list.sub_session = request.sub_session();
+  for (const std::string& header : request.headers()) list.headers.push_back(AsBytes(header));
+  ASSIGN_OR_RETURN(std::vector<KeyDecision> decisions, space.ReleaseKeys(list));
+  v1::ReleaseKeysResponse response;
+  for (const KeyDecision& decision : decisions) {
+    v1::ReleasedKey& key = *response.add_keys();
+    key.set_refusal(decision.refusal);
+    key.set_data_key(ToText(decision.data_key.Reveal()));
+  }
+  return response;
+}
+
+absl::StatusOr<v1::OpenAdusResponse> Open(SecureSpace& space, const v1::OpenAdusRequest& request) {
+  OpenRequest list;
+  ASSIGN_OR_RETURN(list.session, SessionName::FromProto(request.session()));
+  list.sub_session = request.sub_session();
+  for (const v1::SealedAdu& adu : request.adus()) {
+    list.adus.push_back({AsBytes(adu.header()), AsBytes(adu.ciphertext())});
+  }
+  ASSIGN_OR_RETURN(std::vector<OpenDecision> decisions, space.OpenAdus(list));
+  v1::OpenAdusResponse response;
+  for (const OpenDecision& decision : decisions) {
+    v1::OpenedAdu& adu = *response.add_adus();
+    adu.set_refusal(decision.refusal);
+    adu.set_plaintext(ToText(decision.plaintext));
+  }
+  return response;
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* SecureSpaceService::GetIdentity(grpc::CallbackServerContext* context,
+                                                          const v1::GetIdentityRequest*,
+                                                          v1::GetIdentityResponse* response) {
+  return Answer(context, space_.GetIdentity(), response);
+}
+
+grpc::ServerUnaryReactor* SecureSpaceService::Attest(grpc::CallbackServerContext* context,
+                                                     const v1::AttestRequest* request,
+                                                     v1::AttestResponse* response) {
+  return Answer(context, space_.Attest(*request), response);
+}
+
+grpc::ServerUnaryReactor* SecureSpaceService::InstallGrant(grpc::CallbackServerContext* context,
+                                                           const v1::InstallGrantRequest* request,
+                                                           v1::InstallGrantResponse* response) {
+  return Answer(context, space_.InstallGrant(*request), response);
+}
+
+grpc::ServerUnaryReactor* SecureSpaceService::ReleaseKeys(grpc::CallbackServerContext* context,
+                                                          const v1::ReleaseKeysRequest* request,
+                                                          v1::ReleaseKeysResponse* response) {
+  return Answer(context, Release(space_, *request), response);
+}
+
+grpc::ServerUnaryReactor* SecureSpaceService::OpenAdus(grpc::CallbackServerContext* context,
+                                                       const v1::OpenAdusRequest* request,
+                                                       v1::OpenAdusResponse* response) {
+  return Answer(context, Open(space_, *request), response);
+}
+
+grpc::ServerUnaryReactor* SecureSpaceService::GetDeliveryNote(
+    grpc::CallbackServerContext* context, const v1::GetDeliveryNoteRequest* request,
+    v1::GetDeliveryNoteResponse* response) {
+  return Answer(context, space_.GetDeliveryNote(*request), response);
+}
+
+}  // namespace nark::securespace

@@ -1,0 +1,251 @@
+#include "securespace/testing.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <set>
+#include <utility>
+
+#include "common/base/status.h"
+#include "common/crypto/hpke.h"
+#include "common/object/envelope.h"
+#include "common/schedule/generator.h"
+#include "common/schedule/key_schedule.h"
+#include "common/wire/cipher.h"
+#include "common/wire/control_block.h"
+#include "common/wire/fragment.h"
+#include "nark/v1/attestation.pb.h"
+
+namespace nark::securespace {
+namespace {
+
+constexpr uint16_t kFragmentBytes = 512;
+
+template <typename T>
+T Must(absl::StatusOr<T> value) {
+  if (!value.ok()) {
+    std::fprintf(stderr, "securespace/testing: %s\n", value.status().ToString().c_str());
+    std::abort();
+  }
+  return *std::move(value);
+}
+
+void Must(const absl::Status& status) { Must(status.ok() ? absl::StatusOr<int>(0) : status); }
+
+schedule::Parameters ParametersOf(const TestSession& session) {
+  const v1::GeneratorParameters& generator = session.session().terms().generator();
+  return {generator.id(), generator.depth()};
+}
+
+SecretBytes LeafOf(const TestSession& session, const AduOptions& options) {
+  const schedule::Generator* generator = Must(schedule::FindGenerator(ParametersOf(session).id));
+  std::vector<schedule::Node> nodes =
+      Must(generator->Cover(session.SenderRoot(options.sender_id, options.sub_session),
+                            ParametersOf(session), options.id, options.id));
+  auto keys = Must(generator->Open(ParametersOf(session), std::move(nodes)));
+  SecretBytes leaf(32);
+  Must(keys->Leaf(options.id, leaf));
+  return leaf;
+}
+
+wire::Header PlainHeader(const TestSession& session, const AduOptions& options,
+                         const wire::CipherSuite& suite) {
+  const v1::Terms& terms = session.session().terms();
+  wire::Header header;
+  header.cipher = suite.wire_number();
+  header.session_tag = SessionTag(SessionContext(session.name(), options.sub_session));
+  header.sender_id = options.sender_id;
+  header.adu_id = options.id;
+  header.signed_time_us = options.signed_time_us;
+  if (terms.timeliness() == v1::TIMELINESS_LIVE) {
+    header.deadline_us = options.signed_time_us + options.lifetime_us;
+  }
+  header.plaintext_bytes = static_cast<uint32_t>(options.plaintext_bytes);
+  header.ciphertext_bytes = static_cast<uint32_t>(suite.CiphertextBytes(options.plaintext_bytes));
+  header.fragment_bytes = kFragmentBytes;
+  header.source_fragments =
+      static_cast<uint16_t>(wire::SourceFragments(header.ciphertext_bytes, kFragmentBytes));
+  header.fresh = {1, 2, 3};
+  return header;
+}
+
+std::vector<wire::FragmentHash> HashesOf(ByteView ciphertext, uint32_t fragments) {
+  std::vector<wire::FragmentHash> hashes;
+  for (uint32_t i = 0; i < fragments; ++i) {
+    hashes.push_back(wire::HashFragment(wire::SourceFragment(ciphertext, kFragmentBytes, i)));
+  }
+  return wire::BuildHashPages(std::move(hashes), kFragmentBytes).root;
+}
+
+void AddSeeds(const TestSession& session, uint32_t sender, uint32_t sub_session,
+              v1::Grant& grant) {
+  const schedule::Generator* generator = Must(schedule::FindGenerator(ParametersOf(session).id));
+  v1::SenderSeeds& seeds = *grant.add_seeds();
+  seeds.set_sender_id(sender);
+  seeds.set_sub_session(sub_session);
+  for (const schedule::Node& node :
+       Must(generator->Cover(session.SenderRoot(sender, sub_session), ParametersOf(session),
+                             grant.policy().range().first(), grant.policy().range().last()))) {
+    v1::SeedNode& to = *seeds.add_nodes();
+    to.set_level(node.level);
+    to.set_prefix(node.prefix);
+    to.set_key(ToText(node.key.Reveal()));
+  }
+}
+
+}  // namespace
+
+SecureSpaceKeys KeysOf(const TestSecureSpace& identity) {
+  SecretBytes state(32);
+  state.RevealMutable()[0] = 7;
+  return {Must(PrivateKey::FromPkcs8(Must(identity.attestation_key.ToPkcs8()))),
+          Must(PrivateKey::FromPkcs8(Must(identity.note_key.ToPkcs8()))), std::move(state)};
+}
+
+TestAdu MakeAdu(const TestSession& session, uint64_t id) {
+  AduOptions options;
+  options.id = id;
+  return MakeAdu(session, options);
+}
+
+TestAdu MakeAdu(const TestSession& session, const AduOptions& options) {
+  const v1::Terms& terms = session.session().terms();
+  const wire::CipherSuite* suite = Must(wire::FindCipher(terms.cipher()));
+  Digest context = SessionContext(session.name(), options.sub_session);
+  SecretBytes leaf = LeafOf(session, options);
+  wire::Header header = PlainHeader(session, options, *suite);
+
+  Bytes control = Must(wire::SerialiseControlBlock(options.control, terms.control_block_bytes()));
+  Bytes core = wire::SerialiseCore(header, static_cast<uint16_t>(control.size() + 16));
+  header.control_block = Must(Must(wire::ControlCipher::Create())
+                                  ->Seal(Must(schedule::ControlKey(leaf, context, core)), control));
+  TestAdu adu;
+  adu.data_key = Must(
+      schedule::DataKey(leaf, context, core, header.control_block, suite->key_bytes()));
+  adu.plaintext.assign(options.plaintext_bytes, static_cast<uint8_t>(options.id));
+  adu.ciphertext.resize(header.ciphertext_bytes);
+  Must(Must(suite->Create())->Seal(adu.data_key, {}, adu.plaintext, adu.ciphertext));
+  header.hashes = HashesOf(adu.ciphertext, header.source_fragments);
+  if (options.spoil) options.spoil(header);
+  adu.header = Must(wire::SignSingle(context, wire::SerialiseHeader(header),
+                                     session.sender_key(options.sender_id)));
+  return adu;
+}
+
+v1::AttestRequest AttestRequestFor(const v1::SignedEnvelope& descriptor,
+                                   const v1::SignedEnvelope& voucher) {
+  v1::AttestRequest request;
+  *request.mutable_session_descriptor() = descriptor;
+  *request.mutable_voucher() = voucher;
+  request.mutable_challenge()->set_body("some challenge");
+  return request;
+}
+
+absl::StatusOr<v1::SignedEnvelope> MakeGrant(TestProvider& provider, const TestSession& session,
+                                             const v1::SignedEnvelope& voucher_envelope,
+                                             const v1::AttestRequest& request,
+                                             const v1::AttestResponse& response,
+                                             const GrantOptions& options) {
+  v1::Evidence evidence;
+  v1::Voucher voucher;
+  if (!evidence.ParseFromString(response.evidence().payload()) ||
+      !voucher.ParseFromString(voucher_envelope.payload())) {
+    return absl::InternalError("evidence or voucher does not parse");
+  }
+  Digest secure_space{};
+  std::copy(evidence.secure_space_id().begin(), evidence.secure_space_id().end(),
+            secure_space.begin());
+  Digest voucher_identity = ObjectIdentity(voucher_envelope);
+
+  v1::Grant grant;
+  grant.set_grant_id(ToText(GrantId(voucher_identity, secure_space)));
+  *grant.mutable_session() = session.name().ToProto();
+  grant.set_voucher_identity(ToText(voucher_identity));
+  grant.set_secure_space_id(ToText(secure_space));
+  grant.set_terms_identity(ToText(session.session().terms_identity()));
+  *grant.mutable_policy() = voucher.policy();
+  *grant.mutable_group_ids() = voucher.group_ids();
+  grant.set_contact_sequence(evidence.contact_sequence());
+  grant.set_issue_time_us(ToMicros(provider.now()));
+  grant.set_release_mode(session.session().terms().release_mode());
+  std::set<uint32_t> sub_sessions(voucher.policy().sub_sessions().begin(),
+                                  voucher.policy().sub_sessions().end());
+  if (sub_sessions.empty()) sub_sessions.insert(0);
+  std::set<uint32_t> senders(voucher.policy().sender_ids().begin(),
+                             voucher.policy().sender_ids().end());
+  for (const v1::PermittedSender& sender : session.session().terms().senders()) {
+    if (!senders.empty() && !senders.contains(sender.sender_id())) continue;
+    for (uint32_t sub : sub_sessions) AddSeeds(session, sender.sender_id(), sub, grant);
+  }
+  if (options.spoil_grant) options.spoil_grant(grant);
+
+  Digest transcript = GrantTranscript(
+      session.session().descriptor_identity(),
+      ObjectIdentity(payload_type::kChallenge, AsBytes(request.challenge().body())),
+      ObjectIdentity(response.evidence()), voucher_identity);
+  X25519PublicKey key{};
+  std::copy(evidence.hpke_public_key().begin(), evidence.hpke_public_key().end(), key.begin());
+  ASSIGN_OR_RETURN(HpkeSealed sealed, HpkeSeal(key, transcript, {}, AsBytes(Serialise(grant)),
+                                               provider.random()));
+  v1::SealedGrant message;
+  message.set_transcript(ToText(transcript));
+  message.set_enc(ToText(sealed.enc));
+  message.set_ciphertext(ToText(sealed.ciphertext));
+  if (options.spoil_sealed) options.spoil_sealed(message);
+  const SigningIdentity& signer =
+      options.signer != nullptr ? *options.signer : provider.key_manager;
+  return SignEnvelope(payload_type::kGrant, Serialise(message), signer.key, signer.Chain());
+}
+
+TestWorld::TestWorld(SessionOptions options)
+    : session(provider.MakeSession(std::move(options))), identity(provider.MakeSecureSpace()) {
+  state_key = KeysOf(identity).state.Clone();
+  Must(Emulation::Initialise(state_key, storage, random));
+  Must(Reopen());
+}
+
+absl::Status TestWorld::Reopen() {
+  space_.reset();
+  ASSIGN_OR_RETURN(space_,
+                   Emulation::Open(KeysOf(identity), {identity.certificate},
+                                   {storage, clock, random}));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::InstallGrantResponse> TestWorld::Join(SecureSpace& space,
+                                                         const v1::SignedEnvelope& voucher,
+                                                         const GrantOptions& options) {
+  v1::AttestRequest request = AttestRequestFor(session.descriptor(), voucher);
+  ASSIGN_OR_RETURN(v1::AttestResponse response, space.Attest(request));
+  v1::InstallGrantRequest install;
+  *install.mutable_session() = session.name().ToProto();
+  ASSIGN_OR_RETURN(*install.mutable_grant(),
+                   MakeGrant(provider, session, voucher, request, response, options));
+  return space.InstallGrant(install);
+}
+
+absl::StatusOr<KeyDecision> TestWorld::Release(const TestAdu& adu, uint32_t sub_session) {
+  ASSIGN_OR_RETURN(std::vector<KeyDecision> decisions,
+                   space_->ReleaseKeys({session.name(), sub_session, {adu.header}}));
+  if (decisions.size() != 1) return absl::InternalError("not one decision for one header");
+  return std::move(decisions.front());
+}
+
+v1::RefusalReason TestWorld::Reason(const TestAdu& adu, uint32_t sub_session) {
+  KeyDecision decision = Must(Release(adu, sub_session));
+  if (decision.refusal == v1::REFUSAL_REASON_UNSPECIFIED && !(decision.data_key == adu.data_key)) {
+    Must(absl::InternalError("the key released is not the ADU's"));
+  }
+  return decision.refusal;
+}
+
+absl::StatusOr<v1::DeliveryNote> TestWorld::Note(v1::NoteStatus status) {
+  v1::GetDeliveryNoteRequest request;
+  *request.mutable_session() = session.name().ToProto();
+  request.set_status(status);
+  ASSIGN_OR_RETURN(v1::GetDeliveryNoteResponse response, space_->GetDeliveryNote(request));
+  RETURN_IF_ERROR(VerifyEnvelope(response.note(), payload_type::kDeliveryNote,
+                                 identity.note_key.public_key()));
+  return PayloadOf<v1::DeliveryNote>(response.note(), "the note");
+}
+
+}  // namespace nark::securespace
