@@ -1,0 +1,34 @@
+#ifndef NARK_NARKCTL_ISSUER_H_
+#define NARK_NARKCTL_ISSUER_H_
+
+#include <chrono>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/bytes.h"
+#include "common/base/clock.h"
+
+// The issuer's desk: a folder with issuer.pem, key.pem and crl.pem.
+namespace nark::narkctl {
+
+// How long a revocation list holds; joins wait for a newer one after that.
+inline constexpr std::chrono::days kRevocationListDays{30};
+
+// Founds an issuer in a new folder.
+absl::Status InitIssuer(const std::string& folder, const std::string& name, Timestamp now);
+
+// Certifies the secure space whose request is in the file `request`; returns its
+// id. Refuses requests that are not signed by both of its keys.
+absl::StatusOr<Digest> Certify(const std::string& folder, const std::string& request,
+                               const std::string& out, Timestamp now);
+
+// Adds the certificate in the file `certificate`, which this issuer must have
+// issued, to crl.pem and signs that anew. Returns the secure space's id. Doing it
+// again renews the list.
+absl::StatusOr<Digest> Revoke(const std::string& folder, const std::string& certificate,
+                              Timestamp now);
+
+}  // namespace nark::narkctl
+
+#endif  // NARK_NARKCTL_ISSUER_H_

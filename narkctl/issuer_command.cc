@@ -1,0 +1,75 @@
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "common/base/status.h"
+#include "narkctl/commands.h"
+#include "narkctl/issuer.h"
+
+namespace nark::narkctl {
+namespace {
+
+using cli::Need;
+
+struct Flags {
+  std::string folder;
+  std::string name = "Nark issuer";
+  std::string request;
+  std::string certificate;
+  std::string out;
+};
+
+void AddInit(cli::Command& issuer) {
+  auto flags = std::make_shared<Flags>();
+  issuer.Subcommand("init", "Founds an issuer: DIR/issuer.pem, its key, and DIR/crl.pem.")
+      .Text("DIR", &flags->folder, "a new folder", Need::kRequired)
+      .Text("--name", &flags->name, "name in the issuer's certificate")
+      .Examples("narkctl issuer init issuer --name \"Card works\"")
+      .Action([flags]() -> absl::Status {
+        RETURN_IF_ERROR(InitIssuer(flags->folder, flags->name, SystemClock().Now()));
+        std::cout << flags->folder << "/issuer.pem\n";
+        return absl::OkStatus();
+      });
+}
+
+void AddCertify(cli::Command& issuer) {
+  auto flags = std::make_shared<Flags>();
+  issuer.Subcommand("certify", "Certifies a secure space; prints its id.")
+      .Text("DIR", &flags->folder, "the issuer's folder", Need::kRequired)
+      .Text("--request", &flags->request, "the secure space's request.pem", Need::kRequired)
+      .Text("--out", &flags->out, "where the certificate goes", Need::kRequired)
+      .Examples("narkctl issuer certify issuer --request card/request.pem --out card.pem")
+      .Action([flags]() -> absl::Status {
+        ASSIGN_OR_RETURN(Digest id,
+                         Certify(flags->folder, flags->request, flags->out, SystemClock().Now()));
+        std::cout << ToHex(id) << "\n";
+        return absl::OkStatus();
+      });
+}
+
+void AddRevoke(cli::Command& issuer) {
+  auto flags = std::make_shared<Flags>();
+  issuer
+      .Subcommand("revoke",
+                  "Revokes a secure space's certificate and signs DIR/crl.pem anew; prints the id. "
+                  "Again renews the list.")
+      .Text("DIR", &flags->folder, "the issuer's folder", Need::kRequired)
+      .Text("--certificate", &flags->certificate, "the certificate to revoke", Need::kRequired)
+      .Examples("narkctl issuer revoke issuer --certificate card.pem")
+      .Action([flags]() -> absl::Status {
+        ASSIGN_OR_RETURN(Digest id, Revoke(flags->folder, flags->certificate, SystemClock().Now()));
+        std::cout << ToHex(id) << "\n";
+        return absl::OkStatus();
+      });
+}
+
+}  // namespace
+
+void AddIssuerCommands(cli::Command& program) {
+  cli::Command& issuer = program.Subcommand("issuer", "Certify and revoke secure spaces.");
+  AddInit(issuer);
+  AddCertify(issuer);
+  AddRevoke(issuer);
+}
+
+}  // namespace nark::narkctl

@@ -1,0 +1,20 @@
+#ifndef NARK_NARKCTL_MONEY_H_
+#define NARK_NARKCTL_MONEY_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "nark/v1/session.pb.h"
+
+namespace nark::narkctl {
+
+// "0.05" and "EUR" as 5 minor units, exactly: more decimals than the currency has
+// (ISO 4217) are INVALID_ARGUMENT, as are signs and exponents.
+absl::StatusOr<v1::Money> ParseMoney(const std::string& amount, const std::string& currency);
+
+// "0.05 EUR".
+std::string FormatMoney(const v1::Money& money);
+
+}  // namespace nark::narkctl
+
+#endif  // NARK_NARKCTL_MONEY_H_

@@ -1,0 +1,191 @@
+#include "narkctl/session.h"
+
+#include <sys/stat.h>
+
+#include <limits>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/cli/units.h"
+#include "common/net/datagram_io.h"
+#include "common/object/file.h"
+#include "common/schedule/generator.h"
+#include "common/wire/cipher.h"
+#include "narkctl/money.h"
+#include "narkctl/pool.h"
+#include "narkctl/provider.h"
+
+namespace nark::narkctl {
+namespace {
+
+using std::chrono::microseconds;
+
+constexpr uint64_t kMaxAduBytes = 16 << 20;
+
+absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError(message); }
+
+absl::StatusOr<uint32_t> Milliseconds(microseconds duration, std::string_view flag) {
+  if (duration.count() <= 0 || duration.count() % 1000 != 0 ||
+      duration.count() / 1000 > std::numeric_limits<uint32_t>::max()) {
+    return Bad(absl::StrCat(Absl(flag), " is not a number of milliseconds from 1ms to 49 days"));
+  }
+  return static_cast<uint32_t>(duration.count() / 1000);
+}
+
+absl::StatusOr<v1::AduTiming> ParseAdu(const std::string& text) {
+  v1::AduTiming timing;
+  if (text == "gop") {
+    timing.set_gop(true);
+    return timing;
+  }
+  if (absl::StatusOr<microseconds> duration = cli::ParseDuration(text); duration.ok()) {
+    ASSIGN_OR_RETURN(uint32_t milliseconds, Milliseconds(*duration, "--adu"));
+    timing.set_duration_ms(milliseconds);
+    return timing;
+  }
+  absl::StatusOr<uint64_t> bytes = cli::ParseBytes(text);
+  if (!bytes.ok()) {
+    return Bad(absl::StrCat("--adu is 'gop', a duration (1s) or a size (64KiB), not '", text, "'"));
+  }
+  if (*bytes == 0 || *bytes > kMaxAduBytes) return Bad("--adu is not 1 byte to 16MiB");
+  timing.set_bytes(static_cast<uint32_t>(*bytes));
+  return timing;
+}
+
+absl::Status CheckTransport(const std::string& uri) {
+  if (uri.starts_with("file:")) {
+    return uri.size() > 5 ? absl::OkStatus() : Bad("--transport file: names no file");
+  }
+  if (!uri.starts_with("udp://")) {
+    return Bad(absl::StrCat("--transport is udp://GROUP:PORT or file:PATH, not '", uri, "'"));
+  }
+  absl::StatusOr<net::UdpAddress> address = net::UdpAddress::Parse(uri);
+  if (!address.ok()) return Annotate(address.status(), "--transport");
+  if (!address->multicast()) {
+    return Bad(absl::StrCat("--transport: ", address->address,
+                            " is no multicast group; choose one of 239.0.0.0/8 or ff00::/8"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRegistered(const SessionFlags& flags) {
+  absl::Status cipher = wire::FindCipher(flags.cipher).status();
+  if (!cipher.ok()) return Annotate(cipher, "--cipher");
+  absl::StatusOr<const schedule::Generator*> generator = schedule::FindGenerator(flags.generator);
+  if (!generator.ok()) return Annotate(generator.status(), "--generator");
+  if ((*generator)->properties().range_grants == schedule::RangeGrants::kEverything &&
+      flags.unbounded_grants == UnboundedGrants::kRefuse) {
+    return Bad(absl::StrCat("--generator ", flags.generator,
+                            " cannot grant a range without all other ADUs; use marks, or say "
+                            "--allow-unbounded-grants"));
+  }
+  if (flags.depth > 63) return Bad("--depth is not 1 to 63");
+  absl::Status depth = (*generator)->Check({flags.generator, static_cast<uint32_t>(flags.depth)});
+  return depth.ok() ? depth : Annotate(depth, "--depth");
+}
+
+absl::Status ParseChoices(const SessionFlags& flags, SessionOptions& options) {
+  if (!v1::ReceiptType_Parse(absl::StrCat("RECEIPT_TYPE_", absl::AsciiStrToUpper(flags.receipts)),
+                             &options.receipts) ||
+      options.receipts == v1::RECEIPT_TYPE_UNSPECIFIED) {
+    return Bad("--receipts is ordered, bitmap or tree");
+  }
+  if (!v1::Timeliness_Parse(absl::StrCat("TIMELINESS_", absl::AsciiStrToUpper(flags.timeliness)),
+                            &options.timeliness) ||
+      options.timeliness == v1::TIMELINESS_UNSPECIFIED) {
+    return Bad("--timeliness is live or none");
+  }
+  if (!v1::ReleaseMode_Parse(absl::StrCat("RELEASE_MODE_", absl::AsciiStrToUpper(flags.release)),
+                             &options.release) ||
+      options.release == v1::RELEASE_MODE_UNSPECIFIED) {
+    return Bad("--release is key or plaintext");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ParsePrice(const SessionFlags& flags, SessionOptions& options) {
+  if (flags.price_per_adu.empty() != flags.currency.empty()) {
+    return Bad("--price-per-adu and --currency go together");
+  }
+  if (flags.refund_cap > 100) return Bad("--refund-cap is not 0 to 100 percent");
+  options.refund.set_cap_percent(static_cast<uint32_t>(flags.refund_cap));
+  options.refund.set_emulated_cap_percent(static_cast<uint32_t>(flags.refund_cap));
+  if (flags.currency.empty()) return absl::OkStatus();
+  absl::StatusOr<v1::Money> price = ParseMoney(flags.price_per_adu, flags.currency);
+  if (!price.ok()) return Annotate(price.status(), "--price-per-adu");
+  options.price_per_adu = *std::move(price);
+  return absl::OkStatus();
+}
+
+absl::Status RefuseExisting(const std::string& path) {
+  struct stat found;
+  if (::stat(path.c_str(), &found) != 0) return absl::OkStatus();
+  // The sealed seed has no other copy.
+  return absl::AlreadyExistsError(
+      absl::StrCat(path, " exists; name another file, or say --force to replace it"));
+}
+
+}  // namespace
+
+absl::StatusOr<SessionOptions> ParseSessionFlags(const SessionFlags& flags) {
+  SessionOptions options;
+  options.title = flags.title;
+  options.cipher = flags.cipher;
+  options.generator = flags.generator;
+  RETURN_IF_ERROR(CheckRegistered(flags));
+  options.depth = static_cast<uint32_t>(flags.depth);
+  RETURN_IF_ERROR(ParseChoices(flags, options));
+  ASSIGN_OR_RETURN(options.timing, ParseAdu(flags.adu));
+  if (options.timeliness == v1::TIMELINESS_LIVE) {
+    ASSIGN_OR_RETURN(options.deadline_ms, Milliseconds(flags.deadline, "--deadline"));
+  }
+  RETURN_IF_ERROR(ParsePrice(flags, options));
+  if (flags.sender_id == 0 || flags.sender_id > std::numeric_limits<uint32_t>::max()) {
+    return Bad("--sender-id is not 1 to 4294967295");
+  }
+  options.senders = {flags.sender};
+  options.senders[0].set_sender_id(static_cast<uint32_t>(flags.sender_id));
+  RETURN_IF_ERROR(CheckTransport(flags.transport));
+  options.transports = {{0, flags.transport}};
+  options.key_managers = flags.key_managers;
+  if (!flags.refunds.empty()) options.refund_desks = {flags.refunds};
+  return options;
+}
+
+absl::StatusOr<SessionName> CreateSession(const SessionFlags& flags, Timestamp now,
+                                          Random& random) {
+  ASSIGN_OR_RETURN(SessionOptions options, ParseSessionFlags(flags));
+  if (flags.out == flags.sender_out) return Bad("--out and --sender-out are the same file");
+  if (flags.existing == ExistingFiles::kRefuse) {
+    RETURN_IF_ERROR(RefuseExisting(flags.out));
+    RETURN_IF_ERROR(RefuseExisting(flags.sender_out));
+  }
+  ASSIGN_OR_RETURN(Certificate root, ReadProviderRoot(flags.provider));
+  ASSIGN_OR_RETURN(SigningIdentity descriptor,
+                   ReadRole(flags.provider, CertificateRole::kDescriptor, root, now));
+  ASSIGN_OR_RETURN(SigningIdentity senders,
+                   ReadRole(flags.provider, CertificateRole::kSenders, root, now));
+  ASSIGN_OR_RETURN(SigningIdentity tls_ca, ReadTlsCa(flags.provider));
+  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolOf(flags.pool, root, now));
+  const SessionSigners signers = {root, descriptor, senders, tls_ca.certificate};
+  ASSIGN_OR_RETURN(NewSession session,
+                   MakeSession(options, signers, PublicKeysOf(pool), now, random));
+  ASSIGN_OR_RETURN(SigningIdentity sender_tls, MakeTlsServer("sender.nark", tls_ca, now));
+  ASSIGN_OR_RETURN(v1::SignedEnvelope sender_file,
+                   MakeSenderFile(session, options.senders[0].sender_id(), senders, sender_tls));
+  RETURN_IF_ERROR(
+      WriteNarkFile(flags.sender_out, SenderNarkFile(std::move(sender_file)), FileMode::kSecret));
+  RETURN_IF_ERROR(WriteNarkFile(flags.out, SessionFile(session.descriptor), FileMode::kPublic));
+  return session.session.name();
+}
+
+absl::StatusOr<VerifiedSession> ReadSession(const std::string& path, Timestamp now) {
+  ASSIGN_OR_RETURN(v1::NarkFile file, ReadNarkFile(path, v1::NarkFile::kSessionDescriptor));
+  absl::StatusOr<VerifiedSession> session = VerifiedSession::Verify(file.session_descriptor(), now);
+  if (!session.ok()) return Annotate(session.status(), path);
+  return session;
+}
+
+}  // namespace nark::narkctl

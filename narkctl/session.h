@@ -1,0 +1,59 @@
+#ifndef NARK_NARKCTL_SESSION_H_
+#define NARK_NARKCTL_SESSION_H_
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/crypto/random.h"
+#include "common/object/provider.h"
+#include "common/object/session.h"
+
+namespace nark::narkctl {
+
+// Whether what a session or its registered parts cannot promise was asked for.
+enum class UnboundedGrants { kRefuse, kAllow };
+enum class ExistingFiles { kRefuse, kReplace };
+
+// The flags of `session create`, as written.
+struct SessionFlags {
+  std::string provider;
+  std::string pool;
+  std::string out;
+  std::string sender_out;
+  std::string transport;
+  std::string title;
+  std::string generator = "marks";
+  uint64_t depth = 32;
+  std::string cipher = "aes-128-gcm";
+  std::string receipts = "tree";    // ordered bitmap tree
+  std::string adu = "1s";           // gop, a duration or a size
+  std::string timeliness = "live";  // live none
+  std::chrono::microseconds deadline = std::chrono::seconds(10);
+  std::string release = "key";  // key plaintext
+  uint64_t refund_cap = 100;    // percent
+  std::string price_per_adu;    // decimal; empty publishes no price
+  std::string currency;
+  std::vector<std::string> key_managers;
+  std::string refunds;
+  uint64_t sender_id = 1;
+  v1::PermittedSender sender;  // only may_control is read
+  UnboundedGrants unbounded_grants = UnboundedGrants::kRefuse;
+  ExistingFiles existing = ExistingFiles::kRefuse;
+};
+
+// What the flags mean; INVALID_ARGUMENT names the flag.
+absl::StatusOr<SessionOptions> ParseSessionFlags(const SessionFlags& flags);
+
+// Makes a session and writes its two files, the sender's with mode 0600.
+absl::StatusOr<SessionName> CreateSession(const SessionFlags& flags, Timestamp now, Random& random);
+
+// Reads and verifies a session file. The message names it.
+absl::StatusOr<VerifiedSession> ReadSession(const std::string& path, Timestamp now);
+
+}  // namespace nark::narkctl
+
+#endif  // NARK_NARKCTL_SESSION_H_

@@ -1,0 +1,108 @@
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "common/base/status.h"
+#include "narkctl/commands.h"
+#include "narkctl/session.h"
+#include "narkctl/show.h"
+
+namespace nark::narkctl {
+namespace {
+
+using cli::Need;
+
+// The flags that are switches and choices on the command line.
+struct CreateFlags {
+  SessionFlags session;
+  std::string may_control = "yes";
+  bool allow_unbounded_grants = false;
+  bool force = false;
+};
+
+void AddTermsFlags(cli::Command& create, CreateFlags& flags) {
+  SessionFlags& session = flags.session;
+  create.Text("--title", &session.title, "for people")
+      .Text("--generator", &session.generator, "key generator: marks, hkdf")
+      .Switch("--allow-unbounded-grants", &flags.allow_unbounded_grants,
+              "take a generator that cannot grant a range alone")
+      .Number("--depth", &session.depth, "ADU ids are below 2^DEPTH")
+      .Text("--cipher", &session.cipher, "aes-128-gcm, aes-256-gcm, chacha20-poly1305")
+      .Choice("--receipts", &session.receipts, {"ordered", "bitmap", "tree"},
+              "how secure spaces keep receipts")
+      .Text("--adu", &session.adu, "how ADUs are cut: gop, a duration (1s) or a size (64KiB)")
+      .Choice("--timeliness", &session.timeliness, {"live", "none"},
+              "whether late ADUs are refused")
+      .Duration("--deadline", &session.deadline, "from an ADU's time to its deadline, when live")
+      .Choice("--release", &session.release, {"key", "plaintext"}, "what leaves the secure space")
+      .Number("--refund-cap", &session.refund_cap, "most that is refunded, percent of the price")
+      .Text("--price-per-adu", &session.price_per_adu, "list price, such as 0.05")
+      .Text("--currency", &session.currency, "of the price, such as EUR");
+}
+
+absl::Status RunCreate(CreateFlags& flags) {
+  flags.session.sender.set_may_control(flags.may_control == "yes");
+  if (flags.allow_unbounded_grants) flags.session.unbounded_grants = UnboundedGrants::kAllow;
+  if (flags.force) flags.session.existing = ExistingFiles::kReplace;
+  SystemRandom random;
+  ASSIGN_OR_RETURN(SessionName name, CreateSession(flags.session, SystemClock().Now(), random));
+  std::cout << ToHex(name.session_id) << "\n";
+  return absl::OkStatus();
+}
+
+void AddCreate(cli::Command& group) {
+  auto flags = std::make_shared<CreateFlags>();
+  SessionFlags& session = flags->session;
+  cli::Command& create =
+      group.Subcommand("create",
+                       "Makes a session: a public file for receivers, a secret one for its sender. "
+                       "Prints the session's id.");
+  create.Text("--provider", &session.provider, "the provider's folder", Need::kRequired)
+      .Text("--pool", &session.pool, "the key-manager pool's folder", Need::kRequired)
+      .Text("--transport", &session.transport,
+            "udp://[SOURCE@]GROUP:PORT?adapter=IFACE&ttl=N, or file:PATH", Need::kRequired)
+      .Text("--out", &session.out, "the session file, FILE.nark", Need::kRequired)
+      .Text("--sender-out", &session.sender_out, "the sender's file; secret", Need::kRequired);
+  AddTermsFlags(create, *flags);
+  create.Texts("--key-manager", &session.key_managers, "HOST:PORT; repeatable, tried in order")
+      .Text("--refunds", &session.refunds, "HOST:PORT of the refund desk")
+      .Number("--sender-id", &session.sender_id, "id of the sender")
+      .Choice("--sender-may-control", &flags->may_control, {"yes", "no"},
+              "whether its control blocks are obeyed")
+      .Switch("--force", &flags->force, "replace existing files")
+      .Examples(
+          "narkctl session create --provider provider --pool pool --title News \\\n"
+          "    --transport 'udp://239.255.10.1:5004?adapter=lo' --adu gop \\\n"
+          "    --key-manager 127.0.0.1:7443 --price-per-adu 0.05 --currency EUR \\\n"
+          "    --out news.nark --sender-out news.sender")
+      .Action([flags] { return RunCreate(*flags); });
+}
+
+struct ShowFlags {
+  std::string file;
+  bool json = false;
+};
+
+void AddShow(cli::Command& group) {
+  auto flags = std::make_shared<ShowFlags>();
+  group.Subcommand("show", "Verifies a session file and shows what it says.")
+      .Text("FILE", &flags->file, "the session file", Need::kRequired)
+      .Switch("--json", &flags->json, "for programs")
+      .Examples("narkctl session show news.nark --json")
+      .Action([flags]() -> absl::Status {
+        ASSIGN_OR_RETURN(VerifiedSession session, ReadSession(flags->file, SystemClock().Now()));
+        const Shown shown = ShowSession(session);
+        std::cout << (flags->json ? shown.ToJson() : shown.ToText());
+        return absl::OkStatus();
+      });
+}
+
+}  // namespace
+
+void AddSessionCommands(cli::Command& program) {
+  cli::Command& session = program.Subcommand("session", "Make and show sessions.");
+  AddCreate(session);
+  AddShow(session);
+}
+
+}  // namespace nark::narkctl
