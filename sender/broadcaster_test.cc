@@ -14,44 +14,13 @@
 #include "common/object/testing.h"
 #include "common/schedule/key_schedule.h"
 #include "common/wire/fragment.h"
+#include "sender/testing.h"
 
 namespace nark::sender {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-// Keeps datagrams in memory; fails when told to.
-class MemorySink final : public net::DatagramSink {
- public:
-  absl::Status Send(std::span<const ByteView> sent) override {
-    if (!status.ok()) return status;
-    for (ByteView one : sent) datagrams.push_back(ToBytes(one));
-    return absl::OkStatus();
-  }
-  std::vector<Bytes> datagrams;
-  absl::Status status;
-};
-
-class MemoryStorage final : public Storage {
- public:
-  absl::StatusOr<Bytes> Read(std::string_view name) override {
-    auto file = files.find(std::string(name));
-    if (file == files.end()) return absl::NotFoundError("no file");
-    return file->second;
-  }
-  absl::Status Replace(std::string_view name, ByteView content) override {
-    if (!status.ok()) return status;
-    files[std::string(name)] = ToBytes(content);
-    return absl::OkStatus();
-  }
-  absl::StatusOr<std::unique_ptr<AppendFile>> OpenAppend(std::string_view) override {
-    return absl::UnimplementedError("");
-  }
-  absl::Status Remove(std::string_view) override { return absl::OkStatus(); }
-  std::map<std::string, Bytes> files;
-  absl::Status status;
-};
 
 // One ADU as a receiver that knows the seed gets it.
 struct Received {

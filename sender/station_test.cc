@@ -1,0 +1,212 @@
+#include "sender/station.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "common/base/status.h"
+#include "common/crypto/random.h"
+#include "common/object/sender_file.h"
+#include "common/object/testing.h"
+#include "common/wire/datagram.h"
+#include "sender/stream_generator.h"
+#include "sender/testing.h"
+
+namespace nark::sender {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+// Time passes when somebody waits for it. Says stop from a time on.
+class ManualWaiter final : public Waiter {
+ public:
+  Timestamp Now() override { return now; }
+  Wake Wait(std::optional<Timestamp> due, int descriptor) override {
+    if (due.has_value()) now = std::max(now, std::min(*due, stop_at));
+    if (now >= stop_at) return Wake::kStop;
+    return descriptor >= 0 && !due.has_value() ? Wake::kInput : Wake::kDue;
+  }
+  Timestamp now = kTestTime;
+  Timestamp stop_at = Timestamp::max();
+};
+
+class MemoryInput final : public Input {
+ public:
+  MemoryInput(Bytes bytes, size_t at_once) : bytes_(std::move(bytes)), at_once_(at_once) {}
+  int descriptor() const override { return 0; }
+  absl::StatusOr<State> Read(absl::FunctionRef<void(ByteView)> consume) override {
+    if (at_ == bytes_.size()) return status.ok() ? absl::StatusOr<State>(State::kEnded) : status;
+    size_t size = std::min(at_once_, bytes_.size() - at_);
+    consume(ByteView(bytes_).subspan(at_, size));
+    at_ += size;
+    return State::kOpen;
+  }
+  absl::Status status;  // instead of the end
+
+ private:
+  Bytes bytes_;
+  size_t at_once_;
+  size_t at_ = 0;
+};
+
+// Notes when each ADU's first and last datagram was sent.
+class TimedSink final : public net::DatagramSink {
+ public:
+  explicit TimedSink(Waiter& waiter) : waiter_(waiter) {}
+  absl::Status Send(std::span<const ByteView> datagrams) override {
+    for (ByteView one : datagrams) {
+      uint64_t id = wire::ParseDatagram(one).prefix.adu_id;
+      first.emplace(id, waiter_.Now());
+      last[id] = waiter_.Now();
+    }
+    return absl::OkStatus();
+  }
+  std::map<uint64_t, Timestamp> first;
+  std::map<uint64_t, Timestamp> last;
+
+ private:
+  Waiter& waiter_;
+};
+
+class StationTest : public ::testing::Test {
+ protected:
+  StationTest() : session_(provider_.MakeSession()) {
+    auto sender = OpenSenderFile(session_.sender_files.at(1), kTestTime);
+    EXPECT_TRUE(sender.ok()) << sender.status();
+    sender_ = std::make_unique<OpenedSenderFile>(*std::move(sender));
+    reservation_ = *Reservation::Open(storage_, "state", Broadcaster::OwnerOf(*sender_, 0));
+    broadcaster_ = *Broadcaster::Create(*sender_, {paced_, clock_, random_, *reservation_}, {});
+  }
+
+  absl::Status Run(Input& input, const CutRule& rule, const Pace& pace = {}) {
+    Segmenter segmenter(rule);
+    Station::Events events;
+    events.warn = [this](const std::string& line) { warnings_.push_back(line); };
+    Station station({input, segmenter, *broadcaster_, paced_, waiter_}, pace, events);
+    return station.Run();
+  }
+  absl::Status Run(const Bytes& input, const CutRule& rule, const Pace& pace = {}) {
+    MemoryInput memory(input, 10'000);
+    return Run(memory, rule, pace);
+  }
+
+  milliseconds At(const std::map<uint64_t, Timestamp>& times, uint64_t id) {
+    EXPECT_TRUE(times.contains(id)) << id;
+    return times.contains(id) ? std::chrono::duration_cast<milliseconds>(times.at(id) - kTestTime)
+                              : milliseconds(-1);
+  }
+
+  TestProvider provider_;
+  TestSession session_;
+  std::unique_ptr<OpenedSenderFile> sender_;
+  MemoryStorage storage_;
+  ManualClock clock_{kTestTime};
+  SeededRandom random_{1};
+  ManualWaiter waiter_;
+  TimedSink sink_{waiter_};
+  PacedSink paced_{sink_, waiter_};
+  std::unique_ptr<Reservation> reservation_;
+  std::unique_ptr<Broadcaster> broadcaster_;
+  std::vector<std::string> warnings_;
+};
+
+CutRule Seconds(int seconds) {
+  return {.kind = CutRule::Kind::kDuration, .duration = std::chrono::seconds(seconds)};
+}
+CutRule Sized(size_t bytes) { return {.kind = CutRule::Kind::kBytes, .bytes = bytes}; }
+
+TEST_F(StationTest, AdusAreSpreadOverTheTimeInWhichTheyPlay) {
+  StreamGenerator stream;
+  stream.Programme(126, 25, 50);  // five seconds and the picture at their end
+  ASSERT_TRUE(Run(stream.bytes(), Seconds(1)).ok());
+  ASSERT_EQ(broadcaster_->counters().adus, 6u);
+  for (int i = 0; i < 5; ++i) {
+    auto id = static_cast<uint64_t>(i);
+    EXPECT_EQ(At(sink_.first, id), milliseconds(1000 * i));
+    EXPECT_GT(At(sink_.last, id), milliseconds(1000 * i + 500));
+    EXPECT_LT(At(sink_.last, id), milliseconds(1000 * i + 1000));
+  }
+  EXPECT_TRUE(warnings_.empty());
+  EXPECT_EQ(broadcaster_->counters().plaintext_bytes, stream.size());
+}
+
+TEST_F(StationTest, MaxTakesNoTime) {
+  StreamGenerator stream;
+  stream.Programme(126, 25, 50);
+  ASSERT_TRUE(Run(stream.bytes(), Seconds(1), {.kind = Pace::Kind::kMax}).ok());
+  EXPECT_EQ(waiter_.Now(), kTestTime);
+  EXPECT_EQ(broadcaster_->counters().adus, 6u);
+}
+
+TEST_F(StationTest, ARateIsKept) {
+  Bytes input(100'000);
+  ASSERT_TRUE(Run(input, Sized(10'000), {.kind = Pace::Kind::kRate, .bits_per_second = 80'000})
+                  .ok());  // a second an ADU
+  EXPECT_EQ(At(sink_.first, 9), milliseconds(9000));
+}
+
+TEST_F(StationTest, SmallAdusThatAreReadyTogetherShareASignature) {
+  Bytes input(100'000);
+  ASSERT_TRUE(Run(input, Sized(100)).ok());
+  EXPECT_EQ(broadcaster_->counters().adus, 1000u);
+  EXPECT_LE(broadcaster_->counters().signatures, 10u);
+}
+
+TEST_F(StationTest, InputThatIsNoTransportStreamIsSentUnpacedWithOneWarning) {
+  Bytes input(300'000, 1);
+  ASSERT_TRUE(Run(input, Seconds(1), {.kind = Pace::Kind::kProgramme}).ok());
+  EXPECT_EQ(broadcaster_->counters().adus, 5u);
+  EXPECT_EQ(waiter_.Now(), kTestTime);
+  ASSERT_THAT(warnings_, SizeIs(1));
+  EXPECT_THAT(warnings_[0], HasSubstr("64 KiB"));
+}
+
+TEST_F(StationTest, WithoutPcrProgrammePaceWarnsAndTheDefaultDoesNot) {
+  Bytes input(30'000, 1);
+  ASSERT_TRUE(Run(input, Sized(10'000)).ok());
+  EXPECT_THAT(warnings_, SizeIs(0));
+  ASSERT_TRUE(Run(input, Sized(10'000), {.kind = Pace::Kind::kProgramme}).ok());
+  ASSERT_THAT(warnings_, SizeIs(1));
+  EXPECT_THAT(warnings_[0], HasSubstr("PCR"));
+}
+
+TEST_F(StationTest, AStopFinishesTheAduInHandAndBeginsNoOther) {
+  StreamGenerator stream;
+  stream.Programme(126, 25, 50);
+  waiter_.stop_at = kTestTime + milliseconds(2500);
+  ASSERT_TRUE(Run(stream.bytes(), Seconds(1)).ok());
+  EXPECT_EQ(broadcaster_->counters().adus, 3u);
+  EXPECT_EQ(At(sink_.last, 2), milliseconds(2500));
+  EXPECT_EQ(reservation_->next_id(), 3u);
+}
+
+TEST_F(StationTest, AnEmptyInputSendsNothing) {
+  ASSERT_TRUE(Run(Bytes(), Seconds(1)).ok());
+  EXPECT_EQ(broadcaster_->counters().adus, 0u);
+  EXPECT_THAT(warnings_, SizeIs(0));
+}
+
+TEST_F(StationTest, AnInputThatFailsEndsTheSender) {
+  MemoryInput input(Bytes(10), 10);
+  input.status = absl::InternalError("disk gone");
+  EXPECT_EQ(Run(input, Sized(10)).code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(broadcaster_->counters().adus, 1u);
+}
+
+TEST(PaceTest, ReadsWhatTheContractNames) {
+  EXPECT_EQ(Pace::Parse("")->kind, Pace::Kind::kAuto);
+  EXPECT_EQ(Pace::Parse("pcr")->kind, Pace::Kind::kProgramme);
+  EXPECT_EQ(Pace::Parse("max")->kind, Pace::Kind::kMax);
+  EXPECT_EQ(Pace::Parse("20M")->bits_per_second, 20'000'000u);
+  for (const char* wrong : {"0", "fast", "-1", "20Q", "PCR"}) {
+    EXPECT_EQ(Pace::Parse(wrong).status().code(), absl::StatusCode::kInvalidArgument) << wrong;
+  }
+}
+
+}  // namespace
+}  // namespace nark::sender
