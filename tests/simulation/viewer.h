@@ -94,6 +94,7 @@ class Viewer final : public receiver::PlaintextSink {
   std::unique_ptr<receiver::Reception> reception_;
   int grants_when_started_ = 0;
   std::map<uint64_t, std::set<Bytes>> arrived_;  // intact datagrams, by ADU
+  std::map<uint64_t, int> halves_;               // of ADUs of one datagram
   std::map<uint64_t, Timestamp> complete_at_;
   std::set<uint64_t> delivered_;
   std::optional<uint64_t> last_delivered_;
