@@ -101,9 +101,10 @@ absl::StatusOr<NumberRange> ParseRange(std::string_view text) {
 
 std::string FormatDuration(std::chrono::microseconds duration) {
   uint64_t us = static_cast<uint64_t>(duration.count());
+  if (us == 0) return "0s";
   const Unit* best = &kDurations[0];
   for (const Unit& unit : kDurations) {
-    if (us != 0 && us % unit.factor == 0) best = &unit;
+    if (us % unit.factor == 0) best = &unit;
   }
   return absl::StrCat(us / best->factor, Absl(best->suffix));
 }

@@ -52,6 +52,7 @@ TEST(UnitsTest, DurationsReadBack) {
     EXPECT_EQ(*ParseDuration(FormatDuration(*ParseDuration(text))), *ParseDuration(text));
   }
   EXPECT_EQ(FormatDuration(microseconds(10'000'000)), "10s");
+  EXPECT_EQ(FormatDuration(microseconds(0)), "0s");
 }
 
 }  // namespace
