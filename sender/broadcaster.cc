@@ -122,7 +122,7 @@ absl::Status Broadcaster::SendBatch(std::span<const OutgoingAdu> adus, Reservati
     heads += datagrams * wire::kPrefixBytes + kWholeLengthBytes + signed_headers[i].size();
   }
   heads_.reserve(heads);  // datagrams point into it
-  for (size_t i = 0; i < adus.size(); ++i) Arrange(sealed_[i], signed_headers[i]);
+  Arrange(signed_headers);
   RETURN_IF_ERROR(ports_.sink.SendGathered(datagrams_));
   CountSent(adus);
   return absl::OkStatus();
@@ -210,26 +210,49 @@ bool Broadcaster::FitsOneDatagram(const wire::Header& header, size_t signed_head
              options_.datagram_bytes;
 }
 
-void Broadcaster::Arrange(const Sealed& adu, ByteView signed_header) {
-  ByteView ciphertext = ByteView(arena_).subspan(adu.offset, adu.header.ciphertext_bytes);
-  if (FitsOneDatagram(adu.header, signed_header.size())) {
-    AddDatagram(adu.header, wire::DatagramKind::kWhole, 0, ciphertext);
-    // What stands before the ciphertext joins the prefix.
-    uint8_t length[kWholeLengthBytes];
-    StoreBig16(length, static_cast<uint16_t>(signed_header.size()));
-    heads_.insert(heads_.end(), length, length + sizeof length);
-    heads_.insert(heads_.end(), signed_header.begin(), signed_header.end());
-    ByteView& head = datagrams_.back().head;
-    head = {head.data(), head.size() + sizeof length + signed_header.size()};
-    return;
+// Lays out a burst: of every ADU header and pages, then of every ADU the fragments, then
+// headers and pages again. Datagrams of one size stand together, so that the kernel
+// takes them in few messages, and no short gap takes both headers of an ADU.
+void Broadcaster::Arrange(const std::vector<Bytes>& signed_headers) {
+  auto fits = [&](size_t i) {
+    return FitsOneDatagram(sealed_[i].header, signed_headers[i].size());
+  };
+  for (size_t i = 0; i < signed_headers.size(); ++i) {
+    if (fits(i)) {
+      AddWhole(sealed_[i], signed_headers[i]);
+    } else {
+      AddHeaderAndPages(sealed_[i], signed_headers[i]);
+    }
   }
-  AddHeaderAndPages(adu, signed_header);
+  for (size_t i = 0; i < signed_headers.size(); ++i) {
+    if (!fits(i)) AddFragments(sealed_[i]);
+  }
+  for (size_t i = 0; i < signed_headers.size(); ++i) {
+    if (!fits(i)) AddHeaderAndPages(sealed_[i], signed_headers[i]);
+  }
+}
+
+void Broadcaster::AddWhole(const Sealed& adu, ByteView signed_header) {
+  AddDatagram(adu.header, wire::DatagramKind::kWhole, 0, CiphertextOf(adu));
+  // What stands before the ciphertext joins the prefix.
+  uint8_t length[kWholeLengthBytes];
+  StoreBig16(length, static_cast<uint16_t>(signed_header.size()));
+  heads_.insert(heads_.end(), length, length + sizeof length);
+  heads_.insert(heads_.end(), signed_header.begin(), signed_header.end());
+  ByteView& head = datagrams_.back().head;
+  head = {head.data(), head.size() + sizeof length + signed_header.size()};
+}
+
+void Broadcaster::AddFragments(const Sealed& adu) {
+  ByteView ciphertext = CiphertextOf(adu);
   for (uint32_t i = 0; i < adu.header.source_fragments; ++i) {
     AddDatagram(adu.header, wire::DatagramKind::kSource, i,
                 wire::SourceFragment(ciphertext, fragment_bytes_, i));
   }
-  // Lost with its header, an ADU is lost whole; a burst of losses rarely takes both.
-  AddHeaderAndPages(adu, signed_header);
+}
+
+ByteView Broadcaster::CiphertextOf(const Sealed& adu) const {
+  return ByteView(arena_).subspan(adu.offset, adu.header.ciphertext_bytes);
 }
 
 void Broadcaster::AddHeaderAndPages(const Sealed& adu, ByteView signed_header) {

@@ -54,9 +54,9 @@ struct BroadcasterCounters {
 };
 
 // The sender as a library: encrypts ADUs under a key each and multicasts them with
-// their signed headers (docs/wire.md). Per ADU it sends the header, the pages of
-// fragment hashes, the fragments, then header and pages again; an ADU that fits one
-// datagram travels as one, once. This version sends no parity.
+// their signed headers (docs/wire.md). Per burst it sends every ADU's header and pages
+// of fragment hashes, then the fragments, then headers and pages again; an ADU that
+// fits one datagram travels as one, once. This version sends no parity.
 //
 // An ADU's id is reserved durably before its first byte leaves. After an error
 // nothing of the ADUs at hand is promised to have been sent or not; their ids are
@@ -101,7 +101,10 @@ class Broadcaster {
   void DescribeAdu(const OutgoingAdu& adu, Reservation::Stamp stamp, wire::Header& header);
   absl::Status FillFresh(std::array<uint8_t, 16>& fresh);
   absl::StatusOr<std::vector<Bytes>> Sign(size_t count);
-  void Arrange(const Sealed& adu, ByteView signed_header);
+  void Arrange(const std::vector<Bytes>& signed_headers);
+  void AddWhole(const Sealed& adu, ByteView signed_header);
+  void AddFragments(const Sealed& adu);
+  ByteView CiphertextOf(const Sealed& adu) const;
   void AddDatagram(const wire::Header& header, wire::DatagramKind kind, uint32_t index,
                    ByteView payload);
   void AddHeaderAndPages(const Sealed& adu, ByteView signed_header);
