@@ -23,19 +23,21 @@ struct CreateFlags {
 void AddTermsFlags(cli::Command& create, CreateFlags& flags) {
   SessionFlags& session = flags.session;
   create.Text("--title", &session.title, "for people")
-      .Text("--generator", &session.generator, "key generator: marks, hkdf")
+      .Text("--generator", &session.generator, "key generator: marks, hkdf [marks]")
       .Switch("--allow-unbounded-grants", &flags.allow_unbounded_grants,
               "take a generator that cannot grant a range alone")
-      .Number("--depth", &session.depth, "ADU ids are below 2^DEPTH")
-      .Text("--cipher", &session.cipher, "aes-128-gcm, aes-256-gcm, chacha20-poly1305")
+      .Number("--depth", &session.depth, "ADU ids are below 2^DEPTH [32]")
+      .Text("--cipher", &session.cipher,
+            "aes-128-gcm, aes-256-gcm, chacha20-poly1305 [aes-128-gcm]")
       .Choice("--receipts", &session.receipts, {"ordered", "bitmap", "tree"},
               "how secure spaces keep receipts")
-      .Text("--adu", &session.adu, "how ADUs are cut: gop, a duration (1s) or a size (64KiB)")
+      .Text("--adu", &session.adu, "how ADUs are cut: gop, a duration or a size as 64KiB [1s]")
       .Choice("--timeliness", &session.timeliness, {"live", "none"},
               "whether late ADUs are refused")
       .Duration("--deadline", &session.deadline, "from an ADU's time to its deadline, when live")
       .Choice("--release", &session.release, {"key", "plaintext"}, "what leaves the secure space")
-      .Number("--refund-cap", &session.refund_cap, "most that is refunded, percent of the price")
+      .Number("--refund-cap", &session.refund_cap,
+              "most that is refunded, percent of the price [100]")
       .Text("--price-per-adu", &session.price_per_adu, "list price, such as 0.05")
       .Text("--currency", &session.currency, "of the price, such as EUR");
 }
@@ -66,7 +68,7 @@ void AddCreate(cli::Command& group) {
   AddTermsFlags(create, *flags);
   create.Texts("--key-manager", &session.key_managers, "HOST:PORT; repeatable, tried in order")
       .Text("--refunds", &session.refunds, "HOST:PORT of the refund desk")
-      .Number("--sender-id", &session.sender_id, "id of the sender")
+      .Number("--sender-id", &session.sender_id, "id of the sender [1]")
       .Choice("--sender-may-control", &flags->may_control, {"yes", "no"},
               "whether its control blocks are obeyed")
       .Switch("--force", &flags->force, "replace existing files")

@@ -171,8 +171,12 @@ absl::StatusOr<Files> FilesOf(const PoolFolder& pool) {
   files.emplace(kMacKey, EncodeSecretPem(kMacKeyLabel, pool.challenge_mac_key.Reveal()));
   for (const HpkePrivateKey& key : pool.hpke_keys) {
     const std::string id = ToHex(PoolKeyId(key.public_key())).substr(0, 8);
-    files.emplace(absl::StrCat(kHpkeKeyPrefix, id, ".pem"),
-                  EncodeSecretPem(kHpkeKeyLabel, key.raw().Reveal()));
+    if (!files
+             .emplace(absl::StrCat(kHpkeKeyPrefix, id, ".pem"),
+                      EncodeSecretPem(kHpkeKeyLabel, key.raw().Reveal()))
+             .second) {
+      return absl::AlreadyExistsError("two HPKE keys have one short id; make another");
+    }
   }
   return files;
 }

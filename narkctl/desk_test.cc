@@ -1,0 +1,424 @@
+// Issuer, provider, pool, session and voucher in their folders.
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "common/base/status.h"
+#include "common/base/storage.h"
+#include "common/object/deny_list.h"
+#include "common/object/file.h"
+#include "common/object/sealed_session.h"
+#include "common/object/sender_file.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "narkctl/folder.h"
+#include "narkctl/issuer.h"
+#include "narkctl/pool.h"
+#include "narkctl/provider.h"
+#include "narkctl/session.h"
+#include "narkctl/testing.h"
+#include "narkctl/voucher.h"
+
+namespace nark::narkctl {
+namespace {
+
+using std::chrono::days;
+using std::chrono::hours;
+using ::testing::HasSubstr;
+
+int ModeOf(const std::string& path) {
+  return static_cast<int>(std::filesystem::status(path).permissions());
+}
+
+class DeskTest : public ::testing::Test {
+ protected:
+  RevocationList Revocations() {
+    return *RevocationList::FromPem(*ReadFile(desk_.issuer() + "/crl.pem"));
+  }
+  Certificate Issuer() { return *ReadCertificate(desk_.issuer() + "/issuer.pem"); }
+  absl::Status Judge(const std::string& certificate, Timestamp at) {
+    RevocationList list = Revocations();
+    return VerifyChain({*ReadCertificate(certificate)}, Issuer(),
+                       {.at = at, .leaf_role = CertificateRole::kSecureSpace, .revocations = &list})
+        .status();
+  }
+  absl::StatusOr<SessionName> Create(const SessionFlags& flags) {
+    return CreateSession(flags, desk_.now(), desk_.random());
+  }
+  absl::Status CreateStatus(const SessionFlags& flags) { return Create(flags).status(); }
+
+  Desk desk_;
+};
+
+using IssuerTest = DeskTest;
+using ProviderFolderTest = DeskTest;
+using PoolTest = DeskTest;
+using SessionTest = DeskTest;
+using VoucherIssueTest = DeskTest;
+
+TEST_F(IssuerTest, CertifiesAndRevokes) {
+  const std::string request = desk_.PathOf("request.pem"), out = desk_.PathOf("card.pem");
+  const Digest id = desk_.WriteRequest(request);
+  absl::StatusOr<Digest> certified = Certify(desk_.issuer(), request, out, desk_.now());
+  ASSERT_TRUE(certified.ok()) << certified.status();
+  EXPECT_EQ(*certified, id);
+  EXPECT_TRUE(Judge(out, desk_.now()).ok());
+
+  absl::StatusOr<Digest> revoked = Revoke(desk_.issuer(), out, desk_.now());
+  ASSERT_TRUE(revoked.ok()) << revoked.status();
+  EXPECT_EQ(*revoked, id);
+  EXPECT_EQ(Judge(out, desk_.now()).code(), absl::StatusCode::kUnauthenticated);
+}
+
+TEST_F(IssuerTest, KeepsWhatWasRevokedBefore) {
+  std::vector<std::string> certificates;
+  for (int i = 0; i < 3; ++i) {
+    const std::string request = desk_.PathOf("request.pem");
+    certificates.push_back(desk_.PathOf(std::to_string(i)));
+    desk_.WriteRequest(request);
+    ASSERT_TRUE(Certify(desk_.issuer(), request, certificates.back(), desk_.now()).ok());
+  }
+  ASSERT_TRUE(Revoke(desk_.issuer(), certificates[0], desk_.now()).ok());
+  ASSERT_TRUE(Revoke(desk_.issuer(), certificates[1], desk_.now()).ok());
+  ASSERT_TRUE(Revoke(desk_.issuer(), certificates[1], desk_.now() + days(40)).ok());
+  EXPECT_EQ(Revocations().serials_hex().size(), 2u);
+  EXPECT_EQ(Revocations().number(), 4u);
+  const Timestamp later = desk_.now() + days(40);
+  EXPECT_FALSE(Judge(certificates[0], later).ok());
+  EXPECT_FALSE(Judge(certificates[1], later).ok());
+  EXPECT_TRUE(Judge(certificates[2], later).ok());
+  // Past its next update a list stops joins, retryably.
+  EXPECT_EQ(Judge(certificates[2], desk_.now() + days(71)).code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(IssuerTest, RefusesAnothersCertificateAndList) {
+  Desk other;
+  const std::string request = desk_.PathOf("request.pem"), out = desk_.PathOf("card.pem");
+  desk_.WriteRequest(request);
+  ASSERT_TRUE(Certify(other.issuer(), request, out, desk_.now()).ok());
+  absl::Status status = Revoke(desk_.issuer(), out, desk_.now()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_THAT(Std(status.message()), HasSubstr("card.pem"));
+
+  std::filesystem::copy_file(other.issuer() + "/crl.pem", desk_.issuer() + "/crl.pem",
+                             std::filesystem::copy_options::overwrite_existing);
+  ASSERT_TRUE(Certify(desk_.issuer(), request, out, desk_.now()).ok());
+  status = Revoke(desk_.issuer(), out, desk_.now()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_THAT(Std(status.message()), HasSubstr("crl.pem"));
+}
+
+TEST_F(IssuerTest, KeepsItsKeyToItself) {
+  EXPECT_EQ(ModeOf(desk_.issuer()), 0700);
+  EXPECT_EQ(ModeOf(desk_.issuer() + "/key.pem"), 0600);
+}
+
+TEST_F(ProviderFolderTest, KeepsItsKeysToItself) {
+  size_t keys = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(desk_.provider())) {
+    const std::string name = entry.path().filename();
+    if (entry.is_directory()) EXPECT_EQ(ModeOf(entry.path()), 0700) << entry.path();
+    if (name == "key.pem" || name == "tls-key.pem") {
+      EXPECT_EQ(ModeOf(entry.path()), 0600) << entry.path();
+      ++keys;
+    }
+  }
+  EXPECT_EQ(keys, 9u);  // root, six roles, TLS CA, the refund desk's TLS key
+}
+
+TEST_F(ProviderFolderTest, IsNeverFoundedTwice) {
+  for (const std::string& folder : {desk_.provider(), desk_.pool(), desk_.issuer()}) {
+    const Bytes before = *ReadFile(desk_.provider() + "/root.pem");
+    EXPECT_EQ(InitProvider(folder, "x", desk_.now()).status().code(),
+              absl::StatusCode::kAlreadyExists);
+    EXPECT_EQ(InitIssuer(folder, "x", desk_.now()).code(), absl::StatusCode::kAlreadyExists);
+    EXPECT_EQ(InitPool(folder, desk_.provider(), desk_.now(), desk_.random()).status().code(),
+              absl::StatusCode::kAlreadyExists);
+    EXPECT_EQ(*ReadFile(desk_.provider() + "/root.pem"), before);
+  }
+}
+
+TEST_F(ProviderFolderTest, IsFoundedInAnEmptyFolderToo) {
+  const std::string folder = desk_.PathOf("empty");
+  std::filesystem::create_directory(folder);
+  ASSERT_TRUE(InitProvider(folder + "/", "x", desk_.now()).ok());
+  EXPECT_EQ(ModeOf(folder), 0700);
+  EXPECT_TRUE(ReadProviderRoot(folder).ok());
+}
+
+TEST_F(ProviderFolderTest, LeavesNothingBehindWhereItFails) {
+  const auto count = [&] {
+    size_t n = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(desk_.PathOf("."))) {
+      n += entry.exists();
+    }
+    return n;
+  };
+  const size_t before = count();
+  std::filesystem::remove(desk_.provider() + "/tls/key.pem");
+  EXPECT_FALSE(InitPool(desk_.PathOf("p"), desk_.provider(), desk_.now(), desk_.random()).ok());
+  EXPECT_FALSE(
+      MakeReplica(desk_.PathOf("none"), desk_.provider(), desk_.PathOf("p"), desk_.now()).ok());
+  EXPECT_EQ(count(), before);
+}
+
+TEST_F(ProviderFolderTest, WorksWithoutItsRootKey) {
+  std::filesystem::remove_all(desk_.provider() + "/root");
+  const std::string pool = desk_.PathOf("p2");
+  EXPECT_TRUE(InitPool(pool, desk_.provider(), desk_.now(), desk_.random()).ok());
+  EXPECT_TRUE(Create(desk_.GoodSession("s")).ok());
+  EXPECT_TRUE(IssueVoucher(desk_.GoodVoucher("s"), desk_.now(), desk_.random()).ok());
+  EXPECT_TRUE(Deny(desk_.provider(), {Digest{}}, desk_.PathOf("deny"), desk_.now()).ok());
+  EXPECT_TRUE(RotatePool(pool, desk_.provider(), {}, desk_.now(), desk_.random()).ok());
+}
+
+TEST_F(ProviderFolderTest, KeepsWhomItDeniedBefore) {
+  const std::string out = desk_.PathOf("deny.nark");
+  Digest a{}, b{};
+  b[0] = 1;
+  EXPECT_EQ(*Deny(desk_.provider(), {a}, out, desk_.now()), 1u);
+  EXPECT_EQ(*Deny(desk_.provider(), {b}, out, desk_.now()), 2u);
+  EXPECT_EQ(*Deny(desk_.provider(), {}, out, desk_.now() + days(1)), 2u);
+  VerifiedDenyList list = *VerifyDenyList(ReadNarkFile(out, v1::NarkFile::kDenyList)->deny_list(),
+                                          *ReadProviderRoot(desk_.provider()), desk_.now());
+  EXPECT_TRUE(list.Denies(a));
+  EXPECT_TRUE(list.Denies(b));
+  EXPECT_EQ(list.next_update, desk_.now() + days(1) + kDenyListDays);
+}
+
+TEST_F(ProviderFolderTest, RefusesToExtendAnothersDenyList) {
+  Desk other;
+  const std::string out = desk_.PathOf("deny.nark");
+  ASSERT_TRUE(Deny(other.provider(), {Digest{}}, out, desk_.now()).ok());
+  const Bytes before = *ReadFile(out);
+  EXPECT_EQ(Deny(desk_.provider(), {}, out, desk_.now()).status().code(),
+            absl::StatusCode::kUnauthenticated);
+  EXPECT_EQ(*ReadFile(out), before);
+}
+
+TEST_F(ProviderFolderTest, RefusesAnExpiredRole) {
+  const Timestamp later = desk_.now() + kRoleYears + days(1);
+  absl::Status status =
+      ReadRole(desk_.provider(), CertificateRole::kTill, *ReadProviderRoot(desk_.provider()), later)
+          .status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_THAT(Std(status.message()), HasSubstr("till/certificate.pem"));
+}
+
+TEST_F(PoolTest, RotatesAndSealsSessionsToBothKeys) {
+  ASSERT_TRUE(Create(desk_.GoodSession("s")).ok());
+  const std::string file = desk_.PathOf("s.nark");
+  const VerifiedSession before = *ReadSession(file, desk_.now());
+  PoolFolder old_pool = *LoadPoolFolder(desk_.pool(), desk_.now());
+  absl::StatusOr<Digest> key =
+      RotatePool(desk_.pool(), desk_.provider(), {file}, desk_.now(), desk_.random());
+  ASSERT_TRUE(key.ok()) << key.status();
+  PoolFolder pool = *LoadPoolFolder(desk_.pool(), desk_.now());
+  ASSERT_EQ(pool.hpke_keys.size(), 2u);
+  const VerifiedSession after = *ReadSession(file, desk_.now());
+  EXPECT_EQ(after.terms_identity(), before.terms_identity());
+  const SecretBytes seed = *OpenSealedSession(before, old_pool.hpke_keys);
+  for (const HpkePrivateKey& each : pool.hpke_keys) {
+    EXPECT_TRUE(*OpenSealedSession(after, std::span(&each, 1)) == seed);
+  }
+}
+
+TEST_F(PoolTest, ChangesNothingWhereOneSessionCannotBeResealed) {
+  ASSERT_TRUE(Create(desk_.GoodSession("s")).ok());
+  Desk other;
+  ASSERT_TRUE(CreateSession(other.GoodSession("s"), desk_.now(), desk_.random()).ok());
+  const std::string mine = desk_.PathOf("s.nark"), foreign = other.PathOf("s.nark");
+  const Bytes session = *ReadFile(mine), manifest = *ReadFile(desk_.pool() + "/manifest.nark");
+  absl::Status status =
+      RotatePool(desk_.pool(), desk_.provider(), {mine, foreign}, desk_.now(), desk_.random())
+          .status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Std(status.message()), HasSubstr("another provider"));
+  EXPECT_EQ(*ReadFile(mine), session);
+  EXPECT_EQ(*ReadFile(desk_.pool() + "/manifest.nark"), manifest);
+}
+
+TEST_F(PoolTest, GivesAReplicaASigningKeyOfItsOwn) {
+  const std::string out = desk_.PathOf("replica");
+  ASSERT_TRUE(MakeReplica(desk_.pool(), desk_.provider(), out, desk_.now()).ok());
+  PoolFolder a = *LoadPoolFolder(desk_.pool(), desk_.now());
+  PoolFolder b = *LoadPoolFolder(out, desk_.now());
+  EXPECT_EQ(a.hpke_keys[0].public_key(), b.hpke_keys[0].public_key());
+  EXPECT_TRUE(a.challenge_mac_key == b.challenge_mac_key);
+  EXPECT_NE(a.signing.key.public_key().id(), b.signing.key.public_key().id());
+  EXPECT_NE(a.tls_certificates_pem, b.tls_certificates_pem);
+}
+
+TEST_F(PoolTest, IsRefusedUnderAnotherProvider) {
+  Desk other;
+  SessionFlags flags = desk_.GoodSession("s");
+  flags.pool = other.pool();
+  absl::Status status = CreateStatus(flags);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Std(status.message()), HasSubstr("pool of another provider"));
+  EXPECT_FALSE(RotatePool(other.pool(), desk_.provider(), {}, desk_.now(), desk_.random()).ok());
+}
+
+TEST_F(SessionTest, WritesAPublicAndASecretFile) {
+  SessionFlags flags = desk_.GoodSession("s");
+  flags.key_managers = {"a:1", "b:2"};
+  flags.refunds = "c:3";
+  absl::StatusOr<SessionName> name = Create(flags);
+  ASSERT_TRUE(name.ok()) << name.status();
+  EXPECT_EQ(ModeOf(flags.out), 0644);
+  EXPECT_EQ(ModeOf(flags.sender_out), 0600);
+  VerifiedSession session = *ReadSession(flags.out, desk_.now());
+  EXPECT_EQ(session.name(), *name);
+  EXPECT_EQ(session.descriptor().key_managers_size(), 2);
+  EXPECT_EQ(session.descriptor().refund_desks(0), "c:3");
+  EXPECT_EQ(session.terms().adu_timing().duration_ms(), 1000u);
+  EXPECT_EQ(session.terms().deadline_ms(), 10'000u);
+  absl::StatusOr<OpenedSenderFile> sender =
+      OpenSenderFile(ReadNarkFile(flags.sender_out, v1::NarkFile::kSender)->sender(), desk_.now());
+  ASSERT_TRUE(sender.ok()) << sender.status();
+  EXPECT_EQ(sender->session.name(), *name);
+  EXPECT_EQ(sender->sender_id, 1u);
+}
+
+TEST_F(SessionTest, NeverReplacesASessionUnasked) {
+  SessionFlags flags = desk_.GoodSession("s");
+  ASSERT_TRUE(Create(flags).ok());
+  const Bytes before = *ReadFile(flags.out);
+  EXPECT_EQ(CreateStatus(flags).code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(*ReadFile(flags.out), before);
+  flags.existing = ExistingFiles::kReplace;
+  EXPECT_TRUE(Create(flags).ok());
+  EXPECT_NE(*ReadFile(flags.out), before);
+}
+
+TEST_F(SessionTest, ReadsEveryWayToCutAdus) {
+  SessionFlags flags = desk_.GoodSession("s");
+  flags.adu = "gop";
+  EXPECT_TRUE(ParseSessionFlags(flags)->timing.gop());
+  flags.adu = "500ms";
+  EXPECT_EQ(ParseSessionFlags(flags)->timing.duration_ms(), 500u);
+  flags.adu = "64KiB";
+  EXPECT_EQ(ParseSessionFlags(flags)->timing.bytes(), 65536u);
+  flags.adu = "1316";
+  EXPECT_EQ(ParseSessionFlags(flags)->timing.bytes(), 1316u);
+}
+
+TEST_F(SessionTest, RefusesBadFlagsByName) {
+  using Change = std::function<void(SessionFlags&)>;
+  const std::pair<const char*, Change> cases[] = {
+      {"--adu", [](auto& f) { f.adu = "often"; }},
+      {"--adu", [](auto& f) { f.adu = "0s"; }},
+      {"--adu", [](auto& f) { f.adu = "1us"; }},
+      {"--adu", [](auto& f) { f.adu = "17MiB"; }},
+      {"--adu", [](auto& f) { f.adu = "0"; }},
+      {"--generator", [](auto& f) { f.generator = "rot13"; }},
+      {"--allow-unbounded-grants", [](auto& f) { f.generator = "hkdf"; }},
+      {"--depth", [](auto& f) { f.depth = 0; }},
+      {"--depth", [](auto& f) { f.depth = 64; }},
+      {"--cipher", [](auto& f) { f.cipher = "none"; }},
+      {"--receipts", [](auto& f) { f.receipts = "paper"; }},
+      {"--timeliness", [](auto& f) { f.timeliness = "unspecified"; }},
+      {"--deadline", [](auto& f) { f.deadline = std::chrono::seconds(0); }},
+      {"--release", [](auto& f) { f.release = "all"; }},
+      {"--refund-cap", [](auto& f) { f.refund_cap = 101; }},
+      {"--price-per-adu", [](auto& f) { f.price_per_adu = "0.001"; }},
+      {"--currency", [](auto& f) { f.currency.clear(); }},
+      {"--currency", [](auto& f) { f.price_per_adu.clear(); }},
+      {"--sender-id", [](auto& f) { f.sender_id = 0; }},
+      {"--transport", [](auto& f) { f.transport = "239.1.1.1:5000"; }},
+      {"--transport", [](auto& f) { f.transport = "udp://239.1.1.1"; }},
+      {"--transport", [](auto& f) { f.transport = "udp://10.0.0.1:5000"; }},
+      {"--transport", [](auto& f) { f.transport = "file:"; }},
+      {"key manager", [](auto& f) { f.key_managers = {"nowhere"}; }},
+      {"refund desk", [](auto& f) { f.refunds = "nowhere"; }},
+      {"title", [](auto& f) { f.title = std::string(201, 'x'); }},
+      {"--sender-out", [](auto& f) { f.sender_out = f.out; }},
+  };
+  for (const auto& [name, change] : cases) {
+    SessionFlags flags = desk_.GoodSession("bad");
+    change(flags);
+    absl::Status status = CreateStatus(flags);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << name << ": " << status;
+    EXPECT_THAT(Std(status.message()), HasSubstr(name));
+    EXPECT_FALSE(std::filesystem::exists(flags.out));
+    EXPECT_FALSE(std::filesystem::exists(flags.sender_out));
+  }
+}
+
+TEST_F(SessionTest, TakesAnUnboundedGeneratorWhereAskedFor) {
+  SessionFlags flags = desk_.GoodSession("s");
+  flags.generator = "hkdf";
+  flags.unbounded_grants = UnboundedGrants::kAllow;
+  EXPECT_TRUE(Create(flags).ok());
+}
+
+TEST_F(VoucherIssueTest, SellsForOneSecureSpace) {
+  ASSERT_TRUE(Create(desk_.GoodSession("s")).ok());
+  VoucherFlags flags = desk_.GoodVoucher("s");
+  flags.count = 3;
+  flags.senders = {"1"};
+  flags.groups = {std::string(32, '0')};
+  flags.expires = hours(1);
+  flags.lease = std::chrono::seconds(10);
+  flags.payer = "invoice 7";
+  absl::StatusOr<v1::Voucher> voucher = IssueVoucher(flags, desk_.now(), desk_.random());
+  ASSERT_TRUE(voucher.ok()) << voucher.status();
+  EXPECT_EQ(voucher->price().amount_minor(), 15u);
+  EXPECT_EQ(voucher->policy().expires_us(), ToMicros(desk_.now() + hours(1)));
+  EXPECT_EQ(voucher->policy().lease_ms(), 10'000u);
+  EXPECT_EQ(voucher->payer_reference(), "invoice 7");
+  absl::StatusOr<VerifiedVoucher> verified =
+      VerifyVoucher(ReadNarkFile(flags.out, v1::NarkFile::kVoucher)->voucher(),
+                    *ReadSession(flags.session, desk_.now()), desk_.now());
+  EXPECT_TRUE(verified.ok()) << verified.status();
+}
+
+TEST_F(VoucherIssueTest, RefusesBadFlagsByName) {
+  ASSERT_TRUE(Create(desk_.GoodSession("s")).ok());
+  using Change = std::function<void(VoucherFlags&)>;
+  const std::pair<const char*, Change> cases[] = {
+      {"--secure-space", [](auto& f) { f.secure_space = "abc"; }},
+      {"--secure-space", [](auto& f) { f.secure_space = std::string(64, 'g'); }},
+      {"--range", [](auto& f) { f.range = "all"; }},
+      {"range", [](auto& f) { f.range = "9-1"; }},
+      {"range", [](auto& f) { f.range = "0-4294967296"; }},
+      {"--count", [](auto& f) { f.count = 0; }},
+      {"--sender", [](auto& f) { f.senders = {"one"}; }},
+      {"sender 2", [](auto& f) { f.senders = {"2"}; }},
+      {"--group", [](auto& f) { f.groups = {"friends"}; }},
+      {"--price", [](auto& f) { f.price = "cheap"; }},
+      {"--currency", [](auto& f) { f.currency = "EUR"; }},
+      {"payer", [](auto& f) { f.payer = std::string(201, 'x'); }},
+  };
+  for (const auto& [name, change] : cases) {
+    VoucherFlags flags = desk_.GoodVoucher("s");
+    change(flags);
+    absl::Status status = IssueVoucher(flags, desk_.now(), desk_.random()).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << name << ": " << status;
+    EXPECT_THAT(Std(status.message()), HasSubstr(name));
+    EXPECT_FALSE(std::filesystem::exists(flags.out));
+  }
+}
+
+TEST_F(VoucherIssueTest, SellsOnlyItsOwnSessions) {
+  Desk other;
+  ASSERT_TRUE(CreateSession(other.GoodSession("s"), desk_.now(), desk_.random()).ok());
+  VoucherFlags flags = desk_.GoodVoucher("s");
+  flags.session = other.PathOf("s.nark");
+  absl::Status status = IssueVoucher(flags, desk_.now(), desk_.random()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Std(status.message()), HasSubstr("another provider"));
+}
+
+TEST_F(VoucherIssueTest, RefusesAnExpiredSession) {
+  ASSERT_TRUE(Create(desk_.GoodSession("s")).ok());
+  absl::Status status =
+      ReadSession(desk_.PathOf("s.nark"), desk_.now() + kRoleYears + days(1)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_THAT(Std(status.message()), HasSubstr("s.nark"));
+  EXPECT_THAT(Std(status.message()), HasSubstr("expired"));
+}
+
+}  // namespace
+}  // namespace nark::narkctl
