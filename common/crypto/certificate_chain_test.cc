@@ -121,17 +121,16 @@ TEST_F(ChainTest, AnExpiredRootCarriesNothing) {
 }
 
 TEST_F(ChainTest, RefusesEveryFlippedBitOfALeaf) {
-  for (const Certificate& leaf : {SecureSpace(), Issue(CertificateRole::kTill, provider_)}) {
-    const Certificate& root =
-        leaf.role() == CertificateRole::kTill ? provider_.certificate : issuer_.certificate;
-    for (size_t bit = 0; bit < 8 * leaf.der().size(); ++bit) {
-      absl::StatusOr<Certificate> broken = Certificate::FromDer(Flipped(leaf.der(), bit));
-      if (!broken.ok()) {
-        EXPECT_EQ(broken.status().code(), kInvalid) << bit;
-        continue;
-      }
-      EXPECT_EQ(Verify({*broken}, root, leaf.role(), std::nullopt).code(), kUnauthenticated) << bit;
+  const Certificate leaf = SecureSpace();
+  for (size_t bit = 0; bit < 8 * leaf.der().size(); ++bit) {
+    absl::StatusOr<Certificate> broken = Certificate::FromDer(Flipped(leaf.der(), bit));
+    if (!broken.ok()) {
+      EXPECT_EQ(broken.status().code(), kInvalid) << bit;
+      continue;
     }
+    EXPECT_EQ(Verify({*broken}, issuer_.certificate, leaf.role(), std::nullopt).code(),
+              kUnauthenticated)
+        << bit;
   }
 }
 
