@@ -93,7 +93,7 @@ absl::Status Driver::Finish(microseconds longest) {
         static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(wait).count());
     ::poll(polls_.data(), polls_.size(), milliseconds);
   }
-  return absl::UnavailableError("an output did not take all that was there for it");
+  return absl::DeadlineExceededError("an output did not take all that was there for it");
 }
 
 }  // namespace nark::receiver

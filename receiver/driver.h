@@ -34,7 +34,8 @@ class Driver {
   absl::StatusOr<Source> Turn(std::span<const int> wake, std::chrono::microseconds longest);
 
   // Takes in what has arrived, plays all that is complete, and passes it on for at
-  // most `longest`. UNAVAILABLE where an output did not take it all.
+  // most `longest`. DEADLINE_EXCEEDED where an output did not take it all; may be
+  // called again.
   absl::Status Finish(std::chrono::microseconds longest);
 
  private:

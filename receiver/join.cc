@@ -153,7 +153,8 @@ absl::Status JoinRun::Bind() {
   ASSIGN_OR_RETURN(reception_,
                    Reception::Create(purchase_->session, connection_->space(), outputs_, options));
   driver_.emplace(*source_, *reception_, outputs_, clock_);
-  spdlog::info("receiving session '{}' from {}", purchase_->session.terms().title(), uri);
+  spdlog::info("session {} {}: receiving from {}", purchase_->session.name().ToString(),
+               purchase_->session.terms().title(), uri);
   return absl::OkStatus();
 }
 

@@ -176,13 +176,9 @@ absl::Status Joiner::NamingPeer(const absl::Status& error) const {
 }
 
 void Joiner::OnPeerError(const absl::Status& error, Timestamp now) {
-  const std::string reason = ReasonOf(error);
+  last_error_ = NamingPeer(error);
+  if (ReasonOf(error).empty()) return NextEndpoint(microseconds(0), now);
   const std::chrono::seconds again(RetryAfterSeconds(error));
-  if (reason.empty()) {
-    last_error_ = NamingPeer(error);
-    return NextEndpoint(microseconds(0), now);
-  }
-  last_error_ = Annotate(NamingPeer(error), absl::StrCat("refused, ", reason));
   if (again.count() == 0 || now + again >= deadline_) return FailRemotely(last_error_);
   NextEndpoint(again, now);
 }

@@ -121,6 +121,8 @@ void Reassembler::Core::OnDatagram(ByteView datagram, Timestamp now,
   if (auto entry = Find(key); entry != NotFound() && entry->stage == kDone) {
     return Count(entry->afterwards);
   }
+  auto floor = floors_.find(prefix.sender_id);
+  if (floor != floors_.end() && prefix.adu_id < floor->second) return Count(Drop::kBehind);
   switch (prefix.kind) {
     case wire::DatagramKind::kHeader:
       OnHeader(prefix, parsed.payload, now);
@@ -158,8 +160,6 @@ std::optional<Drop> Reassembler::Core::DropOf(const wire::ParsedDatagram& parsed
   }
   if (parsed.prefix.session_tag != gate_.session_tag()) return Drop::kSession;
   if (session_.FindSender(parsed.prefix.sender_id) == nullptr) return Drop::kSender;
-  auto floor = floors_.find(parsed.prefix.sender_id);
-  if (floor != floors_.end() && parsed.prefix.adu_id < floor->second) return Drop::kBehind;
   return std::nullopt;
 }
 
@@ -409,14 +409,16 @@ void Reassembler::Core::SetFloor(uint32_t sender_id, uint64_t floor) {
   uint64_t& current = floors_[sender_id];
   if (floor <= current) return;
   const uint64_t from = std::exchange(current, floor);
-  if (floor - from <= index_.size()) {
+  // What is done stays, so that its duplicates keep their name.
+  if (floor - from <= stages_[kWaiting].size() + stages_[kAssembling].size()) {
     for (uint64_t id = from; id < floor; ++id) {
-      if (auto entry = Find({sender_id, id}); entry != NotFound()) Erase(entry, Drop::kBehind);
+      auto entry = Find({sender_id, id});
+      if (entry != NotFound() && entry->stage != kDone) Erase(entry, Drop::kBehind);
     }
     return;
   }
-  for (Entries& stage : stages_) {
-    for (auto entry = stage.begin(); entry != stage.end();) {
+  for (Stage stage : {kWaiting, kAssembling}) {
+    for (auto entry = stages_[stage].begin(); entry != stages_[stage].end();) {
       auto next = std::next(entry);
       if (entry->key.first == sender_id && entry->key.second < floor) Erase(entry, Drop::kBehind);
       entry = next;

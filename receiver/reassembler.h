@@ -30,7 +30,7 @@ struct ReassemblerOptions {
   // An ADU is given up after so long without a datagram that is proven its own.
   std::chrono::microseconds patience = std::chrono::seconds(30);
   // ADUs done with that are remembered, so that their duplicates are known.
-  size_t remembered = 65536;
+  size_t remembered = 8192;
 };
 
 // datagrams = used + every drop + what waits.
