@@ -145,14 +145,14 @@ absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::DecideAnew(
   if (session->verified.name() != challenge.session) {
     return Refuse(Cause::kChallengeSession, "the challenge was made for another session");
   }
-  const auto voucher = VerifyVoucher(request.voucher(), session->verified, now);
+  const auto voucher = VerifyVoucher(request.voucher(), session->verified, now, tills_);
   if (!voucher.ok()) return Refuse(Cause::kVoucher, voucher.status());
   ASSIGN_OR_RETURN(const auto secure_space, FindSecureSpace(request, now));
   if (secure_space->id != challenge.secure_space_id) {
     return Refuse(Cause::kChallengeSession, "the challenge was made for another secure space");
   }
   if (absl::Status signature = VerifyEnvelope(request.evidence(), payload_type::kEvidence,
-                                              secure_space->leaf.public_key());
+                                              secure_space->attestation_key);
       !signature.ok()) {
     return Refuse(Cause::kEvidence, signature);
   }
@@ -226,17 +226,13 @@ absl::StatusOr<std::shared_ptr<const GrantAuthority::SecureSpace>> GrantAuthorit
   if (const auto known = secure_spaces_.Find(name); known && IsFresh((*known)->verified_at, now)) {
     return *known;
   }
-  const auto chain = ParseCertificates(request.secure_space_certificates());
-  if (!chain.ok()) return Refuse(Cause::kCertificate, chain.status());
-  const absl::StatusOr<Certificate> leaf = trust_.VerifySecureSpace(*chain, now);
+  const absl::StatusOr<SecureSpaceLeaf> leaf =
+      trust_.VerifySecureSpace(request.secure_space_certificates(), now);
   if (absl::IsPermissionDenied(leaf.status())) return Refuse(Cause::kRevoked, leaf.status());
   if (!leaf.ok()) return Refuse(Cause::kCertificate, leaf.status());
-  if (!leaf->secure_space_scope()) {
-    return Refuse(Cause::kCertificate, "the secure space's certificate names no note key");
-  }
-  const Digest id = SecureSpaceId(leaf->public_key().spki(), leaf->secure_space_scope()->note_spki);
-  auto space =
-      std::make_shared<const SecureSpace>(SecureSpace{.leaf = *leaf, .id = id, .verified_at = now});
+  const Digest id = SecureSpaceId(leaf->attestation_key.spki(), leaf->note_spki);
+  auto space = std::make_shared<const SecureSpace>(
+      SecureSpace{.attestation_key = leaf->attestation_key, .id = id, .verified_at = now});
   secure_spaces_.Insert(name, space);
   return space;
 }

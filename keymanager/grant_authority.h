@@ -15,6 +15,7 @@
 #include "common/crypto/secret_bytes.h"
 #include "common/object/identity.h"
 #include "common/object/session.h"
+#include "common/object/signer_cache.h"
 #include "keymanager/bounded_cache.h"
 #include "keymanager/challenge.h"
 #include "keymanager/rate_limit.h"
@@ -83,7 +84,7 @@ class GrantAuthority {
   };
   // A secure space whose chain leads to an issuer and is not revoked.
   struct SecureSpace {
-    Certificate leaf;
+    PublicKey attestation_key;
     Digest id{};
     Timestamp verified_at;
   };
@@ -110,6 +111,7 @@ class GrantAuthority {
   const Trust trust_;
   const World world_;
   const Limits limits_;
+  SignerCache tills_;
   BoundedCache<std::shared_ptr<const Session>> sessions_;
   BoundedCache<std::shared_ptr<const SecureSpace>> secure_spaces_;
   BoundedCache<std::shared_ptr<const v1::IssueGrantResponse>> answers_;

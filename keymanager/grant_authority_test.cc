@@ -357,7 +357,9 @@ TEST_F(GrantAuthorityTest, RefusesAnExpiredSecureSpaceCertificateAlsoIfItIsCache
   ExpectGranted(Good());
   clock_.Set(space_.certificate.not_after() + std::chrono::hours(1));
   // Everything else has expired by then as well: the chain alone is looked at.
-  const auto leaf = TrustOf(provider_).VerifySecureSpace({space_.certificate}, clock_.Now());
+  google::protobuf::RepeatedPtrField<std::string> chain;
+  chain.Add(ToText(space_.certificate.der()));
+  const auto leaf = TrustOf(provider_).VerifySecureSpace(chain, clock_.Now());
   EXPECT_EQ(leaf.status().code(), absl::StatusCode::kUnauthenticated);
   EXPECT_FALSE(authority_->IssueGrant(Good().request).ok());
 }

@@ -1,10 +1,15 @@
 #include "keymanager/trust.h"
 
 #include <algorithm>
+#include <chrono>
+#include <map>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "common/base/status.h"
+#include "common/object/envelope.h"
 
 namespace nark::keymanager {
 
@@ -15,6 +20,37 @@ absl::Status CheckRoot(const Certificate& root, CertificateRole role) {
   }
   return VerifySelfSigned(root);
 }
+
+// An issuer's certificates have few forms; what comes beyond goes the general way.
+class Trust::Forms {
+ public:
+  using List = std::vector<std::shared_ptr<const LeafForm>>;
+
+  List Of(size_t issuer) const {
+    absl::MutexLock lock(&mutex_);
+    const auto found = forms_.find(issuer);
+    return found == forms_.end() ? List() : found->second;
+  }
+  // Of a certificate that no known form fits.
+  void Learn(size_t issuer, const Certificate& verified) {
+    std::optional<LeafForm> form = LeafForm::Of(verified);
+    absl::MutexLock lock(&mutex_);
+    List& forms = forms_[issuer];
+    if (form && forms.size() < kMostForms) {
+      forms.push_back(std::make_shared<const LeafForm>(*std::move(form)));
+    }
+  }
+
+ private:
+  static constexpr size_t kMostForms = 4;
+  mutable absl::Mutex mutex_;
+  std::map<size_t, List> forms_ ABSL_GUARDED_BY(mutex_);
+};
+
+Trust::Trust() : forms_(std::make_unique<Forms>()) {}
+Trust::~Trust() = default;
+Trust::Trust(Trust&&) noexcept = default;
+Trust& Trust::operator=(Trust&&) noexcept = default;
 
 absl::StatusOr<Trust> Trust::Create(std::vector<Certificate> issuers,
                                     const std::vector<RevocationList>& revocations,
@@ -60,27 +96,56 @@ absl::Status Trust::CheckLists(Timestamp now) const {
   return absl::UnavailableError("a revocation or deny list is past its next update");
 }
 
-absl::StatusOr<Certificate> Trust::VerifySecureSpace(const std::vector<Certificate>& chain,
-                                                     Timestamp now) const {
-  absl::Status refused;
+absl::StatusOr<SecureSpaceLeaf> Trust::VerifySecureSpace(
+    const google::protobuf::RepeatedPtrField<std::string>& chain, Timestamp now) const {
+  std::optional<SecureSpaceLeaf> known;
+  if (chain.size() == 1) known = VerifyKnownForm(AsBytes(chain[0]), now);
+  if (known) return *std::move(known);
+  ASSIGN_OR_RETURN(const std::vector<Certificate> parsed, ParseCertificates(chain));
+  absl::StatusOr<SecureSpaceLeaf> leaf = absl::UnauthenticatedError("no issuer");
   for (const Issuer& issuer : issuers_) {
-    // Whether a serial was revoked is looked up below: the list's own signature
-    // was checked when it was loaded, and its age by CheckLists.
-    absl::StatusOr<Certificate> leaf =
-        VerifyChain(chain, issuer.root, {.at = now, .leaf_role = CertificateRole::kSecureSpace});
-    if (!leaf.ok()) {
-      refused = leaf.status();
-      continue;
-    }
-    for (const Certificate& certificate : chain) {
-      if (issuer.revoked_serials.contains(certificate.serial_hex())) {
-        return absl::PermissionDeniedError(
-            absl::StrCat("the issuer revoked certificate ", certificate.serial_hex()));
-      }
-    }
-    return leaf;
+    leaf = VerifyChainOf(parsed, issuer, now);
+    if (!absl::IsUnauthenticated(leaf.status())) return leaf;
   }
-  return refused;
+  return leaf;
+}
+
+std::optional<SecureSpaceLeaf> Trust::VerifyKnownForm(ByteView der, Timestamp now) const {
+  for (size_t i = 0; i < issuers_.size(); ++i) {
+    const Issuer& issuer = issuers_[i];
+    const Timestamp second = std::chrono::floor<std::chrono::seconds>(now);
+    if (second < issuer.root.not_before() || second >= issuer.root.not_after()) continue;
+    for (const auto& form : forms_->Of(i)) {
+      auto leaf = form->Verify(der, issuer.root.public_key(), now);
+      // Revoked: the general way says so.
+      if (leaf && !issuer.revoked_serials.contains(leaf->serial_hex)) return leaf;
+    }
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<SecureSpaceLeaf> Trust::VerifyChainOf(const std::vector<Certificate>& chain,
+                                                     const Issuer& issuer, Timestamp now) const {
+  // Whether a serial was revoked is looked up here: the list's own signature was
+  // checked when it was loaded, and its age by CheckLists.
+  ASSIGN_OR_RETURN(
+      const Certificate leaf,
+      VerifyChain(chain, issuer.root, {.at = now, .leaf_role = CertificateRole::kSecureSpace}));
+  for (const Certificate& certificate : chain) {
+    if (issuer.revoked_serials.contains(certificate.serial_hex())) {
+      return absl::PermissionDeniedError(
+          absl::StrCat("the issuer revoked certificate ", certificate.serial_hex()));
+    }
+  }
+  if (!leaf.secure_space_scope()) {
+    return absl::UnauthenticatedError("the secure space's certificate names no note key");
+  }
+  forms_->Learn(static_cast<size_t>(&issuer - issuers_.data()), leaf);
+  return SecureSpaceLeaf{.attestation_key = leaf.public_key(),
+                         .note_spki = leaf.secure_space_scope()->note_spki,
+                         .serial_hex = leaf.serial_hex(),
+                         .not_before = leaf.not_before(),
+                         .not_after = leaf.not_after()};
 }
 
 }  // namespace nark::keymanager

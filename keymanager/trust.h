@@ -1,6 +1,7 @@
 #ifndef NARK_KEYMANAGER_TRUST_H_
 #define NARK_KEYMANAGER_TRUST_H_
 
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -13,6 +14,8 @@
 #include "common/base/clock.h"
 #include "common/crypto/certificate.h"
 #include "common/object/deny_list.h"
+#include "google/protobuf/repeated_field.h"
+#include "keymanager/leaf_form.h"
 
 namespace nark::keymanager {
 
@@ -35,14 +38,18 @@ class Trust {
   // not known.
   absl::Status CheckLists(Timestamp now) const;
 
+  ~Trust();
+  Trust(Trust&&) noexcept;
+  Trust& operator=(Trust&&) noexcept;
+
   // The earliest next update of the lists; far away where there are none.
   Timestamp next_update() const { return next_update_; }
 
-  // Verifies the chain of a secure space (leaf first) at `now` under whichever
-  // issuer it leads to, and returns the leaf. UNAUTHENTICATED where it leads to
-  // none, PERMISSION_DENIED where its issuer revoked it.
-  absl::StatusOr<Certificate> VerifySecureSpace(const std::vector<Certificate>& chain,
-                                                Timestamp now) const;
+  // Verifies the chain of a secure space (X.509 DER, leaf first) at `now` under
+  // whichever issuer it leads to, and returns the leaf. UNAUTHENTICATED where it
+  // leads to none, PERMISSION_DENIED where its issuer revoked it.
+  absl::StatusOr<SecureSpaceLeaf> VerifySecureSpace(
+      const google::protobuf::RepeatedPtrField<std::string>& chain, Timestamp now) const;
 
   bool Denies(const Digest& secure_space_id) const {
     return deny_list_ && deny_list_->Denies(secure_space_id);
@@ -55,13 +62,20 @@ class Trust {
     std::set<std::string> revoked_serials;
     bool has_list = false;
   };
+  // Forms of certificates that verified, by their issuer's place. Forgetting one
+  // costs time, nothing else.
+  class Forms;
 
-  Trust() = default;
+  Trust();
+  std::optional<SecureSpaceLeaf> VerifyKnownForm(ByteView der, Timestamp now) const;
+  absl::StatusOr<SecureSpaceLeaf> VerifyChainOf(const std::vector<Certificate>& chain,
+                                                const Issuer& issuer, Timestamp now) const;
   absl::Status AddRevocations(const RevocationList& list, size_t place);
 
   std::vector<Issuer> issuers_;
   std::optional<VerifiedDenyList> deny_list_;
   Timestamp next_update_ = Timestamp::max();
+  std::unique_ptr<Forms> forms_;
 };
 
 }  // namespace nark::keymanager

@@ -8,6 +8,7 @@
 #include "common/object/envelope.h"
 #include "common/object/session.h"
 #include "common/object/shapes.h"
+#include "common/object/signer_cache.h"
 
 namespace nark {
 namespace {
@@ -58,19 +59,25 @@ absl::Status CheckBelongs(const v1::Voucher& voucher, const VerifiedSession& ses
 }  // namespace
 
 absl::StatusOr<VerifiedVoucher> VerifyVoucher(const v1::SignedEnvelope& envelope,
-                                              const VerifiedSession& session, Timestamp now) {
+                                              const VerifiedSession& session, Timestamp now,
+                                              SignerCache& tills) {
   if (envelope.payload_type() == payload_type::kVoucher) {
     ASSIGN_OR_RETURN(v1::Voucher unverified, PayloadOf<v1::Voucher>(envelope, "the voucher"));
     RETURN_IF_ERROR(CheckBelongs(unverified, session));
   }
-  absl::StatusOr<Certificate> signer =
-      VerifyEnvelopeChain(envelope, payload_type::kVoucher, session.root(),
-                          {.at = now, .leaf_role = CertificateRole::kTill});
+  absl::StatusOr<Certificate> signer = tills.VerifyEnvelope(
+      envelope, payload_type::kVoucher, session.root(), CertificateRole::kTill, now);
   if (!signer.ok()) return Annotate(signer.status(), "the voucher");
   ASSIGN_OR_RETURN(v1::Voucher voucher, PayloadOf<v1::Voucher>(envelope, "the voucher"));
   RETURN_IF_ERROR(CheckShape(voucher));
   RETURN_IF_ERROR(CheckPolicy(voucher.policy(), session.terms()));
   return VerifiedVoucher{.voucher = std::move(voucher), .identity = ObjectIdentity(envelope)};
+}
+
+absl::StatusOr<VerifiedVoucher> VerifyVoucher(const v1::SignedEnvelope& envelope,
+                                              const VerifiedSession& session, Timestamp now) {
+  SignerCache none;
+  return VerifyVoucher(envelope, session, now, none);
 }
 
 }  // namespace nark
