@@ -1,5 +1,7 @@
 #include "securespace/connect.h"
 
+#include <unistd.h>
+
 #include <string_view>
 
 #include "common/base/status.h"
@@ -20,7 +22,10 @@ absl::StatusOr<Connection> Connect(const std::string& where, WhenLocked when_loc
     connection.folder = *std::move(folder);
     return connection;
   }
-  if (!absl::IsUnavailable(folder.status()) || when_locked == WhenLocked::kFail) {
+  // Whoever holds the lock without serving, like `install`, will be done soon: the
+  // lock's own message is the better one.
+  if (!absl::IsUnavailable(folder.status()) || when_locked == WhenLocked::kFail ||
+      ::access(SocketPath(where).c_str(), F_OK) != 0) {
     return folder.status();
   }
   ASSIGN_OR_RETURN(connection.remote, ConnectSecureSpace(SocketPath(where)));

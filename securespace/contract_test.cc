@@ -138,18 +138,17 @@ TEST_P(OnCardContractTest, OpensAdus) {
   AduOptions options;
   options.plaintext_bytes = 1 << 20;
   TestAdu adu = MakeAdu(world_.session, options);
-  auto decisions = space().OpenAdus({world_.session.name(),
-                                     0,
-                                     {{adu.header, ByteView(adu.ciphertext).first(9)},
-                                      {adu.header, adu.ciphertext}}});
+  auto decisions = space().OpenAdus(
+      {world_.session.name(),
+       0,
+       {{adu.header, ByteView(adu.ciphertext).first(9)}, {adu.header, adu.ciphertext}}});
   ASSERT_TRUE(decisions.ok()) << decisions.status();
   EXPECT_EQ((*decisions)[0].refusal, v1::REFUSAL_REASON_CIPHERTEXT);
   EXPECT_EQ((*decisions)[1].refusal, v1::REFUSAL_REASON_UNSPECIFIED);
   EXPECT_EQ((*decisions)[1].plaintext, adu.plaintext);
 }
 
-INSTANTIATE_TEST_SUITE_P(Ways, OnCardContractTest,
-                         testing::Values(Way::kInProcess, Way::kSocket));
+INSTANTIATE_TEST_SUITE_P(Ways, OnCardContractTest, testing::Values(Way::kInProcess, Way::kSocket));
 
 TEST(SocketServerTest, IsForItsOwnerOnly) {
   TestWorld world;

@@ -62,7 +62,7 @@ class Session {
   // Opens the key sources anew, after grants were added or stopped.
   absl::Status OpenKeySources();
 
-  SubSession* FindSubSession(uint32_t id);                   // nullptr where there is none
+  SubSession* FindSubSession(uint32_t id);                       // nullptr where there is none
   schedule::KeySource* FindKeySource(const StreamName& stream);  // the same
   // The cipher with its context, for decryption inside.
   absl::StatusOr<wire::AduCipher*> Cipher();

@@ -30,8 +30,7 @@ class Life {
       ADD_FAILURE() << "does not open after a crash";
       return;
     }
-    if (world_.space().GetIdentity()->grants_size() == 0 &&
-        !world_.Join(voucher_first_).ok()) {
+    if (world_.space().GetIdentity()->grants_size() == 0 && !world_.Join(voucher_first_).ok()) {
       return;
     }
     for (uint64_t first = 0; first < kIds; first += kListSize) {

@@ -8,8 +8,7 @@
 
 namespace nark::securespace {
 
-absl::Status Emulation::Initialise(const SecretBytes& state_key, Storage& storage,
-                                   Random& random) {
+absl::Status Emulation::Initialise(const SecretBytes& state_key, Storage& storage, Random& random) {
   Journal journal(state_key, storage, random, "sessions");
   absl::Status existing = journal.Read().status();
   if (!absl::IsNotFound(existing)) {

@@ -195,8 +195,9 @@ absl::StatusOr<Exchange> Emulation::Core::BeginExchange(const v1::AttestRequest&
     contact_sequence = known->state().contact_obeyed;
   }
   ASSIGN_OR_RETURN(HpkePrivateKey key, HpkePrivateKey::Generate(surroundings_.random));
-  return Exchange{std::move(session), ToMicros(now),    std::move(voucher), request.voucher(),
-                  std::move(key),     contact_sequence, Digest{}};
+  return Exchange{
+      std::move(session), ToMicros(now), std::move(voucher), request.voucher(), std::move(key),
+      contact_sequence,   Digest{}};
 }
 
 absl::StatusOr<v1::AttestResponse> Emulation::Core::Attest(const v1::AttestRequest& request) {
@@ -232,9 +233,8 @@ absl::StatusOr<v1::AttestResponse> Emulation::Core::Attest(const v1::AttestReque
       GrantTranscript(exchange.session.descriptor_identity(), challenge_identity,
                       ObjectIdentity(response.evidence()), exchange.voucher.identity);
 
-  exchanges_.remove_if([&](const Exchange& other) {
-    return other.session.name() == exchange.session.name();
-  });
+  exchanges_.remove_if(
+      [&](const Exchange& other) { return other.session.name() == exchange.session.name(); });
   if (exchanges_.size() == kMaxExchanges) exchanges_.pop_front();
   exchanges_.push_back(std::move(exchange));
   return response;
@@ -244,9 +244,8 @@ absl::StatusOr<OpenedGrant> Emulation::Core::OpenGrant(const Exchange& exchange,
                                                        const v1::SignedEnvelope& envelope) const {
   const Certificate& root = exchange.session.root();
   // The time of signing stands inside; until it is read, periods are left out.
-  absl::StatusOr<Certificate> signer =
-      VerifyEnvelopeChain(envelope, payload_type::kGrant, root,
-                          {std::nullopt, CertificateRole::kKeyManager, nullptr});
+  absl::StatusOr<Certificate> signer = VerifyEnvelopeChain(
+      envelope, payload_type::kGrant, root, {std::nullopt, CertificateRole::kKeyManager, nullptr});
   if (!signer.ok()) return Refused(Std(signer.status().message()));
   absl::StatusOr<v1::SealedGrant> sealed = PayloadOf<v1::SealedGrant>(envelope, "the grant");
   if (!sealed.ok()) return Refused(Std(sealed.status().message()));
@@ -254,24 +253,23 @@ absl::StatusOr<OpenedGrant> Emulation::Core::OpenGrant(const Exchange& exchange,
     return Refused("it answers another exchange");
   }
   if (sealed->ciphertext().size() > kMaxGrantBytes) return Refused("it is too large");
-  absl::StatusOr<SecretBytes> plain = HpkeOpen(exchange.key, AsBytes(sealed->enc()),
-                                               exchange.transcript, {},
-                                               AsBytes(sealed->ciphertext()));
+  absl::StatusOr<SecretBytes> plain = HpkeOpen(
+      exchange.key, AsBytes(sealed->enc()), exchange.transcript, {}, AsBytes(sealed->ciphertext()));
   if (!plain.ok()) return Refused("it does not open");
 
   v1::Grant message;
   absl::Status parsed = ParseStrictly(plain->Reveal(), "the grant", message);
-  absl::Status status = parsed.ok() ? CheckRepeated(message, exchange, id_)
-                                    : Refused(Std(parsed.message()));
+  absl::Status status =
+      parsed.ok() ? CheckRepeated(message, exchange, id_) : Refused(Std(parsed.message()));
   absl::StatusOr<std::vector<Seeds>> seeds = std::vector<Seeds>();
   if (status.ok()) seeds = TakeAllSeeds(message, exchange.session.terms());
   WipeSeeds(message);
   RETURN_IF_ERROR(status);
   RETURN_IF_ERROR(seeds.status());
   // Certificates are judged at the key manager's word: a card has no clock.
-  signer = VerifyEnvelopeChain(envelope, payload_type::kGrant, root,
-                               {FromMicros(message.issue_time_us()), CertificateRole::kKeyManager,
-                                nullptr});
+  signer = VerifyEnvelopeChain(
+      envelope, payload_type::kGrant, root,
+      {FromMicros(message.issue_time_us()), CertificateRole::kKeyManager, nullptr});
   if (!signer.ok()) return Refused(Std(signer.status().message()));
 
   OpenedGrant opened;
@@ -331,13 +329,13 @@ absl::StatusOr<v1::InstallGrantResponse> Emulation::Core::InstallGrant(
     const v1::InstallGrantRequest& request) {
   RETURN_IF_ERROR(CheckUsable());
   ASSIGN_OR_RETURN(SessionName name, SessionName::FromProto(request.session()));
-  auto exchange =
-      std::find_if(exchanges_.begin(), exchanges_.end(),
-                   [&](const Exchange& pending) { return pending.session.name() == name; });
+  auto exchange = std::find_if(exchanges_.begin(), exchanges_.end(), [&](const Exchange& pending) {
+    return pending.session.name() == name;
+  });
   if (exchange == exchanges_.end()) {
-    return Refusal(absl::StatusCode::kFailedPrecondition, "NO_EXCHANGE",
-                   absl::StrCat("no evidence was given for session ", name.ToString(),
-                                "; attest first"));
+    return Refusal(
+        absl::StatusCode::kFailedPrecondition, "NO_EXCHANGE",
+        absl::StrCat("no evidence was given for session ", name.ToString(), "; attest first"));
   }
   Session* session = FindSession(name);
   if (session != nullptr && session->state().closed()) return Closed(name);

@@ -27,16 +27,14 @@ TEST(AttestTest, StatesWhatWasAsked) {
   ASSERT_TRUE(VerifyEnvelope(response->evidence(), payload_type::kEvidence,
                              world.identity.attestation_key.public_key())
                   .ok());
-  absl::StatusOr<v1::Evidence> evidence =
-      PayloadOf<v1::Evidence>(response->evidence(), "evidence");
+  absl::StatusOr<v1::Evidence> evidence = PayloadOf<v1::Evidence>(response->evidence(), "evidence");
   ASSERT_TRUE(evidence.ok());
   EXPECT_EQ(evidence->secure_space_id(), ToText(world.identity.id));
   EXPECT_EQ(Serialise(evidence->session()), Serialise(world.session.name().ToProto()));
   EXPECT_EQ(evidence->voucher_identity(), ToText(ObjectIdentity(request.voucher())));
   EXPECT_EQ(evidence->terms_identity(), ToText(world.session.session().terms_identity()));
   EXPECT_EQ(evidence->challenge_identity(),
-            ToText(ObjectIdentity(payload_type::kChallenge,
-                                  AsBytes(request.challenge().body()))));
+            ToText(ObjectIdentity(payload_type::kChallenge, AsBytes(request.challenge().body()))));
   EXPECT_EQ(evidence->counter(), 0u);
   EXPECT_EQ(evidence->contact_sequence(), 0u);
   ASSERT_EQ(response->secure_space_certificates_size(), 1);
@@ -53,8 +51,8 @@ TEST(AttestTest, MakesAFreshKeyForEachExchange) {
 
 TEST(AttestTest, NeedsACertificate) {
   TestWorld world;
-  auto bare = Emulation::Open(KeysOf(world.identity), {},
-                              {world.storage, world.clock, world.random});
+  auto bare =
+      Emulation::Open(KeysOf(world.identity), {}, {world.storage, world.clock, world.random});
   ASSERT_TRUE(bare.ok());
   EXPECT_TRUE(absl::IsFailedPrecondition((*bare)->Attest(RequestOf(world)).status()));
 }
@@ -63,11 +61,9 @@ TEST(AttestTest, SendsAVoucherOfAnotherSecureSpace) {
   TestWorld world;
   TestSecureSpace other = world.provider.MakeSecureSpace();
   v1::SignedEnvelope voucher = world.provider.MakeVoucher(world.session, other.id, 0, 9);
-  EXPECT_TRUE(
-      world.space().Attest(AttestRequestFor(world.session.descriptor(), voucher)).ok());
+  EXPECT_TRUE(world.space().Attest(AttestRequestFor(world.session.descriptor(), voucher)).ok());
   // The key manager refuses it; one that does not is not believed.
-  ExpectRefusal(world.Join(voucher).status(), absl::StatusCode::kUnauthenticated,
-                "GRANT_REFUSED");
+  ExpectRefusal(world.Join(voucher).status(), absl::StatusCode::kUnauthenticated, "GRANT_REFUSED");
 }
 
 TEST(AttestTest, RefusesWhatAnotherProviderSold) {
@@ -108,8 +104,8 @@ TEST(InstallGrantTest, NeedsAnExchange) {
   TestWorld world;
   v1::InstallGrantRequest request;
   *request.mutable_session() = world.session.name().ToProto();
-  ExpectRefusal(world.space().InstallGrant(request).status(),
-                absl::StatusCode::kFailedPrecondition, "NO_EXCHANGE");
+  ExpectRefusal(world.space().InstallGrant(request).status(), absl::StatusCode::kFailedPrecondition,
+                "NO_EXCHANGE");
 }
 
 TEST(InstallGrantTest, RefusesEveryFieldThatDiffersFromWhatWasAsked) {
@@ -203,12 +199,10 @@ TEST(InstallGrantTest, RefusesTheGrantOfAnEarlierExchange) {
   v1::AttestResponse second = *world.space().Attest(request);
   v1::InstallGrantRequest install;
   *install.mutable_session() = world.session.name().ToProto();
-  *install.mutable_grant() =
-      *MakeGrant(world.provider, world.session, voucher, request, first);
+  *install.mutable_grant() = *MakeGrant(world.provider, world.session, voucher, request, first);
   ExpectRefusal(world.space().InstallGrant(install).status(), absl::StatusCode::kUnauthenticated,
                 "GRANT_REFUSED");
-  *install.mutable_grant() =
-      *MakeGrant(world.provider, world.session, voucher, request, second);
+  *install.mutable_grant() = *MakeGrant(world.provider, world.session, voucher, request, second);
   EXPECT_TRUE(world.space().InstallGrant(install).ok());
   // The answer may have been lost.
   EXPECT_TRUE(world.space().InstallGrant(install).ok());
@@ -257,8 +251,8 @@ TEST(InstallGrantTest, AClosedSessionStaysClosed) {
   ExpectRefusal(world.Join(world.Voucher(0, 9)).status(), absl::StatusCode::kFailedPrecondition,
                 "SESSION_CLOSED");
   ASSERT_TRUE(world.Reopen().ok());
-  ExpectRefusal(world.Join(world.Voucher(10, 19)).status(),
-                absl::StatusCode::kFailedPrecondition, "SESSION_CLOSED");
+  ExpectRefusal(world.Join(world.Voucher(10, 19)).status(), absl::StatusCode::kFailedPrecondition,
+                "SESSION_CLOSED");
 }
 
 TEST(InstallGrantTest, IsListedAndSurvivesARestart) {
@@ -356,8 +350,8 @@ TEST(StateFilesTest, HoldNoSeedInTheClear) {
 
 TEST(StateFilesTest, AreMadeOnce) {
   TestWorld world;
-  EXPECT_TRUE(absl::IsAlreadyExists(
-      Emulation::Initialise(world.state_key, world.storage, world.random)));
+  EXPECT_TRUE(
+      absl::IsAlreadyExists(Emulation::Initialise(world.state_key, world.storage, world.random)));
 }
 
 }  // namespace

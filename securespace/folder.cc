@@ -176,8 +176,8 @@ absl::StatusOr<std::unique_ptr<Folder>> Folder::Open(const std::string& folder, 
     if (!chain.ok()) return Annotate(chain.status(), path);
     opened->certificates_ = *std::move(chain);
   }
-  absl::StatusOr<std::unique_ptr<Emulation>> space = Emulation::Open(
-      std::move(keys), opened->certificates_, {opened->storage_, clock, random});
+  absl::StatusOr<std::unique_ptr<Emulation>> space =
+      Emulation::Open(std::move(keys), opened->certificates_, {opened->storage_, clock, random});
   if (!space.ok()) return Annotate(space.status(), folder);
   opened->space_ = *std::move(space);
   return opened;

@@ -30,11 +30,9 @@ class FolderTest : public testing::Test {
   }
   // A certificate for the folder's request, in a file.
   std::string Certify(const std::string& folder) {
-    SecureSpaceRequest request =
-        *ParseSecureSpaceRequestPem(*ReadFile(folder + "/request.pem"));
-    Certificate certificate =
-        *CertifySecureSpace(request, *MakeRoot(CertificateRole::kIssuerRoot, "I", kTestTime),
-                            kTestTime);
+    SecureSpaceRequest request = *ParseSecureSpaceRequestPem(*ReadFile(folder + "/request.pem"));
+    Certificate certificate = *CertifySecureSpace(
+        request, *MakeRoot(CertificateRole::kIssuerRoot, "I", kTestTime), kTestTime);
     std::string path = root_ + "/certificate.pem";
     EXPECT_TRUE(WriteFile(path, AsBytes(certificate.ToPem()), FileMode::kPublic).ok());
     return path;

@@ -103,8 +103,8 @@ absl::StatusOr<std::vector<SecretBytes>> Journal::Read() const {
 absl::Status Journal::Seal(Aead& aead, ByteView plain, Bytes& to) {
   size_t size = plain.size() + kAeadTagBytes;
   if (size > UINT32_MAX / 2) {
-    return absl::ResourceExhaustedError(absl::StrCat("the secure space's file ", name_,
-                                                     " has no room for a larger state"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the secure space's file ", name_, " has no room for a larger state"));
   }
   size_t offset = to.size();
   to.resize(offset + kRecordHeaderBytes + size);

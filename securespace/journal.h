@@ -61,7 +61,7 @@ class Journal {
   Storage& storage_;
   Random& random_;
   std::string name_;
-  std::unique_ptr<Aead> aead_;        // set by Rewrite, like those below
+  std::unique_ptr<Aead> aead_;  // set by Rewrite, like those below
   std::unique_ptr<AppendFile> file_;
   SecretBytes key_;
   uint64_t next_record_ = 0;

@@ -41,9 +41,7 @@ TEST_F(JournalTest, ReadsWhatWasWritten) {
   EXPECT_EQ(Texts(Open().Read()), (std::vector<std::string>{"snapshot", "one", "two", "three"}));
 }
 
-TEST_F(JournalTest, SaysWhereThereIsNone) {
-  EXPECT_TRUE(absl::IsNotFound(Open().Read().status()));
-}
+TEST_F(JournalTest, SaysWhereThereIsNone) { EXPECT_TRUE(absl::IsNotFound(Open().Read().status())); }
 
 TEST_F(JournalTest, IsNotAppendedToBeforeItWasRewritten) {
   Fill();

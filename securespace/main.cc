@@ -119,9 +119,13 @@ absl::Status Serve(const Arguments& arguments, const cli::LogSettings& log) {
   RETURN_IF_ERROR(serve::StartLog("nark-securespace", log.level, log.format));
   ASSIGN_OR_RETURN(std::unique_ptr<Folder> folder,
                    Folder::Open(arguments.folder, system_clock, system_random));
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<SocketServer> server,
-      SocketServer::Start(folder->space(), arguments.listen.substr(kScheme.size())));
+  ASSIGN_OR_RETURN(std::unique_ptr<SocketServer> server,
+                   SocketServer::Start(folder->space(), arguments.listen.substr(kScheme.size())));
+  // Where show, amend and note look for whoever has the folder open.
+  std::unique_ptr<SocketServer> beside;
+  if (arguments.listen.substr(kScheme.size()) != SocketPath(arguments.folder)) {
+    ASSIGN_OR_RETURN(beside, SocketServer::Start(folder->space(), SocketPath(arguments.folder)));
+  }
   RETURN_IF_ERROR(serve::WriteReadyFile(arguments.ready_file, {{"listen", arguments.listen}}));
   spdlog::info("listening on {}", arguments.listen);
   while (signals->Next(std::chrono::milliseconds(-1)) != serve::Signals::Event::kShutdown) {

@@ -110,9 +110,8 @@ absl::StatusOr<v1::GetDeliveryNoteResponse> Emulation::Core::GetDeliveryNote(
   // the same payload, keeping the signature makes it the same bytes.
   if (!state.closed()) RETURN_IF_ERROR(Close(*session));
   if (state.final_note.payload().empty()) {
-    ASSIGN_OR_RETURN(
-        state.final_note,
-        SignEnvelope(payload_type::kDeliveryNote, state.final_payload, keys_.note, {}));
+    ASSIGN_OR_RETURN(state.final_note, SignEnvelope(payload_type::kDeliveryNote,
+                                                    state.final_payload, keys_.note, {}));
     RETURN_IF_ERROR(CommitWhole(*session));
   }
   *response.mutable_note() = state.final_note;

@@ -37,8 +37,8 @@ struct Grant {
   v1::Policy policy;
   std::vector<Bytes> group_ids;
   std::vector<Seeds> seeds;
-  bool stopped = false;                    // by a control block
-  std::map<uint32_t, uint64_t> spent;      // of the count, by sender
+  bool stopped = false;                // by a control block
+  std::map<uint32_t, uint64_t> spent;  // of the count, by sender
 };
 
 // What the policy looks at.

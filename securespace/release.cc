@@ -79,8 +79,7 @@ v1::RefusalReason ReleaseList::Authenticate(ByteView signed_header, Candidate& c
   if (sub_session == nullptr || !parsed.ok() || !MatchesTerms(parsed->header, *sub_session)) {
     return v1::REFUSAL_REASON_MALFORMED;
   }
-  const VerifiedSession::Sender* sender =
-      session_->verified().FindSender(parsed->header.sender_id);
+  const VerifiedSession::Sender* sender = session_->verified().FindSender(parsed->header.sender_id);
   if (sender == nullptr || !sub_session->verifier.Verify(*parsed, sender->key).ok()) {
     return v1::REFUSAL_REASON_SIGNATURE;
   }
@@ -113,9 +112,9 @@ bool ReleaseList::IsTarget(ByteView target) const {
 
 absl::StatusOr<v1::RefusalReason> ReleaseList::ObeyControl(Candidate& candidate) {
   const wire::Header& header = candidate.parsed.header;
-  ASSIGN_OR_RETURN(SecretBytes key,
-                   schedule::ControlKey(candidate.leaf, candidate.sub_session->context,
-                                        candidate.parsed.core));
+  ASSIGN_OR_RETURN(
+      SecretBytes key,
+      schedule::ControlKey(candidate.leaf, candidate.sub_session->context, candidate.parsed.core));
   absl::StatusOr<Bytes> plain = control_cipher_.Open(key, header.control_block);
   if (!plain.ok()) return v1::REFUSAL_REASON_CONTROL;
   absl::StatusOr<std::vector<wire::ControlEntry>> entries = wire::ParseControlBlock(*plain);
@@ -131,8 +130,8 @@ absl::StatusOr<v1::RefusalReason> ReleaseList::ObeyControl(Candidate& candidate)
   for (const wire::ControlEntry& entry : *entries) {
     if (entry.action != wire::kControlStop && entry.action != wire::kControlContact) continue;
     if (!IsTarget(entry.target)) continue;
-    uint64_t& obeyed = entry.action == wire::kControlStop ? state.stop_issue_time_us
-                                                          : state.contact_obeyed;
+    uint64_t& obeyed =
+        entry.action == wire::kControlStop ? state.stop_issue_time_us : state.contact_obeyed;
     if (entry.number <= obeyed) continue;
     obeyed = entry.number;
     record_.touched = true;

@@ -71,8 +71,7 @@ absl::StatusOr<std::vector<OpenDecision>> Emulation::Core::OpenAdus(const OpenRe
     return absl::InvalidArgumentError(absl::StrCat("a list holds at most ", kMaxAdus, " ADUs"));
   }
   Session* session = FindSession(request.session);
-  ReleaseList list(session, request.sub_session, v1::RELEASE_MODE_PLAINTEXT, id_,
-                   *control_cipher_);
+  ReleaseList list(session, request.sub_session, v1::RELEASE_MODE_PLAINTEXT, id_, *control_cipher_);
   std::vector<OpenDecision> decisions;
   for (const SealedAdu& adu : request.adus) {
     absl::StatusOr<OpenDecision> decision = OpenOne(list, session, adu);

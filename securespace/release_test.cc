@@ -304,8 +304,7 @@ TEST(ReleaseTest, RefusesTheSameAduTwiceInOneList) {
   TestWorld world;
   MustJoin(world, Buy(world, 0, 9));
   TestAdu adu = MakeAdu(world.session, 1);
-  auto decisions =
-      world.space().ReleaseKeys({world.session.name(), 0, {adu.header, adu.header}});
+  auto decisions = world.space().ReleaseKeys({world.session.name(), 0, {adu.header, adu.header}});
   ASSERT_TRUE(decisions.ok());
   EXPECT_EQ((*decisions)[0].refusal, v1::REFUSAL_REASON_UNSPECIFIED);
   EXPECT_EQ((*decisions)[1].refusal, v1::REFUSAL_REASON_RELEASED);

@@ -47,8 +47,8 @@ class RemoteSpace final : public SecureSpace {
  private:
   template <typename Response, typename Request>
   absl::StatusOr<Response> Call(grpc::Status (v1::SecureSpace::Stub::*method)(grpc::ClientContext*,
-                                                                             const Request&,
-                                                                             Response*),
+                                                                              const Request&,
+                                                                              Response*),
                                 const Request& request) {
     grpc::ClientContext context;
     rpc::SetTimeout(context, timeout_);

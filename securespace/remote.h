@@ -14,8 +14,7 @@ namespace nark::securespace {
 // used; UNAVAILABLE where nobody listens. Refusals keep code and reason. A path of
 // any length will do. Thread-safe.
 absl::StatusOr<std::unique_ptr<SecureSpace>> ConnectSecureSpace(
-    const std::string& socket_path,
-    std::chrono::milliseconds timeout = std::chrono::seconds(10));
+    const std::string& socket_path, std::chrono::milliseconds timeout = std::chrono::seconds(10));
 
 }  // namespace nark::securespace
 

@@ -76,8 +76,7 @@ std::vector<wire::FragmentHash> HashesOf(ByteView ciphertext, uint32_t fragments
   return wire::BuildHashPages(std::move(hashes), kFragmentBytes).root;
 }
 
-void AddSeeds(const TestSession& session, uint32_t sender, uint32_t sub_session,
-              v1::Grant& grant) {
+void AddSeeds(const TestSession& session, uint32_t sender, uint32_t sub_session, v1::Grant& grant) {
   const schedule::Generator* generator = Must(schedule::FindGenerator(ParametersOf(session).id));
   v1::SenderSeeds& seeds = *grant.add_seeds();
   seeds.set_sender_id(sender);
@@ -119,8 +118,8 @@ TestAdu MakeAdu(const TestSession& session, const AduOptions& options) {
   header.control_block = Must(Must(wire::ControlCipher::Create())
                                   ->Seal(Must(schedule::ControlKey(leaf, context, core)), control));
   TestAdu adu;
-  adu.data_key = Must(
-      schedule::DataKey(leaf, context, core, header.control_block, suite->key_bytes()));
+  adu.data_key =
+      Must(schedule::DataKey(leaf, context, core, header.control_block, suite->key_bytes()));
   adu.plaintext.assign(options.plaintext_bytes, static_cast<uint8_t>(options.id));
   adu.ciphertext.resize(header.ciphertext_bytes);
   Must(Must(suite->Create())->Seal(adu.data_key, {}, adu.plaintext, adu.ciphertext));
@@ -178,14 +177,14 @@ absl::StatusOr<v1::SignedEnvelope> MakeGrant(TestProvider& provider, const TestS
   }
   if (options.spoil_grant) options.spoil_grant(grant);
 
-  Digest transcript = GrantTranscript(
-      session.session().descriptor_identity(),
-      ObjectIdentity(payload_type::kChallenge, AsBytes(request.challenge().body())),
-      ObjectIdentity(response.evidence()), voucher_identity);
+  Digest transcript =
+      GrantTranscript(session.session().descriptor_identity(),
+                      ObjectIdentity(payload_type::kChallenge, AsBytes(request.challenge().body())),
+                      ObjectIdentity(response.evidence()), voucher_identity);
   X25519PublicKey key{};
   std::copy(evidence.hpke_public_key().begin(), evidence.hpke_public_key().end(), key.begin());
-  ASSIGN_OR_RETURN(HpkeSealed sealed, HpkeSeal(key, transcript, {}, AsBytes(Serialise(grant)),
-                                               provider.random()));
+  ASSIGN_OR_RETURN(HpkeSealed sealed,
+                   HpkeSeal(key, transcript, {}, AsBytes(Serialise(grant)), provider.random()));
   v1::SealedGrant message;
   message.set_transcript(ToText(transcript));
   message.set_enc(ToText(sealed.enc));
@@ -205,9 +204,8 @@ TestWorld::TestWorld(SessionOptions options)
 
 absl::Status TestWorld::Reopen() {
   space_.reset();
-  ASSIGN_OR_RETURN(space_,
-                   Emulation::Open(KeysOf(identity), {identity.certificate},
-                                   {storage, clock, random}));
+  ASSIGN_OR_RETURN(
+      space_, Emulation::Open(KeysOf(identity), {identity.certificate}, {storage, clock, random}));
   return absl::OkStatus();
 }
 
@@ -243,8 +241,8 @@ absl::StatusOr<v1::DeliveryNote> TestWorld::Note(v1::NoteStatus status) {
   *request.mutable_session() = session.name().ToProto();
   request.set_status(status);
   ASSIGN_OR_RETURN(v1::GetDeliveryNoteResponse response, space_->GetDeliveryNote(request));
-  RETURN_IF_ERROR(VerifyEnvelope(response.note(), payload_type::kDeliveryNote,
-                                 identity.note_key.public_key()));
+  RETURN_IF_ERROR(
+      VerifyEnvelope(response.note(), payload_type::kDeliveryNote, identity.note_key.public_key()));
   return PayloadOf<v1::DeliveryNote>(response.note(), "the note");
 }
 
