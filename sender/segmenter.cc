@@ -1,8 +1,10 @@
 #include "sender/segmenter.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status.h"
 
 namespace nark::sender {
 namespace {
@@ -108,11 +110,13 @@ void Segmenter::FallBack() {
   state_ = State::kPieces;
   begin_time_.reset();
   if (finished_ && pending() == 0) return;  // an empty input needs no warning
-  warning_ = absl::StrCat(
-      ever_in_sync_ ? "the transport stream has no " : "the input is no transport stream with ",
-      rule_.kind == CutRule::Kind::kGop ? "random-access indicators on its first video"
-                                        : "programme clock (PCR)",
-      " in its first ", pending(), " bytes: cutting it into pieces of 64 KiB, sent unpaced");
+  std::string_view missing = rule_.kind == CutRule::Kind::kGop
+                                 ? "random-access indicators on its first video"
+                                 : "programme clock (PCR)";
+  warning_ = ever_in_sync_ ? absl::StrCat("the transport stream has no ", Absl(missing))
+                           : std::string("the input is no transport stream");
+  absl::StrAppend(&warning_, " as far as its first ", pending(),
+                  " bytes show: cutting it into pieces of 64 KiB, sent unpaced");
 }
 
 Segmenter::Sync Segmenter::SyncAt(size_t offset) const {

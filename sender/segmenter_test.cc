@@ -230,7 +230,7 @@ TEST(SegmenterTest, ATransportStreamWithoutIndicatorsIsKnownAfterTheLookAhead) {
   std::optional<Adu> first = segmenter.Next();
   ASSERT_TRUE(first.has_value());
   EXPECT_EQ(first->bytes.size(), Segmenter::kFallbackBytes);
-  EXPECT_THAT(segmenter.warning(), HasSubstr("no random-access indicators"));
+  EXPECT_THAT(segmenter.warning(), HasSubstr("has no random-access indicators"));
 }
 
 TEST(SegmenterTest, AProgrammeWithoutPcrCannotBeCutByDuration) {
