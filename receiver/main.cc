@@ -93,6 +93,9 @@ int main(int argc, char** argv) {
   using nark::receiver::Flags;
   nark::cli::Program program("nark-receiver", "Joins a session and plays what was bought.");
   Flags flags;
+  program.command().Examples(
+      "nark-receiver join match.nark --secure-space card --voucher mine.voucher | ffplay -\n"
+      "nark-receiver note match.nark --secure-space card --out match.note");
   nark::cli::Command& join =
       program.command().Subcommand("join", "get a grant, receive, decrypt and write");
   nark::receiver::DeclareJoin(flags, join);

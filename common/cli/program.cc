@@ -181,6 +181,14 @@ class CliCommand final : public Command {
     return absl::OkStatus();
   }
 
+  // One argument, from the command line or the environment only.
+  absl::Status ResolveAlone(std::string_view flag) {
+    for (auto& argument : arguments_) {
+      if (argument->flag == flag) return ResolveOne(*argument, nullptr);
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status CheckKeys(const toml::table& file) const {
     for (const auto& [key, node] : file) {
       std::string name(key.str());
@@ -290,8 +298,8 @@ class Program::State {
 
  private:
   absl::Status ResolveAndAct() {
-    // --config itself may come from the environment.
-    RETURN_IF_ERROR(command_.Resolve(nullptr));
+    // The file that it names may hold every other flag.
+    RETURN_IF_ERROR(command_.ResolveAlone("--config"));
     toml::table file;
     if (!config_.empty()) {
       ASSIGN_OR_RETURN(file, ReadConfig(config_));

@@ -149,5 +149,19 @@ TEST(ProgramTest, HelpAndVersionEndWithZero) {
   EXPECT_NE(out.find("10s"), std::string::npos) << out;
 }
 
+TEST(ProgramTest, ARequiredFlagMayStandInTheFile) {
+  std::string config = testing::TempDir() + "/program_test_required.toml";
+  ASSERT_TRUE(WriteFile(config, AsBytes("input = \"file\"\n"), FileMode::kPublic).ok());
+  std::string input;
+  Program program("nark-test", "A program without subcommands.");
+  program.command().Text("--input", &input, "what to read", Need::kRequired).Action([] {
+    return absl::OkStatus();
+  });
+  std::string words[] = {"nark-test", "--config", config};
+  char* argv[] = {words[0].data(), words[1].data(), words[2].data(), nullptr};
+  EXPECT_EQ(program.Run(3, argv), 0);
+  EXPECT_EQ(input, "file");
+}
+
 }  // namespace
 }  // namespace nark::cli
