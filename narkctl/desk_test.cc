@@ -60,7 +60,7 @@ using VoucherIssueTest = DeskTest;
 TEST_F(IssuerTest, CertifiesAndRevokes) {
   const std::string request = desk_.PathOf("request.pem"), out = desk_.PathOf("card.pem");
   const Digest id = desk_.WriteRequest(request);
-  absl::StatusOr<Digest> certified = Certify(desk_.issuer(), request, out, desk_.now());
+  absl::StatusOr<Digest> certified = Certify(desk_.issuer(), {request, out}, desk_.now());
   ASSERT_TRUE(certified.ok()) << certified.status();
   EXPECT_EQ(*certified, id);
   EXPECT_TRUE(Judge(out, desk_.now()).ok());
@@ -77,7 +77,7 @@ TEST_F(IssuerTest, KeepsWhatWasRevokedBefore) {
     const std::string request = desk_.PathOf("request.pem");
     certificates.push_back(desk_.PathOf(std::to_string(i)));
     desk_.WriteRequest(request);
-    ASSERT_TRUE(Certify(desk_.issuer(), request, certificates.back(), desk_.now()).ok());
+    ASSERT_TRUE(Certify(desk_.issuer(), {request, certificates.back()}, desk_.now()).ok());
   }
   ASSERT_TRUE(Revoke(desk_.issuer(), certificates[0], desk_.now()).ok());
   ASSERT_TRUE(Revoke(desk_.issuer(), certificates[1], desk_.now()).ok());
@@ -96,17 +96,43 @@ TEST_F(IssuerTest, RefusesAnothersCertificateAndList) {
   Desk other;
   const std::string request = desk_.PathOf("request.pem"), out = desk_.PathOf("card.pem");
   desk_.WriteRequest(request);
-  ASSERT_TRUE(Certify(other.issuer(), request, out, desk_.now()).ok());
+  ASSERT_TRUE(Certify(other.issuer(), {request, out}, desk_.now()).ok());
   absl::Status status = Revoke(desk_.issuer(), out, desk_.now()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnauthenticated);
   EXPECT_THAT(Std(status.message()), HasSubstr("card.pem"));
 
+  ASSERT_TRUE(Certify(desk_.issuer(), {request, out}, desk_.now()).ok());
   std::filesystem::copy_file(other.issuer() + "/crl.pem", desk_.issuer() + "/crl.pem",
                              std::filesystem::copy_options::overwrite_existing);
-  ASSERT_TRUE(Certify(desk_.issuer(), request, out, desk_.now()).ok());
+  status = Certify(desk_.issuer(), {request, out}, desk_.now()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnauthenticated);
   status = Revoke(desk_.issuer(), out, desk_.now()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnauthenticated);
   EXPECT_THAT(Std(status.message()), HasSubstr("crl.pem"));
+}
+
+TEST_F(IssuerTest, RevokesEveryCertificateOfASecureSpace) {
+  const std::string request = desk_.PathOf("request.pem");
+  desk_.WriteRequest(request);
+  const std::string first = desk_.PathOf("first.pem"), second = desk_.PathOf("second.pem");
+  ASSERT_TRUE(Certify(desk_.issuer(), {request, first}, desk_.now()).ok());
+  ASSERT_TRUE(Certify(desk_.issuer(), {request, second}, desk_.now()).ok());
+  ASSERT_TRUE(Revoke(desk_.issuer(), first, desk_.now()).ok());
+  EXPECT_FALSE(Judge(first, desk_.now()).ok());
+  EXPECT_FALSE(Judge(second, desk_.now()).ok());
+  absl::Status again = Certify(desk_.issuer(), {request, first}, desk_.now()).status();
+  EXPECT_EQ(again.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(Std(again.message()), HasSubstr("was revoked"));
+}
+
+TEST_F(IssuerTest, VouchesForTheClassItNamesOnly) {
+  const std::string request = desk_.PathOf("request.pem"), out = desk_.PathOf("card.pem");
+  desk_.WriteRequest(request);
+  absl::Status status =
+      Certify(desk_.issuer(), {request, out, v1::ASSURANCE_CLASS_CARD}, desk_.now()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Std(status.message()), HasSubstr("claims the class emulated, not card"));
+  EXPECT_FALSE(std::filesystem::exists(out));
 }
 
 TEST_F(IssuerTest, KeepsItsKeyToItself) {

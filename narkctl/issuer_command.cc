@@ -17,7 +17,15 @@ struct Flags {
   std::string request;
   std::string certificate;
   std::string out;
+  std::string assurance = "emulated";
 };
+
+v1::AssuranceClass ClassOf(const std::string& name) {
+  for (v1::AssuranceClass known : {v1::ASSURANCE_CLASS_TPM, v1::ASSURANCE_CLASS_CARD}) {
+    if (AssuranceName(known) == name) return known;
+  }
+  return v1::ASSURANCE_CLASS_EMULATED;
+}
 
 void AddInit(cli::Command& issuer) {
   auto flags = std::make_shared<Flags>();
@@ -38,10 +46,13 @@ void AddCertify(cli::Command& issuer) {
       .Text("DIR", &flags->folder, "the issuer's folder", Need::kRequired)
       .Text("--request", &flags->request, "the secure space's request.pem", Need::kRequired)
       .Text("--out", &flags->out, "where the certificate goes", Need::kRequired)
+      .Choice("--class", &flags->assurance, {"emulated", "tpm", "card"},
+              "how well it resists tampering, by your own examination")
       .Examples("narkctl issuer certify issuer --request card/request.pem --out card.pem")
       .Action([flags]() -> absl::Status {
-        ASSIGN_OR_RETURN(Digest id,
-                         Certify(flags->folder, flags->request, flags->out, SystemClock().Now()));
+        ASSIGN_OR_RETURN(Digest id, Certify(flags->folder,
+                                            {flags->request, flags->out, ClassOf(flags->assurance)},
+                                            SystemClock().Now()));
         std::cout << ToHex(id) << "\n";
         return absl::OkStatus();
       });
@@ -50,11 +61,12 @@ void AddCertify(cli::Command& issuer) {
 void AddRevoke(cli::Command& issuer) {
   auto flags = std::make_shared<Flags>();
   issuer
-      .Subcommand("revoke",
-                  "Revokes a secure space's certificate and signs DIR/crl.pem anew; prints the id. "
-                  "Again renews the list.")
+      .Subcommand(
+          "revoke",
+          "Revokes all certificates of a secure space and signs DIR/crl.pem anew; prints the id. "
+          "Again renews the list.")
       .Text("DIR", &flags->folder, "the issuer's folder", Need::kRequired)
-      .Text("--certificate", &flags->certificate, "the certificate to revoke", Need::kRequired)
+      .Text("--certificate", &flags->certificate, "one of its certificates", Need::kRequired)
       .Examples("narkctl issuer revoke issuer --certificate card.pem")
       .Action([flags]() -> absl::Status {
         ASSIGN_OR_RETURN(Digest id, Revoke(flags->folder, flags->certificate, SystemClock().Now()));

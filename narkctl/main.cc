@@ -1,7 +1,14 @@
+#include <iostream>
+
 #include "common/cli/program.h"
+#include "common/crypto/secret_bytes.h"
 #include "narkctl/commands.h"
 
 int main(int argc, char** argv) {
+  if (absl::Status status = nark::DisableCoreDumps(); !status.ok()) {
+    std::cerr << "narkctl: " << status.message() << std::endl;
+    return 1;
+  }
   nark::cli::Program program("narkctl",
                              "The desk of a provider and of an issuer of secure spaces.");
   nark::cli::Command& command = program.command();

@@ -136,6 +136,54 @@ std::string StatusWord(v1::NoteStatus status) {
   return v1::NoteStatus_Name(status).substr(std::string_view("NOTE_STATUS_").size());
 }
 
+struct Totals {
+  uint64_t bought = 0;
+  uint64_t delivered = 0;
+  uint64_t late = 0;
+  uint64_t missing = 0;
+};
+
+Totals TotalsOf(const VerifiedNote& verified) {
+  Totals totals;
+  totals.bought = AdusBought(verified);
+  for (const v1::SenderReceipts& receipts : verified.note.receipts()) {
+    totals.delivered += SizeOf(receipts.delivered());
+    totals.late += SizeOf(receipts.late());
+  }
+  totals.missing = totals.bought - std::min(totals.bought, totals.delivered);
+  return totals;
+}
+
+Json JsonOf(const VerifiedNote& verified, const Totals& totals) {
+  const v1::DeliveryNote& note = verified.note;
+  Json senders = Json::array();
+  for (const v1::SenderReceipts& receipts : note.receipts()) {
+    senders.push_back({{"id", receipts.sender_id()},
+                       {"sub_session", receipts.sub_session()},
+                       {"delivered_ranges", RangesJson(receipts.delivered())},
+                       {"late_ranges", RangesJson(receipts.late())},
+                       {"highest_signed_time", FormatTime(receipts.highest_signed_time_us())}});
+  }
+  Json refused = Json::object();
+  for (const v1::RefusalCount& refusal : note.refusals()) {
+    refused[ReasonWord(refusal.reason())] = refusal.count();
+  }
+  return {{"status", StatusWord(note.status())},
+          {"bought", totals.bought},
+          {"delivered", totals.delivered},
+          {"late", totals.late},
+          {"missing", totals.missing},
+          {"refused", refused},
+          {"senders", senders},
+          {"vouchers", note.vouchers_size()},
+          {"session_id", ToHex(verified.session.name().session_id)},
+          {"provider", ToHex(verified.session.name().provider)},
+          {"secure_space_id", ToHex(AsBytes(note.secure_space_id()))},
+          {"assurance", EnumWord(v1::AssuranceClass_Name(note.assurance()), "ASSURANCE_CLASS_")},
+          {"counter", note.counter()},
+          {"issuer_verified", verified.issuer.has_value()}};
+}
+
 }  // namespace
 
 absl::StatusOr<VerifiedNote> VerifyNote(const v1::NoteFile& file,
@@ -186,48 +234,19 @@ uint64_t AdusBought(const VerifiedNote& note) {
 
 Shown ShowNote(const VerifiedNote& verified) {
   const v1::DeliveryNote& note = verified.note;
-  uint64_t delivered = 0, late = 0;
-  Json senders = Json::array();
-  Json refused = Json::object();
+  const Totals totals = TotalsOf(verified);
   Shown shown;
+  shown.json = JsonOf(verified, totals);
   shown.lines = {{"Session", ToHex(verified.session.name().session_id)},
                  {"Secure space", ToHex(AsBytes(note.secure_space_id()))},
-                 {"Status", StatusWord(note.status())}};
-  for (const v1::SenderReceipts& receipts : note.receipts()) {
-    delivered += SizeOf(receipts.delivered());
-    late += SizeOf(receipts.late());
-    senders.push_back({{"id", receipts.sender_id()},
-                       {"sub_session", receipts.sub_session()},
-                       {"delivered_ranges", RangesJson(receipts.delivered())},
-                       {"late_ranges", RangesJson(receipts.late())},
-                       {"highest_signed_time", FormatTime(receipts.highest_signed_time_us())}});
-  }
+                 {"Status", StatusWord(note.status())},
+                 {"Bought", absl::StrCat(totals.bought)},
+                 {"Delivered", absl::StrCat(totals.delivered)},
+                 {"Late", absl::StrCat(totals.late)},
+                 {"Missing", absl::StrCat(totals.missing)}};
   for (const v1::RefusalCount& refusal : note.refusals()) {
-    refused[ReasonWord(refusal.reason())] = refusal.count();
-  }
-  const uint64_t bought = AdusBought(verified);
-  const uint64_t missing = bought - std::min(bought, delivered);
-  shown.json = {
-      {"status", StatusWord(note.status())},
-      {"bought", bought},
-      {"delivered", delivered},
-      {"late", late},
-      {"missing", missing},
-      {"refused", refused},
-      {"senders", senders},
-      {"vouchers", note.vouchers_size()},
-      {"session_id", ToHex(verified.session.name().session_id)},
-      {"provider", ToHex(verified.session.name().provider)},
-      {"secure_space_id", ToHex(AsBytes(note.secure_space_id()))},
-      {"assurance", EnumWord(v1::AssuranceClass_Name(note.assurance()), "ASSURANCE_CLASS_")},
-      {"counter", note.counter()},
-      {"issuer_verified", verified.issuer.has_value()}};
-  shown.lines.emplace_back("Bought", absl::StrCat(bought));
-  shown.lines.emplace_back("Delivered", absl::StrCat(delivered));
-  shown.lines.emplace_back("Late", absl::StrCat(late));
-  shown.lines.emplace_back("Missing", absl::StrCat(missing));
-  for (const auto& [reason, count] : refused.items()) {
-    shown.lines.emplace_back(absl::StrCat("Refused ", reason), count.dump());
+    shown.lines.emplace_back(absl::StrCat("Refused ", ReasonWord(refusal.reason())),
+                             absl::StrCat(refusal.count()));
   }
   for (const v1::SenderReceipts& receipts : note.receipts()) {
     shown.lines.emplace_back(absl::StrCat("Sender ", receipts.sender_id()),

@@ -11,6 +11,7 @@ namespace {
 constexpr uint8_t kVersion = 1;
 constexpr size_t kSpkiBytes = 91;
 constexpr size_t kHeadBytes = 2;
+constexpr uint8_t kMaxAssurance = 3;  // of nark.v1.AssuranceClass
 constexpr size_t kSenderBytes = kHeadBytes + 32 + 16 + 4 + 1;
 constexpr size_t kSecureSpaceBytes = kHeadBytes + 1 + kSpkiBytes;
 
@@ -151,6 +152,7 @@ absl::StatusOr<RoleContent> ParseRole(ByteView layout) {
     content.sender_scope = ParseSender(layout);
   }
   if (content.role == CertificateRole::kSecureSpace) {
+    if (layout[2] == 0 || layout[2] > kMaxAssurance) return Malformed();
     content.secure_space_scope =
         SecureSpaceScope{.note_spki = ToBytes(layout.subspan(3)), .assurance = layout[2]};
   }
