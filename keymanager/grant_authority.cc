@@ -141,10 +141,8 @@ absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::Decide(
 
 absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::DecideAnew(
     const v1::IssueGrantRequest& request, const VerifiedChallenge& challenge, Timestamp now) {
-  ASSIGN_OR_RETURN(const auto session, FindSession(request.session_descriptor(), now));
-  if (session->verified.name() != challenge.session) {
-    return Refuse(Cause::kChallengeSession, "the challenge was made for another session");
-  }
+  ASSIGN_OR_RETURN(const auto session,
+                   FindSession(request.session_descriptor(), challenge.session, now));
   const auto voucher = VerifyVoucher(request.voucher(), session->verified, now, tills_);
   if (!voucher.ok()) return Refuse(Cause::kVoucher, voucher.status());
   ASSIGN_OR_RETURN(const auto secure_space, FindSecureSpace(request, now));
@@ -201,18 +199,25 @@ absl::StatusOr<VerifiedChallenge> GrantAuthority::CheckChallenge(const v1::Chall
 }
 
 absl::StatusOr<std::shared_ptr<const GrantAuthority::Session>> GrantAuthority::FindSession(
-    const v1::SignedEnvelope& envelope, Timestamp now) {
+    const v1::SignedEnvelope& envelope, const SessionName& challenged, Timestamp now) {
   const Digest name = NameOf(envelope);
   if (const auto known = sessions_.Find(name); known && IsFresh((*known)->verified_at, now)) {
-    return *known;
+    if ((*known)->verified.name() == challenged) return *known;
+    return Refuse(Cause::kChallengeSession, "the challenge was made for another session");
+  }
+  // A stranger can sign a descriptor of his own that is dear to verify; a challenge
+  // is made for this provider's sessions only.
+  const absl::StatusOr<SessionName> claimed = VerifiedSession::ClaimedName(envelope);
+  if (!claimed.ok()) return Refuse(Cause::kDescriptor, claimed.status());
+  if (claimed->provider != challenged.provider) {
+    return Refuse(Cause::kOtherProvider,
+                  absl::StrCat("session ", claimed->ToString(), " is of another provider"));
+  }
+  if (*claimed != challenged) {
+    return Refuse(Cause::kChallengeSession, "the challenge was made for another session");
   }
   absl::StatusOr<VerifiedSession> verified = VerifiedSession::Verify(envelope, now);
   if (!verified.ok()) return Refuse(Cause::kDescriptor, verified.status());
-  // Strangers' sessions are not remembered: they could push out our own.
-  if (verified->name().provider != keys_.root.public_key().id()) {
-    return Refuse(Cause::kOtherProvider,
-                  absl::StrCat("session ", verified->name().ToString(), " is of another provider"));
-  }
   absl::StatusOr<SecretBytes> seed = OpenSealedSession(*verified, keys_.hpke_keys);
   auto session = std::make_shared<const Session>(
       Session{.verified = *std::move(verified), .seed = std::move(seed), .verified_at = now});

@@ -98,6 +98,7 @@ class GrantAuthority {
                                                     Timestamp now);
   absl::StatusOr<VerifiedChallenge> CheckChallenge(const v1::Challenge& challenge, Timestamp now);
   absl::StatusOr<std::shared_ptr<const Session>> FindSession(const v1::SignedEnvelope& envelope,
+                                                             const SessionName& challenged,
                                                              Timestamp now);
   absl::StatusOr<std::shared_ptr<const SecureSpace>> FindSecureSpace(
       const v1::IssueGrantRequest& request, Timestamp now);

@@ -70,6 +70,9 @@ absl::Status CheckPool(const v1::SessionDescriptor& descriptor) {
   return absl::OkStatus();
 }
 
+// Each costs a verifier two signatures.
+constexpr int kMaxSenders = 64;
+
 absl::StatusOr<Certificate> RootOf(const v1::SessionDescriptor& descriptor) {
   absl::StatusOr<Certificate> root = Certificate::FromDer(AsBytes(descriptor.root_certificate()));
   if (!root.ok()) {
@@ -121,7 +124,18 @@ absl::StatusOr<VerifiedSession> VerifiedSession::Verify(const v1::SignedEnvelope
   return session;
 }
 
+absl::StatusOr<SessionName> VerifiedSession::ClaimedName(const v1::SignedEnvelope& envelope) {
+  ASSIGN_OR_RETURN(v1::SessionDescriptor descriptor,
+                   PayloadOf<v1::SessionDescriptor>(envelope, "the session descriptor"));
+  ASSIGN_OR_RETURN(v1::Terms terms,
+                   PayloadOf<v1::Terms>(descriptor.terms(), "the session's terms"));
+  return SessionName::FromProto(terms.session());
+}
+
 absl::Status VerifiedSession::VerifySenders(Timestamp now) {
+  if (descriptor_.senders_size() > kMaxSenders) {
+    return Bad(absl::StrCat("the descriptor certifies more than ", kMaxSenders, " senders"));
+  }
   for (const v1::SenderCertificate& certificate : descriptor_.senders()) {
     ASSIGN_OR_RETURN(auto sender, VerifySender(certificate, now));
     if (!senders_.emplace(sender.first, std::move(sender.second)).second) {

@@ -44,6 +44,10 @@ class VerifiedSession {
   static absl::StatusOr<VerifiedSession> Verify(const v1::SignedEnvelope& descriptor,
                                                 Timestamp now);
 
+  // The name that a descriptor claims, unverified: for refusing early and cheaply
+  // what cannot be meant. Costs no signature.
+  static absl::StatusOr<SessionName> ClaimedName(const v1::SignedEnvelope& descriptor);
+
   const SessionName& name() const { return name_; }
   const Certificate& root() const { return *root_; }
   const v1::Terms& terms() const { return terms_; }
