@@ -53,7 +53,8 @@ class JoinRun {
   absl::Status OpenSideDoors();
   absl::Status Play();
   absl::Status OnJoined();
-  void Watch();
+  // `ended`: what the program will say itself.
+  void Watch(const absl::Status& ended);
   bool Idle() const;
   absl::Status Report(absl::Status status);
   bool StandardOutputIsMedia() const;
@@ -184,7 +185,7 @@ absl::Status JoinRun::Play() {
     std::array<int, 2> wake = {signals_.fd(), join_thread_->fd()};
     const auto wanted = std::span<const int>(wake).first(playing_ ? 1 : 2);
     auto turn = driver_->Turn(wanted, kPublishEvery);
-    Watch();
+    Watch(turn.status());
     RETURN_IF_ERROR(turn.status());
     if (!playing_ && join_thread_->done()) RETURN_IF_ERROR(OnJoined());
     const bool told =
@@ -206,9 +207,9 @@ absl::Status JoinRun::OnJoined() {
 }
 
 // Tells what people should know at once, each thing once.
-void JoinRun::Watch() {
+void JoinRun::Watch(const absl::Status& ended) {
   for (const absl::Status& error : outputs_.TakeErrors()) {
-    spdlog::error("{}", std::string(error.message()));
+    if (error != ended) spdlog::error("{}", std::string(error.message()));
     if (first_output_error_.ok()) first_output_error_ = error;
   }
   const PlayOutStatistics& adus = reception_->play_out().statistics();
@@ -234,7 +235,7 @@ bool JoinRun::Idle() const {
 
 absl::Status JoinRun::Report(absl::Status status) {
   if (!playing_) return status;
-  Watch();
+  Watch(status);
   const Statistics statistics = Statistics::Of(*reception_);
   receiver_metrics_->Publish(statistics);
   if (settings_.report == JoinSettings::Report::kJson) {
