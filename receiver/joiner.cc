@@ -74,9 +74,20 @@ void Joiner::Look() {
   for (const v1::InstalledGrant& grant : identity->grants()) {
     if (!SameSession(grant.session(), session)) continue;
     if (grant.voucher_identity() != ToText(verified_voucher_.identity)) continue;
-    used_installed_grant_ = true;
-    state_ = State::kJoined;
-    return;
+    switch (grant.state()) {
+      case v1::GRANT_STATE_STOPPED:
+        return FailLocally(absl::FailedPreconditionError(
+            "the provider stopped what this voucher bought; a later voucher is needed"));
+      case v1::GRANT_STATE_CLOSED:
+        return FailLocally(absl::FailedPreconditionError(
+            "the session was closed by its final delivery note and cannot be joined again"));
+      case v1::GRANT_STATE_SUSPENDED:
+        break;  // the key manager has to be asked again
+      default:
+        used_installed_grant_ = true;
+        state_ = State::kJoined;
+        return;
+    }
   }
   if (identity->certificates().empty()) {
     return FailLocally(absl::FailedPreconditionError(

@@ -314,7 +314,15 @@ absl::Status Emulation::Core::InstallInto(Session& session, const Exchange& exch
                      "the provider stopped this secure space after the voucher was issued; a "
                      "later voucher is needed");
     }
+    // Tried before anything changes: a provider's contradictory seeds are his own
+    // session's trouble only.
     state.grants.push_back(std::move(opened.grant));
+    if (!session.OpenKeySources().ok()) {
+      state.grants.pop_back();
+      absl::Status reopened = session.OpenKeySources();
+      if (!reopened.ok()) return Fail(reopened);
+      return Refused("its seeds contradict those installed");
+    }
   }
   state.contact_echoed = std::max(state.contact_echoed, opened.contact_sequence);
   if (exchange.session.descriptor().issue_time_us() >

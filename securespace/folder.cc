@@ -19,17 +19,17 @@
 
 namespace nark::securespace {
 
-// flock(2) on a file of its own, which the kernel takes back when a process dies.
+// flock(2) on the folder itself, which the kernel takes back when a process dies. A
+// lock file could be removed under its holder.
 class FolderLock {
  public:
   static absl::StatusOr<std::unique_ptr<FolderLock>> Take(const std::string& folder) {
-    std::string path = folder + "/lock";
-    int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
+    int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", folder));
     auto lock = absl::WrapUnique(new FolderLock(fd));
     if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return lock;
     if (errno != EWOULDBLOCK) {
-      return absl::ErrnoToStatus(errno, absl::StrCat("cannot lock ", path));
+      return absl::ErrnoToStatus(errno, absl::StrCat("cannot lock ", folder));
     }
     return absl::UnavailableError(
         absl::StrCat("the secure space ", folder,
@@ -75,11 +75,23 @@ absl::StatusOr<SecretBytes> ReadStateKey(const std::string& path) {
   return key;
 }
 
+// Whoever may write into the folder may exchange what stands in it.
+absl::Status CheckPrivate(const std::string& folder) {
+  struct stat info {};
+  if (::stat(folder.c_str(), &info) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", folder));
+  }
+  if (info.st_uid == ::geteuid() && (info.st_mode & 077) == 0) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrCat(folder, " is open to other users; make it your own with chmod 700"));
+}
+
 absl::StatusOr<std::unique_ptr<FolderLock>> LockExisting(const std::string& folder) {
   if (!Exists(folder + kRequest)) {
     return absl::NotFoundError(
         absl::StrCat(folder, " is no secure space; make one with nark-securespace init"));
   }
+  RETURN_IF_ERROR(CheckPrivate(folder));
   return FolderLock::Take(folder);
 }
 
@@ -112,6 +124,10 @@ absl::StatusOr<std::vector<Certificate>> CheckChain(ByteView pem, const SecureSp
       !Equal(leaf.secure_space_scope()->note_spki, keys.note.public_key().spki())) {
     return absl::InvalidArgumentError("it certifies another secure space's keys");
   }
+  if (leaf.secure_space_scope()->assurance != v1::ASSURANCE_CLASS_EMULATED) {
+    return absl::InvalidArgumentError(
+        "it certifies hardware, and this secure space is software; have it certified as emulated");
+  }
   return chain;
 }
 
@@ -119,7 +135,7 @@ absl::Status MakeFolder(const std::string& folder) {
   if (::mkdir(folder.c_str(), 0700) == 0) return absl::OkStatus();
   struct stat info {};
   if (errno == EEXIST && ::stat(folder.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
-    return absl::OkStatus();
+    return CheckPrivate(folder);
   }
   return absl::ErrnoToStatus(errno, absl::StrCat("cannot create the folder ", folder));
 }

@@ -5,9 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "common/base/storage.h"
 #include "common/object/identity.h"
 #include "common/object/testing.h"
+#include "nark/v1/note.pb.h"
 
 namespace nark::securespace {
 namespace {
@@ -94,6 +97,35 @@ TEST_F(FolderTest, BelongsToOneProcessAtATime) {
   EXPECT_TRUE(absl::IsUnavailable(InstallCertificate(folder_, Certify(folder_))));
   first->reset();
   EXPECT_TRUE(Open().ok());
+}
+
+TEST_F(FolderTest, IsLockedByWhatCannotBeRemovedUnderItsHolder) {
+  Initialise();
+  auto first = Open();
+  ASSERT_TRUE(first.ok()) << first.status();
+  std::filesystem::remove(folder_ + "/lock");
+  EXPECT_TRUE(absl::IsUnavailable(Open().status())) << Open().status();
+}
+
+TEST_F(FolderTest, IsNobodyElses) {
+  std::filesystem::create_directory(folder_);
+  std::filesystem::permissions(folder_, std::filesystem::perms::all);
+  EXPECT_TRUE(absl::IsPermissionDenied(InitialiseFolder(folder_, random_).status()));
+  std::filesystem::permissions(folder_, std::filesystem::perms::owner_all);
+  Initialise();
+  std::filesystem::permissions(folder_, std::filesystem::perms::all);
+  EXPECT_TRUE(absl::IsPermissionDenied(Open().status())) << Open().status();
+}
+
+TEST_F(FolderTest, IsNeverHardware) {
+  Initialise();
+  SecureSpaceRequest request = *ParseSecureSpaceRequestPem(*ReadFile(folder_ + "/request.pem"));
+  request.scope.assurance = v1::ASSURANCE_CLASS_CARD;
+  Certificate certificate = *CertifySecureSpace(
+      request, *MakeRoot(CertificateRole::kIssuerRoot, "I", kTestTime), kTestTime);
+  std::string path = root_ + "/card.pem";
+  ASSERT_TRUE(WriteFile(path, AsBytes(certificate.ToPem()), FileMode::kPublic).ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(InstallCertificate(folder_, path)));
 }
 
 TEST_F(FolderTest, RefusesTheCertificateOfAnother) {

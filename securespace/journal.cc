@@ -18,6 +18,7 @@ constexpr size_t kSectorBytes = 512;
 // Keeps zeros out of a record's first bytes, so that they tell a torn one.
 constexpr uint32_t kLengthMask = 0xA5A5A5A5;
 constexpr size_t kMinRewriteBytes = 256 << 10;
+constexpr size_t kMaxAppendedBytes = 16 << 20;
 
 std::array<uint8_t, kAeadNonceBytes> NonceOf(uint64_t record) {
   std::array<uint8_t, kAeadNonceBytes> nonce{};
@@ -52,6 +53,23 @@ Frame ReadFrame(ByteView file, size_t offset, size_t& ciphertext_bytes) {
   return whole ? Frame::kGood : Frame::kCutShort;
 }
 
+// Whether a whole record stands behind `offset`, where the record `number` is bad. A
+// crash takes the end only, so then it was no crash.
+bool LaterRecordStands(ByteView file, size_t offset, uint64_t number, const SecretBytes& key,
+                       Aead& aead) {
+  constexpr size_t kMinRecordBytes = kRecordHeaderBytes + kAeadTagBytes;
+  for (size_t at = offset + 1; at + kMinRecordBytes <= file.size(); ++at) {
+    size_t size = 0;
+    if (ReadFrame(file, at, size) != Frame::kGood) continue;
+    SecretBytes record(size - kAeadTagBytes);
+    ByteView ciphertext = file.subspan(at + kRecordHeaderBytes, size);
+    for (uint64_t n = number + 1; n <= number + 1 + (at - offset) / kMinRecordBytes; ++n) {
+      if (aead.Open(key, NonceOf(n), {}, ciphertext, record.RevealMutable()).ok()) return true;
+    }
+  }
+  return false;
+}
+
 absl::Status Changed(const std::string& name, size_t offset) {
   return absl::DataLossError(
       absl::StrCat("the secure space's file ", name, " was changed or damaged at offset ", offset,
@@ -82,7 +100,10 @@ absl::StatusOr<std::vector<SecretBytes>> Journal::Read() const {
     Frame frame = ReadFrame(file, offset, size);
     // The snapshot came by an atomic replacement, which a crash cannot tear.
     bool may_be_torn = !records.empty();
-    if (frame == Frame::kCutShort && may_be_torn) break;
+    if (frame == Frame::kCutShort && may_be_torn &&
+        !LaterRecordStands(file, offset, records.size(), key, *aead)) {
+      break;
+    }
     if (frame == Frame::kGood) {
       SecretBytes record(size - kAeadTagBytes);
       ByteView ciphertext = ByteView(file).subspan(offset + kRecordHeaderBytes, size);
@@ -93,7 +114,10 @@ absl::StatusOr<std::vector<SecretBytes>> Journal::Read() const {
       }
       may_be_torn = may_be_torn && offset + kRecordHeaderBytes + size == file.size();
     }
-    if (may_be_torn && LostASector(file, offset)) break;
+    if (frame != Frame::kCutShort && may_be_torn && LostASector(file, offset) &&
+        !LaterRecordStands(file, offset, records.size(), key, *aead)) {
+      break;
+    }
     return Changed(name_, offset);
   }
   if (records.empty()) return Changed(name_, kFileHeaderBytes);
@@ -152,7 +176,8 @@ absl::Status Journal::Append(ByteView record) {
 }
 
 bool Journal::WantsRewriting() const {
-  return file_ == nullptr || appended_bytes_ > std::max(kMinRewriteBytes, 4 * snapshot_bytes_);
+  return file_ == nullptr ||
+         appended_bytes_ > std::clamp(4 * snapshot_bytes_, kMinRewriteBytes, kMaxAppendedBytes);
 }
 
 }  // namespace nark::securespace

@@ -96,6 +96,14 @@ TEST_F(JournalTest, LeavesOutATornLastRecordAndNoOther) {
   }
 }
 
+TEST_F(JournalTest, IsNotFooledByALengthBeyondTheEnd) {
+  Fill();
+  // The first record claims all that follows and more, as a torn one would.
+  StoreBig32(File().data() + 56, 4096 ^ 0xA5A5A5A5);
+  StoreBig32(File().data() + 60, ~(4096 ^ 0xA5A5A5A5));
+  EXPECT_TRUE(absl::IsDataLoss(Open().Read().status()));
+}
+
 TEST_F(JournalTest, LeavesOutALastRecordOfZeros) {
   Fill();
   Bytes good = File();

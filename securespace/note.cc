@@ -29,6 +29,12 @@ void AddReceipts(const SessionState& state, v1::DeliveryNote& note) {
   }
 }
 
+v1::GrantState StateOf(const SessionState& state, const Grant& grant) {
+  if (state.closed()) return v1::GRANT_STATE_CLOSED;
+  if (grant.stopped) return v1::GRANT_STATE_STOPPED;
+  return state.suspended() ? v1::GRANT_STATE_SUSPENDED : v1::GRANT_STATE_ACTIVE;
+}
+
 }  // namespace
 
 v1::GetIdentityResponse Emulation::Core::GetIdentity() const {
@@ -44,6 +50,7 @@ v1::GetIdentityResponse Emulation::Core::GetIdentity() const {
       *installed.mutable_session() = name.ToProto();
       installed.set_voucher_identity(ToText(grant.voucher_identity));
       installed.set_grant_id(ToText(grant.id));
+      installed.set_state(StateOf(session->state(), grant));
     }
   }
   return response;
@@ -73,7 +80,14 @@ v1::DeliveryNote Emulation::Core::MakeNote(Session& session, v1::NoteStatus stat
 absl::Status Emulation::Core::Close(Session& session) {
   v1::DeliveryNote note = MakeNote(session, v1::NOTE_STATUS_FINAL);
   note.set_counter(note.counter() + 1);  // closing is a change itself
-  session.state().final_payload = Serialise(note);
+  std::string payload = Serialise(note);
+  // Before anything is closed: a note that cannot be signed would lose the refund.
+  if (payload.size() > kMaxPayloadBytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the final delivery note would take ", payload.size(), " bytes, and at most ",
+                     kMaxPayloadBytes, " can be signed; the session stays open"));
+  }
+  session.state().final_payload = std::move(payload);
   return CommitWhole(session);
 }
 
