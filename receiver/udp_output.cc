@@ -1,6 +1,7 @@
 #include "receiver/udp_output.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "common/base/status.h"
 
@@ -12,48 +13,65 @@ constexpr std::chrono::microseconds kTick = std::chrono::milliseconds(2);
 
 absl::Status UdpOutput::Write(ByteView plaintext, Timestamp now) {
   if (plaintext.empty()) return absl::OkStatus();
-  bursts_.push_back({ToBytes(plaintext), 0, now});
+  if (bursts_.empty()) {
+    served_ = now;
+    allowance_ = 1;  // the first datagram goes at once
+  }
+  bursts_.push_back({ToBytes(plaintext), 0, now + spread_});
   return Service(now);
 }
 
 absl::Status UdpOutput::Service(Timestamp now) {
-  while (!bursts_.empty()) {
-    Burst& burst = bursts_.front();
-    RETURN_IF_ERROR(Send(burst, DueBytes(burst, now)));
-    if (burst.sent < burst.bytes.size()) return absl::OkStatus();
-    bursts_.pop_front();
+  if (bursts_.empty()) return absl::OkStatus();
+  allowance_ += DueBytes(now);
+  served_ = now;
+  return SendWhile(allowance_);
+}
+
+double UdpOutput::DueBytes(Timestamp now) const {
+  const double passed = std::chrono::duration<double>(now - served_).count();
+  double due = 0;
+  double left = 0;
+  for (const Burst& burst : bursts_) {
+    left += static_cast<double>(burst.bytes.size() - burst.sent);
+    // A clock that was set back must not hold anything up.
+    if (burst.end <= now || passed < 0) {
+      due = left - std::min(allowance_, 0.0);
+      continue;
+    }
+    const double ahead = std::max(allowance_, 0.0);
+    const double total = std::chrono::duration<double>(burst.end - served_).count();
+    due = std::max(due, (left - ahead) * passed / total);
   }
+  return due;
+}
+
+absl::Status UdpOutput::SendWhile(double allowance) {
+  std::vector<ByteView> datagrams;
+  size_t burst = 0;
+  size_t sent = bursts_.front().sent;
+  while (allowance > 0 && burst < bursts_.size()) {
+    const ByteView bytes(bursts_[burst].bytes);
+    const size_t size = std::min(kDatagramBytes, bytes.size() - sent);
+    datagrams.push_back(bytes.subspan(sent, size));
+    sent += size;
+    allowance -= static_cast<double>(size);
+    if (sent < bytes.size()) continue;
+    ++burst;
+    sent = 0;
+  }
+  if (datagrams.empty()) return absl::OkStatus();
+  const absl::Status status = sink_->Send(datagrams);
+  if (!status.ok()) return Annotate(status, "output " + name_);
+  allowance_ = allowance;
+  bursts_.erase(bursts_.begin(), bursts_.begin() + static_cast<ptrdiff_t>(burst));
+  if (!bursts_.empty()) bursts_.front().sent = sent;
   return absl::OkStatus();
 }
 
 std::optional<Timestamp> UdpOutput::NextDeadline() const {
   if (bursts_.empty()) return std::nullopt;
-  const Burst& burst = bursts_.front();
-  const double share = static_cast<double>(burst.sent) / static_cast<double>(burst.bytes.size());
-  const auto offset =
-      std::chrono::microseconds(static_cast<int64_t>(share * static_cast<double>(spread_.count())));
-  return burst.start + std::min(offset + kTick, spread_);
-}
-
-size_t UdpOutput::DueBytes(const Burst& burst, Timestamp now) const {
-  const auto passed = now - burst.start;
-  // A clock that was set back must not hold anything up.
-  if (passed >= spread_ || passed < std::chrono::microseconds(0)) return burst.bytes.size();
-  const double share = static_cast<double>(passed.count()) / static_cast<double>(spread_.count());
-  return static_cast<size_t>(share * static_cast<double>(burst.bytes.size())) + 1;
-}
-
-absl::Status UdpOutput::Send(Burst& burst, size_t up_to) {
-  std::vector<ByteView> datagrams;
-  const ByteView bytes(burst.bytes);
-  while (burst.sent < std::min(up_to, bytes.size())) {
-    const size_t size = std::min(kDatagramBytes, bytes.size() - burst.sent);
-    datagrams.push_back(bytes.subspan(burst.sent, size));
-    burst.sent += size;
-  }
-  if (datagrams.empty()) return absl::OkStatus();
-  const absl::Status sent = sink_->Send(datagrams);
-  return sent.ok() ? sent : Annotate(sent, "output " + name_);
+  return std::min(served_ + kTick, std::max(served_, bursts_.front().end));
 }
 
 }  // namespace nark::receiver

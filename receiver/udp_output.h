@@ -15,7 +15,8 @@ namespace nark::receiver {
 
 // Datagrams of 1,316 bytes, as players of transport streams expect; the last one
 // of an ADU is what is left. An ADU is not sent in one burst, which would overrun
-// its receiver's buffer, but evenly over `spread`.
+// its receiver's buffer, but as evenly as
+// can be, within `spread`.
 class UdpOutput final : public Output {
  public:
   static constexpr size_t kDatagramBytes = 7 * 188;
@@ -33,20 +34,23 @@ class UdpOutput final : public Output {
   bool drained() const override { return bursts_.empty(); }
 
  private:
-  // What is left of an ADU.
+  // What is left of an ADU, and when the last of it is due.
   struct Burst {
     Bytes bytes;
     size_t sent = 0;
-    Timestamp start;
+    Timestamp end;
   };
-  // How much of it should have been sent by now.
-  size_t DueBytes(const Burst& burst, Timestamp now) const;
-  absl::Status Send(Burst& burst, size_t up_to);
+  // How many bytes of all bursts are due between the last Service and `now`: as
+  // few as keep every end.
+  double DueBytes(Timestamp now) const;
+  absl::Status SendWhile(double allowance);
 
   const std::string name_;
   const std::unique_ptr<net::DatagramSink> sink_;
   const std::chrono::microseconds spread_;
   std::deque<Burst> bursts_;
+  Timestamp served_;      // the last Service
+  double allowance_ = 0;  // bytes that may be sent; negative: sent ahead of time
 };
 
 }  // namespace nark::receiver
