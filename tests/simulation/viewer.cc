@@ -236,11 +236,15 @@ void Viewer::Account(End end) {
     journal_.Require(complete_at_.contains(id) || halves_[id] == (kHeaderHalf | kBodyHalf),
                      options_.name + " wrote an ADU that was not intact: " + std::to_string(id));
   }
+  for (const auto& [id, header] : released_.headers) {
+    journal_.Require(delivered_ever_.contains(id),
+                     options_.name + " asked for ADU " + std::to_string(id) + " in vain");
+  }
   for (const auto& [id, when] : complete_at_) {
     const bool bought = released_.first <= id && id <= released_.last;
     if (!bought || delivered_ever_.contains(id)) continue;
-    // Its key left, or may have left, before a crash: billed, not written.
-    if (released_.headers.contains(id) || released_.in_doubt.contains(id)) continue;
+    // Its key may have left before a crash: billed, not written.
+    if (released_.in_doubt.contains(id)) continue;
     // It waited for its turn when the power went.
     if (end == End::kCrash && clock_.Now() - when <= kPlayOutDelay) continue;
     journal_.Violation(options_.name + " did not write ADU " + std::to_string(id) +
