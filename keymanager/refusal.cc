@@ -18,7 +18,9 @@ struct Entry {
 
 constexpr absl::StatusCode kUnattested = absl::StatusCode::kUnauthenticated;
 constexpr std::string_view kNotAttested = "NOT_ATTESTED";
-constexpr std::string_view kSaysNothing = "the request is not attested; see the key manager's log";
+constexpr std::string_view kSaysNothing =
+    "the request is not attested; take the provider's current session file, and check that the "
+    "secure space's certificate has not expired and comes from an issuer the provider trusts";
 
 constexpr std::array<Entry, kCauses> kEntries = {{
     {Cause::kMalformed, "malformed", kUnattested, kNotAttested, kSaysNothing, 0},

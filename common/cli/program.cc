@@ -91,9 +91,7 @@ class CliCommand final : public Command {
       *values = typed;
       return absl::OkStatus();
     });
-    argument.option = app_->add_option(argument.flag, argument.typed, std::string(help));
-    argument.option->type_name("TEXT")->type_size(1)->expected(1)->multi_option_policy(
-        CLI::MultiOptionPolicy::TakeAll);
+    Bind(argument, help, "TEXT");
     if (IsPositional(argument.flag)) argument.option->expected(-1);
     return *this;
   }
@@ -224,10 +222,17 @@ class CliCommand final : public Command {
       if (typed.size() != 1) return absl::InvalidArgumentError("wants one value");
       return set(typed.front());
     });
-    argument.option = app_->add_option(argument.flag, argument.typed, std::string(help));
-    argument.option->type_name(type)->type_size(1)->expected(1)->multi_option_policy(
-        CLI::MultiOptionPolicy::TakeAll);
+    Bind(argument, help, type);
     return *this;
+  }
+
+  // Every flag takes one value each time it is typed: what follows is not its own.
+  void Bind(Argument& argument, std::string_view help, const char* type) {
+    std::string description(help);
+    if (argument.need == Need::kRequired) description += " (required)";
+    argument.option = app_->add_option(argument.flag, argument.typed, description);
+    argument.option->type_name(type)->type_size(1)->expected(1)->allow_extra_args(false);
+    argument.option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   }
 
   absl::Status ResolveOne(Argument& argument, const toml::table* file) {
@@ -287,6 +292,10 @@ class Program::State {
       app_.parse(argc, argv);
     } catch (const CLI::Success& asked_for_help_or_version) {
       return app_.exit(asked_for_help_or_version);
+    } catch (const CLI::ExtrasError&) {
+      const Values stray = app_.remaining(true);
+      return Fail(absl::InvalidArgumentError(absl::StrCat(
+          "unexpected argument '", stray.empty() ? "" : stray.front(), "'; see --help")));
     } catch (const CLI::ParseError& error) {
       return Fail(absl::InvalidArgumentError(error.what()));
     }

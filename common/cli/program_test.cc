@@ -72,6 +72,22 @@ TEST(ProgramTest, ReadsWhatIsTyped) {
   EXPECT_EQ(example.pool, "p");
 }
 
+TEST(ProgramTest, TakesPositionalsBehindFlags) {
+  Example example;
+  EXPECT_EQ(example.Run({"join", "--count", "3", "--output", "a", "--plaintext", "--output", "b",
+                         "--pool", "p", "--log-level", "error", "x.nark"}),
+            0);
+  EXPECT_EQ(example.file, "x.nark");
+  EXPECT_EQ(example.outputs, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(example.pool, "p");
+}
+
+TEST(ProgramTest, NamesTheFirstWordThatItDoesNotExpect) {
+  Example example;
+  std::string error = ErrorOf([&] { EXPECT_EQ(example.Run({"join", "x", "y", "z"}), 1); });
+  EXPECT_EQ(error, "nark-example: unexpected argument 'y'; see --help\n");
+}
+
 TEST(ProgramTest, TypedBeatsEnvironmentBeatsFile) {
   std::string config = testing::TempDir() + "/program_test.toml";
   ASSERT_TRUE(WriteFile(config,
