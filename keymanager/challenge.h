@@ -25,7 +25,7 @@ struct VerifiedChallenge {
 
 // Makes challenges and recognises them, with nothing but keys that all replicas
 // of a pool share: any replica verifies any other's, and none remembers it
-// (system.md, invariant I3). While keys rotate there are several: the first makes
+// (docs/architecture.md, invariant I3). While keys rotate there are several: the first makes
 // challenges, all verify. Immutable; thread-safe.
 class ChallengeKeys {
  public:

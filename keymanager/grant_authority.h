@@ -54,7 +54,7 @@ struct Limits {
   size_t rate_buckets = 16384;
 };
 
-// The decision of a key manager: system.md section 7. Holds no state that it could
+// The decision of a key manager. Holds no state that it could
 // not lose at any moment; any two made from the same keys and lists answer alike.
 // No files, no network. Thread-safe.
 class GrantAuthority {

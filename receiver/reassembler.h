@@ -57,7 +57,7 @@ struct CompleteAdu {
 // datagrams wait, several candidates for one place; what waits moves nothing and
 // evicts nothing that has verified. After that each fragment is checked against
 // the signed header as it arrives, so a forged one spoils nothing. One thread
-// only. system.md section 5.
+// only (docs/wire.md).
 class Reassembler {
  public:
   // `session` must outlive it.

@@ -11,7 +11,7 @@
 #include "nark/v1/grant.pb.h"
 #include "securespace/core.h"
 
-// Attest and InstallGrant (system.md sections 3 and 6).
+// Attest and InstallGrant (docs/architecture.md).
 namespace nark::securespace {
 namespace {
 

@@ -55,7 +55,7 @@ struct Verdict {
   Grant* spends = nullptr;
 };
 
-// Step 5 of a release (system.md section 6) under a union of grants, of which the
+// Step 5 of a release (docs/architecture.md, "When a key is released") under a union of grants, of which the
 // stopped ones do not count. An ADU is free where a grant without count permits it,
 // and spends the count of the earliest installed grant that permits it otherwise.
 // Where none does, the reason is that of the grant that came furthest in the order

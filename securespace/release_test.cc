@@ -6,7 +6,7 @@
 #include "common/base/status.h"
 #include "securespace/testing.h"
 
-// Steps 1 to 8 of a release (system.md section 6).
+// Steps 1 to 8 of a release (docs/architecture.md, "When a key is released").
 namespace nark::securespace {
 namespace {
 

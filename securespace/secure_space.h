@@ -42,7 +42,7 @@ struct OpenDecision {
   Bytes plaintext;
 };
 
-// What the host may ask of a secure space (system.md's smartcard; section 3 of
+// What the host may ask of a secure space (the smartcard; section 3 of
 // the paper): bytes in, bytes out, so that a card, another process or the
 // emulation in this one serve alike. Thread-safe.
 class SecureSpace {
@@ -62,7 +62,7 @@ class SecureSpace {
   virtual absl::StatusOr<v1::InstallGrantResponse> InstallGrant(
       const v1::InstallGrantRequest& request) = 0;
 
-  // Decides on each header (system.md section 6) and records everything that is
+  // Decides on each header (docs/architecture.md, "When a key is released") and records everything that is
   // released durably before it returns: one group commit a call. On an error
   // nothing is released.
   virtual absl::StatusOr<std::vector<KeyDecision>> ReleaseKeys(const ReleaseRequest& request) = 0;
