@@ -34,8 +34,8 @@ class ReleaseList {
   ReleaseList(Session* session, uint32_t sub_session, v1::ReleaseMode mode,
               const Digest& secure_space_id, wire::ControlCipher& control_cipher);
 
-  // Steps 1 to 7 of a release (docs/architecture.md, "When a key is released") in order. The first failure
-  // decides and is counted. `signed_header` outlives the candidate.
+  // Steps 1 to 7 of a release (docs/architecture.md, "When a key is released") in order. The first
+  // failure decides and is counted. `signed_header` outlives the candidate.
   absl::StatusOr<v1::RefusalReason> Decide(ByteView signed_header, Candidate& candidate);
   // Counts a refusal that was found later.
   v1::RefusalReason Refuse(v1::RefusalReason reason);

@@ -62,9 +62,9 @@ class SecureSpace {
   virtual absl::StatusOr<v1::InstallGrantResponse> InstallGrant(
       const v1::InstallGrantRequest& request) = 0;
 
-  // Decides on each header (docs/architecture.md, "When a key is released") and records everything that is
-  // released durably before it returns: one group commit a call. On an error
-  // nothing is released.
+  // Decides on each header (docs/architecture.md, "When a key is released") and records everything
+  // that is released durably before it returns: one group commit a call. On an error nothing is
+  // released.
   virtual absl::StatusOr<std::vector<KeyDecision>> ReleaseKeys(const ReleaseRequest& request) = 0;
 
   // The same for sessions whose keys must not leave.

@@ -46,9 +46,9 @@ class Server {
  public:
   // Binds and serves `services`, which must outlive the server. Everything is
   // reported SERVING at once. INVALID_ARGUMENT for an address that is none, and
-  // for PEM that is none or a key of another certificate; UNAVAILABLE where the address can not be bound, naming address and
-  // cause ("127.0.0.1:7400: Address already in use"). A unix socket has mode
-  // 0600 and replaces one that nobody listens on.
+  // for PEM that is none or a key of another certificate; UNAVAILABLE where the address can not be
+  // bound, naming address and cause ("127.0.0.1:7400: Address already in use"). A unix socket has
+  // mode 0600 and replaces one that nobody listens on.
   static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options,
                                                        const std::vector<grpc::Service*>& services);
 
