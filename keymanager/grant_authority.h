@@ -16,11 +16,11 @@
 #include "common/object/identity.h"
 #include "common/object/session.h"
 #include "common/object/signer_cache.h"
+#include "common/object/trust.h"
 #include "keymanager/bounded_cache.h"
 #include "keymanager/challenge.h"
 #include "keymanager/rate_limit.h"
 #include "keymanager/refusal.h"
-#include "keymanager/trust.h"
 #include "nark/v1/keymanager.pb.h"
 
 namespace nark::keymanager {

@@ -26,7 +26,7 @@ absl::StatusOr<Shown> Show(const Flags& flags, Timestamp now) {
   if (!flags.issuer.empty()) {
     ASSIGN_OR_RETURN(issuer, ReadRoot(flags.issuer, CertificateRole::kIssuerRoot));
   }
-  absl::StatusOr<VerifiedNote> note = VerifyNote(file.note(), issuer, now);
+  absl::StatusOr<CheckedNote> note = CheckNote(file.note(), issuer, now);
   if (!note.ok()) return Annotate(note.status(), flags.file);
   return ShowNote(*note);
 }

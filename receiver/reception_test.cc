@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 
+#include "common/object/id_codec.h"
 #include "receiver/statistics.h"
 #include "receiver/testing.h"
 #include "securespace/testing.h"
@@ -74,8 +75,10 @@ class ReceptionTest : public testing::Test {
     auto note = world_->Note();
     EXPECT_TRUE(note.ok()) << note.status();
     for (const v1::SenderReceipts& sender : note->receipts()) {
-      for (const v1::AduRange& range : sender.delivered()) {
-        for (uint64_t id = range.first(); id <= range.last(); ++id) ids.push_back(id);
+      const auto delivered = UnpackIds(AsBytes(sender.delivered()));
+      EXPECT_TRUE(delivered.ok()) << delivered.status();
+      for (const auto& [first, last] : delivered->ranges()) {
+        for (uint64_t id = first; id <= last; ++id) ids.push_back(id);
       }
     }
     return ids;

@@ -123,7 +123,7 @@ class Emulation::Core {
   absl::StatusOr<OpenDecision> OpenOne(ReleaseList& list, Session* session, const SealedAdu& adu);
 
   // Delivery notes (note.cc).
-  v1::DeliveryNote MakeNote(Session& session, v1::NoteStatus status);
+  absl::StatusOr<v1::DeliveryNote> MakeNote(Session& session, v1::NoteStatus status);
   absl::Status Close(Session& session);
 
   // State (core.cc). Both write durably and count one change. An error stays: it

@@ -73,8 +73,8 @@ class Life {
 std::set<uint64_t> Delivered(const v1::DeliveryNote& note) {
   std::set<uint64_t> ids;
   for (const v1::SenderReceipts& receipts : note.receipts()) {
-    for (const v1::AduRange& range : receipts.delivered()) {
-      for (uint64_t id = range.first(); id <= range.last(); ++id) ids.insert(id);
+    for (const auto& [first, last] : RangesOf(receipts.delivered())) {
+      for (uint64_t id = first; id <= last; ++id) ids.insert(id);
     }
   }
   return ids;

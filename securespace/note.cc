@@ -4,28 +4,35 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/object/envelope.h"
+#include "common/object/id_codec.h"
 #include "securespace/core.h"
 
 // Identity and delivery notes.
 namespace nark::securespace {
 namespace {
 
-void AddRanges(const IdSet& ids, google::protobuf::RepeatedPtrField<v1::AduRange>& to) {
-  for (const auto& [first, last] : ids.ranges()) {
-    v1::AduRange& range = *to.Add();
-    range.set_first(first);
-    range.set_last(last);
-  }
-}
-
-void AddReceipts(const SessionState& state, v1::DeliveryNote& note) {
+absl::Status AddReceipts(const SessionState& state, v1::DeliveryNote& note) {
   for (const auto& [name, stream] : state.streams) {
     v1::SenderReceipts& receipts = *note.add_receipts();
     receipts.set_sender_id(name.sender_id);
     receipts.set_sub_session(name.sub_session);
-    AddRanges(stream.released, *receipts.mutable_delivered());
-    AddRanges(stream.late, *receipts.mutable_late());
+    ASSIGN_OR_RETURN(Bytes delivered, PackIds(stream.released));
+    ASSIGN_OR_RETURN(Bytes late, PackIds(stream.late));
+    receipts.set_delivered(ToText(delivered));
+    receipts.set_late(ToText(late));
     receipts.set_highest_signed_time_us(stream.clock_us);
+  }
+  return absl::OkStatus();
+}
+
+void AddVoucher(const Grant& grant, v1::DeliveryNote& note) {
+  v1::NoteVoucher& voucher = *note.add_vouchers();
+  *voucher.mutable_voucher() = grant.voucher;
+  voucher.set_granted(true);
+  for (const auto& [sender, count] : grant.spent) {
+    v1::CountSpent& spent = *voucher.add_spent();
+    spent.set_sender_id(sender);
+    spent.set_spent(count);
   }
 }
 
@@ -56,15 +63,16 @@ v1::GetIdentityResponse Emulation::Core::GetIdentity() const {
   return response;
 }
 
-v1::DeliveryNote Emulation::Core::MakeNote(Session& session, v1::NoteStatus status) {
+absl::StatusOr<v1::DeliveryNote> Emulation::Core::MakeNote(Session& session,
+                                                           v1::NoteStatus status) {
   const SessionState& state = session.state();
   v1::DeliveryNote note;
   *note.mutable_session() = session.verified().name().ToProto();
   note.set_terms_identity(ToText(session.verified().terms_identity()));
   note.set_secure_space_id(ToText(id_));
   note.set_assurance(assurance_);
-  for (const Grant& grant : state.grants) *note.add_vouchers() = grant.voucher;
-  AddReceipts(state, note);
+  for (const Grant& grant : state.grants) AddVoucher(grant, note);
+  RETURN_IF_ERROR(AddReceipts(state, note));
   for (size_t reason = 0; reason < state.refusals.size(); ++reason) {
     if (state.refusals[reason] == 0) continue;
     v1::RefusalCount& refusal = *note.add_refusals();
@@ -78,7 +86,7 @@ v1::DeliveryNote Emulation::Core::MakeNote(Session& session, v1::NoteStatus stat
 }
 
 absl::Status Emulation::Core::Close(Session& session) {
-  v1::DeliveryNote note = MakeNote(session, v1::NOTE_STATUS_FINAL);
+  ASSIGN_OR_RETURN(v1::DeliveryNote note, MakeNote(session, v1::NOTE_STATUS_FINAL));
   note.set_counter(note.counter() + 1);  // closing is a change itself
   std::string payload = Serialise(note);
   // Before anything is closed: a note that cannot be signed would lose the refund.
@@ -115,9 +123,9 @@ absl::StatusOr<v1::GetDeliveryNoteResponse> Emulation::Core::GetDeliveryNote(
                      absl::StrCat("session ", name.ToString(),
                                   " was closed by its final delivery note; ask for that one"));
     }
+    ASSIGN_OR_RETURN(v1::DeliveryNote note, MakeNote(*session, request.status()));
     ASSIGN_OR_RETURN(*response.mutable_note(),
-                     SignEnvelope(payload_type::kDeliveryNote,
-                                  Serialise(MakeNote(*session, request.status())), keys_.note, {}));
+                     SignEnvelope(payload_type::kDeliveryNote, Serialise(note), keys_.note, {}));
     return response;
   }
   // No key leaves any more before the note says so; signing twice would still sign

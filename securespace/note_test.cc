@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "common/base/status.h"
@@ -27,16 +28,13 @@ TEST(DeliveryNoteTest, SaysExactlyWhatWasReleased) {
   EXPECT_EQ(note->assurance(), v1::ASSURANCE_CLASS_EMULATED);
   EXPECT_EQ(note->status(), v1::NOTE_STATUS_INTERIM);
   ASSERT_EQ(note->vouchers_size(), 1);
-  EXPECT_EQ(Serialise(note->vouchers(0)), Serialise(voucher));
+  EXPECT_EQ(Serialise(note->vouchers(0).voucher()), Serialise(voucher));
   ASSERT_EQ(note->receipts_size(), 1);
   const v1::SenderReceipts& receipts = note->receipts(0);
   EXPECT_EQ(receipts.sender_id(), 1u);
   EXPECT_EQ(receipts.highest_signed_time_us(), ToMicros(kTestTime));
-  ASSERT_EQ(receipts.delivered_size(), 2);
-  EXPECT_EQ(receipts.delivered(0).first(), 3u);
-  EXPECT_EQ(receipts.delivered(0).last(), 5u);
-  EXPECT_EQ(receipts.delivered(1).first(), 9u);
-  EXPECT_EQ(receipts.delivered(1).last(), 9u);
+  EXPECT_THAT(RangesOf(receipts.delivered()),
+              testing::ElementsAre(testing::Pair(3, 5), testing::Pair(9, 9)));
 }
 
 TEST(DeliveryNoteTest, IsSignedByTheNoteKeyAndNoOther) {

@@ -13,11 +13,11 @@
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
 #include "common/crypto/secret_bytes.h"
+#include "common/object/id_set.h"
 #include "common/object/session.h"
 #include "nark/v1/envelope.pb.h"
 #include "nark/v1/note.pb.h"
 #include "securespace/codec.h"
-#include "securespace/id_set.h"
 #include "securespace/policy.h"
 
 namespace nark::securespace {

@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/crypto/hpke.h"
 #include "common/object/envelope.h"
+#include "common/object/id_codec.h"
 #include "common/schedule/generator.h"
 #include "common/schedule/key_schedule.h"
 #include "common/wire/cipher.h"
@@ -244,6 +245,12 @@ absl::StatusOr<v1::DeliveryNote> TestWorld::Note(v1::NoteStatus status) {
   RETURN_IF_ERROR(
       VerifyEnvelope(response.note(), payload_type::kDeliveryNote, identity.note_key.public_key()));
   return PayloadOf<v1::DeliveryNote>(response.note(), "the note");
+}
+
+std::vector<std::pair<uint64_t, uint64_t>> RangesOf(const std::string& packed) {
+  const absl::StatusOr<IdSet> ids = UnpackIds(AsBytes(packed));
+  if (!ids.ok()) return {};
+  return {ids->ranges().begin(), ids->ranges().end()};
 }
 
 }  // namespace nark::securespace

@@ -1,4 +1,4 @@
-#include "securespace/id_set.h"
+#include "common/object/id_set.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 
 #include "common/crypto/random.h"
 
-namespace nark::securespace {
+namespace nark {
 namespace {
 
 using Ranges = std::vector<std::pair<uint64_t, uint64_t>>;
@@ -72,4 +72,4 @@ TEST(IdSetTest, AgreesWithASetOfSingleIds) {
 }
 
 }  // namespace
-}  // namespace nark::securespace
+}  // namespace nark

@@ -1,4 +1,4 @@
-#include "keymanager/trust.h"
+#include "common/object/trust.h"
 
 #include <gtest/gtest.h>
 
@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/object/leaf_form.h"
 #include "common/object/testing.h"
-#include "keymanager/leaf_form.h"
 
-namespace nark::keymanager {
+namespace nark {
 namespace {
 
 google::protobuf::RepeatedPtrField<std::string> Chain(ByteView der) {
@@ -148,4 +148,4 @@ TEST(TrustTest, AnswersAlikeOnBothWays) {
 }
 
 }  // namespace
-}  // namespace nark::keymanager
+}  // namespace nark

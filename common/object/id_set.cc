@@ -1,13 +1,24 @@
-#include "securespace/id_set.h"
+#include "common/object/id_set.h"
 
 #include <algorithm>
 #include <iterator>
 
-namespace nark::securespace {
+namespace nark {
 
 bool IdSet::Contains(uint64_t id) const {
   auto after = ranges_.upper_bound(id);
   return after != ranges_.begin() && std::prev(after)->second >= id;
+}
+
+uint64_t IdSet::CountIn(uint64_t first, uint64_t last) const {
+  uint64_t count = 0;
+  auto range = ranges_.upper_bound(first);
+  if (range != ranges_.begin()) --range;
+  for (; range != ranges_.end() && range->first <= last; ++range) {
+    if (range->second < first) continue;
+    count += std::min(range->second, last) - std::max(range->first, first) + 1;
+  }
+  return count;
 }
 
 void IdSet::Insert(uint64_t first, uint64_t last) {
@@ -30,4 +41,4 @@ void IdSet::Insert(uint64_t first, uint64_t last) {
   ranges_.emplace_hint(next, first, last);
 }
 
-}  // namespace nark::securespace
+}  // namespace nark

@@ -1,4 +1,4 @@
-#include "keymanager/trust.h"
+#include "common/object/trust.h"
 
 #include <algorithm>
 #include <chrono>
@@ -11,7 +11,7 @@
 #include "common/base/status.h"
 #include "common/object/envelope.h"
 
-namespace nark::keymanager {
+namespace nark {
 
 absl::Status CheckRoot(const Certificate& root, CertificateRole role) {
   if (root.role() != role) {
@@ -148,4 +148,4 @@ absl::StatusOr<SecureSpaceLeaf> Trust::VerifyChainOf(const std::vector<Certifica
                          .not_after = leaf.not_after()};
 }
 
-}  // namespace nark::keymanager
+}  // namespace nark

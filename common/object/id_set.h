@@ -1,17 +1,20 @@
-#ifndef NARK_SECURESPACE_ID_SET_H_
-#define NARK_SECURESPACE_ID_SET_H_
+#ifndef NARK_COMMON_OBJECT_ID_SET_H_
+#define NARK_COMMON_OBJECT_ID_SET_H_
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
 
-namespace nark::securespace {
+namespace nark {
 
 // A set of ADU ids, kept as sorted, disjoint ranges that do not touch: memory
 // follows the gaps, not the ids. Thread-compatible.
 class IdSet {
  public:
   bool Contains(uint64_t id) const;
+  // How many ids there are, and how many between first and last, both included.
+  uint64_t size() const { return CountIn(0, UINT64_MAX); }
+  uint64_t CountIn(uint64_t first, uint64_t last) const;
   // Inserts first..last, both included, first <= last; what is there stays.
   void Insert(uint64_t first, uint64_t last);
   void Insert(uint64_t id) { Insert(id, id); }
@@ -26,6 +29,6 @@ class IdSet {
   std::map<uint64_t, uint64_t> ranges_;
 };
 
-}  // namespace nark::securespace
+}  // namespace nark
 
-#endif  // NARK_SECURESPACE_ID_SET_H_
+#endif  // NARK_COMMON_OBJECT_ID_SET_H_

@@ -1,5 +1,5 @@
-#ifndef NARK_KEYMANAGER_LEAF_FORM_H_
-#define NARK_KEYMANAGER_LEAF_FORM_H_
+#ifndef NARK_COMMON_OBJECT_LEAF_FORM_H_
+#define NARK_COMMON_OBJECT_LEAF_FORM_H_
 
 #include <array>
 #include <optional>
@@ -10,7 +10,7 @@
 #include "common/crypto/certificate.h"
 #include "common/crypto/signature.h"
 
-namespace nark::keymanager {
+namespace nark {
 
 // A secure space's certificate, as far as a grant needs it.
 struct SecureSpaceLeaf {
@@ -54,6 +54,6 @@ class LeafForm {
   std::array<Part, kParts> parts_{};
 };
 
-}  // namespace nark::keymanager
+}  // namespace nark
 
-#endif  // NARK_KEYMANAGER_LEAF_FORM_H_
+#endif  // NARK_COMMON_OBJECT_LEAF_FORM_H_

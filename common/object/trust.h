@@ -1,5 +1,5 @@
-#ifndef NARK_KEYMANAGER_TRUST_H_
-#define NARK_KEYMANAGER_TRUST_H_
+#ifndef NARK_COMMON_OBJECT_TRUST_H_
+#define NARK_COMMON_OBJECT_TRUST_H_
 
 #include <memory>
 #include <optional>
@@ -14,10 +14,10 @@
 #include "common/base/clock.h"
 #include "common/crypto/certificate.h"
 #include "common/object/deny_list.h"
+#include "common/object/leaf_form.h"
 #include "google/protobuf/repeated_field.h"
-#include "keymanager/leaf_form.h"
 
-namespace nark::keymanager {
+namespace nark {
 
 // That a certificate is a root of `role`, signed by its own key. UNAUTHENTICATED.
 absl::Status CheckRoot(const Certificate& root, CertificateRole role);
@@ -78,6 +78,6 @@ class Trust {
   std::unique_ptr<Forms> forms_;
 };
 
-}  // namespace nark::keymanager
+}  // namespace nark
 
-#endif  // NARK_KEYMANAGER_TRUST_H_
+#endif  // NARK_COMMON_OBJECT_TRUST_H_

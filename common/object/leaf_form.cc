@@ -1,4 +1,4 @@
-#include "keymanager/leaf_form.h"
+#include "common/object/leaf_form.h"
 
 #include <algorithm>
 #include <chrono>
@@ -7,7 +7,7 @@
 
 #include "common/crypto/hash.h"
 
-namespace nark::keymanager {
+namespace nark {
 namespace {
 
 // Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signature },
@@ -168,4 +168,4 @@ std::optional<SecureSpaceLeaf> LeafForm::Verify(ByteView der, const PublicKey& i
                          .not_after = *not_after};
 }
 
-}  // namespace nark::keymanager
+}  // namespace nark

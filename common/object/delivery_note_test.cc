@@ -1,0 +1,201 @@
+#include "common/object/delivery_note.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/status.h"
+#include "common/object/envelope.h"
+#include "common/object/id_codec.h"
+#include "common/object/testing.h"
+
+namespace nark {
+namespace {
+
+class DeliveryNoteTest : public testing::Test {
+ protected:
+  DeliveryNoteTest() : session_(provider_.MakeSession()), space_(provider_.MakeSecureSpace()) {}
+
+  v1::SignedEnvelope Voucher(uint64_t first, uint64_t last, uint64_t count = 0) {
+    VoucherOptions options;
+    options.secure_space_id = space_.id;
+    options.policy.mutable_range()->set_first(first);
+    options.policy.mutable_range()->set_last(last);
+    options.policy.set_count(count);
+    return provider_.MakeVoucher(session_, options);
+  }
+  static std::string Packed(const std::vector<std::pair<uint64_t, uint64_t>>& ranges) {
+    IdSet ids;
+    for (const auto& [first, last] : ranges) ids.Insert(first, last);
+    return ToText(*PackIds(ids));
+  }
+  static void Add(v1::DeliveryNote& note, v1::SignedEnvelope voucher, uint64_t spent = 0) {
+    v1::NoteVoucher& noted = *note.add_vouchers();
+    *noted.mutable_voucher() = std::move(voucher);
+    noted.set_granted(true);
+    if (spent == 0) return;
+    noted.add_spent()->set_sender_id(1);
+    noted.mutable_spent(0)->set_spent(spent);
+  }
+  // Ids 0 to 9 and 12 delivered, 10 and 11 late.
+  v1::DeliveryNote Note() {
+    v1::DeliveryNote note;
+    *note.mutable_session() = session_.name().ToProto();
+    note.set_terms_identity(ToText(session_.session().terms_identity()));
+    note.set_secure_space_id(ToText(space_.id));
+    note.set_assurance(v1::ASSURANCE_CLASS_EMULATED);
+    v1::SenderReceipts* receipts = note.add_receipts();
+    receipts->set_sender_id(1);
+    receipts->set_delivered(Packed({{0, 9}, {12, 12}}));
+    receipts->set_late(Packed({{10, 11}}));
+    note.set_status(v1::NOTE_STATUS_FINAL);
+    return note;
+  }
+  absl::StatusOr<VerifiedNote> Verify(const v1::DeliveryNote& note) {
+    return VerifyNote(
+        *SignEnvelope(payload_type::kDeliveryNote, Serialise(note), space_.note_key, {}),
+        session_.session(), *NoteSigner::Of(space_.certificate), tills_, kTestTime);
+  }
+  std::string Reason(const v1::DeliveryNote& note) { return ReasonOf(Verify(note).status()); }
+
+  TestProvider provider_;
+  TestSession session_;
+  TestSecureSpace space_;
+  SignerCache tills_;
+};
+
+TEST_F(DeliveryNoteTest, CountsARangeByWhatItCovers) {
+  v1::DeliveryNote note = Note();
+  Add(note, Voucher(0, 19));
+  Add(note, Voucher(5, 12));
+  auto verified = Verify(note);
+  ASSERT_TRUE(verified.ok()) << verified.status();
+  auto first = AccountOf(verified->vouchers[0], *verified, session_.session());
+  auto second = AccountOf(verified->vouchers[1], *verified, session_.session());
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_EQ(first->bought, 20u);
+  EXPECT_EQ(first->delivered, 11u);
+  EXPECT_EQ(second->bought, 8u);
+  EXPECT_EQ(second->delivered, 6u);
+}
+
+TEST_F(DeliveryNoteTest, CountsACountByWhatWasSpent) {
+  v1::DeliveryNote note = Note();
+  Add(note, Voucher(0, 9));
+  Add(note, Voucher(0, 99, 5), 1);
+  auto verified = Verify(note);
+  ASSERT_TRUE(verified.ok()) << verified.status();
+  auto count = AccountOf(verified->vouchers[1], *verified, session_.session());
+  ASSERT_TRUE(count.ok());
+  EXPECT_EQ(count->bought, 5u);
+  EXPECT_EQ(count->delivered, 1u);
+}
+
+TEST_F(DeliveryNoteTest, CountsWhatWasNeverGrantedAsUndelivered) {
+  v1::DeliveryNote note = Note();
+  Add(note, Voucher(0, 19));
+  Add(note, Voucher(0, 9));
+  note.mutable_vouchers(1)->set_granted(false);
+  auto verified = Verify(note);
+  ASSERT_TRUE(verified.ok()) << verified.status();
+  auto account = AccountOf(verified->vouchers[1], *verified, session_.session());
+  ASSERT_TRUE(account.ok());
+  EXPECT_EQ(account->bought, 10u);
+  EXPECT_EQ(account->delivered, 0u);
+}
+
+TEST_F(DeliveryNoteTest, RefusesMoreThanWasBought) {
+  v1::DeliveryNote note = Note();
+  Add(note, Voucher(0, 11));  // 12 was delivered
+  EXPECT_EQ(Reason(note), "NOTE_EXCEEDS_PURCHASE");
+  note = Note();
+  Add(note, Voucher(0, 9));
+  Add(note, Voucher(0, 99, 5));  // 12 cost nothing
+  EXPECT_EQ(Reason(note), "NOTE_EXCEEDS_PURCHASE");
+  note = Note();
+  Add(note, Voucher(0, 99, 5), 6);
+  EXPECT_EQ(Reason(note), "NOTE_EXCEEDS_PURCHASE");
+  note = Note();
+  Add(note, Voucher(0, 19));
+  note.mutable_vouchers(0)->set_granted(false);
+  EXPECT_EQ(Reason(note), "NOTE_EXCEEDS_PURCHASE");
+  note = Note();
+  Add(note, Voucher(0, 19));
+  note.mutable_receipts(0)->set_sender_id(2);
+  EXPECT_EQ(Reason(note), "NOTE_EXCEEDS_PURCHASE");
+}
+
+TEST_F(DeliveryNoteTest, IsRefusedWhereItDoesNotBelong) {
+  using Change = std::function<void(v1::DeliveryNote&)>;
+  TestSecureSpace other = provider_.MakeSecureSpace();
+  const std::pair<const char*, Change> cases[] = {
+      {"NOTE_OTHER_SESSION",
+       [](auto& n) { n.mutable_session()->set_session_id(std::string(16, 'x')); }},
+      {"NOTE_OTHER_SESSION",
+       [](auto& n) { n.mutable_session()->set_provider(std::string(32, 'x')); }},
+      {"NOTE_OTHER_SESSION", [](auto& n) { n.clear_terms_identity(); }},
+      {"NOTE_OTHER_SECURE_SPACE", [](auto& n) { n.set_secure_space_id(std::string(32, 'x')); }},
+      {"NOTE_OTHER_SECURE_SPACE", [](auto& n) { n.set_assurance(v1::ASSURANCE_CLASS_CARD); }},
+      {"NOTE_MALFORMED", [](auto& n) { n.clear_session(); }},
+      {"NOTE_MALFORMED", [](auto& n) { n.mutable_receipts(0)->clear_delivered(); }},
+      {"NOTE_MALFORMED",
+       [](auto& n) {
+         n.mutable_receipts(0)->set_late(Packed({{9, 10}}));
+       }},
+      {"NOTE_MALFORMED", [](auto& n) { *n.add_receipts() = n.receipts(0); }},
+      {"NOTE_MALFORMED", [](auto& n) { n.add_refusals(); }},
+      {"NOTE_MALFORMED", [](auto& n) { n.clear_status(); }},
+      {"NOTE_MALFORMED", [](auto& n) { n.clear_vouchers(); }},
+      {"NOTE_MALFORMED", [](auto& n) { *n.add_vouchers() = n.vouchers(0); }},
+      {"NOTE_MALFORMED", [](auto& n) { n.mutable_vouchers(0)->add_spent()->set_spent(1); }},
+      {"NOTE_VOUCHER",
+       [](auto& n) { n.mutable_vouchers(0)->mutable_voucher()->mutable_payload()->back() ^= 1; }},
+      {"NOTE_VOUCHER",
+       [&](auto& n) {
+         VoucherOptions options;
+         options.secure_space_id = other.id;
+         options.policy.mutable_range()->set_last(19);
+         *n.mutable_vouchers(0)->mutable_voucher() = provider_.MakeVoucher(session_, options);
+       }},
+  };
+  for (const auto& [reason, change] : cases) {
+    v1::DeliveryNote note = Note();
+    Add(note, Voucher(0, 19));
+    ASSERT_EQ(Reason(note), "") << Verify(note).status();
+    change(note);
+    EXPECT_EQ(Reason(note), reason) << Verify(note).status();
+  }
+}
+
+TEST_F(DeliveryNoteTest, IsNothingButANote) {
+  v1::DeliveryNote note = Note();
+  Add(note, Voucher(0, 19));
+  const auto verify = [&](const v1::SignedEnvelope& envelope) {
+    return ReasonOf(VerifyNote(envelope, session_.session(), *NoteSigner::Of(space_.certificate),
+                               tills_, kTestTime)
+                        .status());
+  };
+  // Signed as evidence, by the key that signs evidence and by the one that signs notes.
+  EXPECT_EQ(verify(*SignEnvelope(payload_type::kEvidence, Serialise(note), space_.note_key, {})),
+            "NOTE_SIGNATURE");
+  auto evidence =
+      *SignEnvelope(payload_type::kEvidence, Serialise(note), space_.attestation_key, {});
+  EXPECT_EQ(verify(evidence), "NOTE_SIGNATURE");
+  evidence.set_payload_type(std::string(payload_type::kDeliveryNote));
+  EXPECT_EQ(verify(evidence), "NOTE_SIGNATURE");
+  auto signed_note =
+      *SignEnvelope(payload_type::kDeliveryNote, Serialise(note), space_.note_key, {});
+  EXPECT_EQ(verify(signed_note), "");
+  signed_note.mutable_payload()->back() ^= 1;
+  EXPECT_EQ(verify(signed_note), "NOTE_SIGNATURE");
+}
+
+TEST_F(DeliveryNoteTest, WantsASecureSpacesCertificate) {
+  EXPECT_EQ(ReasonOf(NoteSigner::Of(provider_.till.certificate).status()), "NOTE_CERTIFICATE");
+}
+
+}  // namespace
+}  // namespace nark
