@@ -11,9 +11,9 @@
 #include "common/cli/units.h"
 #include "common/net/datagram_io.h"
 #include "common/object/file.h"
+#include "common/object/money.h"
 #include "common/schedule/generator.h"
 #include "common/wire/cipher.h"
-#include "narkctl/money.h"
 #include "narkctl/pool.h"
 #include "narkctl/provider.h"
 
@@ -109,9 +109,15 @@ absl::Status ParsePrice(const SessionFlags& flags, SessionOptions& options) {
   if (flags.price_per_adu.empty() != flags.currency.empty()) {
     return Bad("--price-per-adu and --currency go together");
   }
+  const uint64_t emulated_cap = flags.emulated_refund_cap.value_or(flags.refund_cap);
   if (flags.refund_cap > 100) return Bad("--refund-cap is not 0 to 100 percent");
+  if (emulated_cap > 100) return Bad("--emulated-refund-cap is not 0 to 100 percent");
+  if (flags.refund_tolerance > 1000) return Bad("--refund-tolerance is not 0 to 1000 per mille");
   options.refund.set_cap_percent(static_cast<uint32_t>(flags.refund_cap));
-  options.refund.set_emulated_cap_percent(static_cast<uint32_t>(flags.refund_cap));
+  options.refund.set_emulated_cap_percent(static_cast<uint32_t>(emulated_cap));
+  options.refund.set_tolerance_per_mille(static_cast<uint32_t>(flags.refund_tolerance));
+  options.refund.set_minimum_minor(flags.refund_minimum);
+  options.refund.set_refund_unspent_counts(flags.unspent_counts == UnspentCounts::kRefund);
   if (flags.currency.empty()) return absl::OkStatus();
   absl::StatusOr<v1::Money> price = ParseMoney(flags.price_per_adu, flags.currency);
   if (!price.ok()) return Annotate(price.status(), "--price-per-adu");

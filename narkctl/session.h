@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@ namespace nark::narkctl {
 
 // Whether what a session or its registered parts cannot promise was asked for.
 enum class UnboundedGrants { kRefuse, kAllow };
+// Whether the unspent part of a count is refunded.
+enum class UnspentCounts { kKeep, kRefund };
 enum class ExistingFiles { kRefuse, kReplace };
 
 // The flags of `session create`, as written.
@@ -35,7 +38,12 @@ struct SessionFlags {
   std::chrono::microseconds deadline = std::chrono::seconds(10);
   std::string release = "key";  // key plaintext
   uint64_t refund_cap = 100;    // percent
-  std::string price_per_adu;    // decimal; empty publishes no price
+  // The same for secure spaces in software; absent: as refund_cap.
+  std::optional<uint64_t> emulated_refund_cap;
+  uint64_t refund_tolerance = 0;  // per mille of the ADUs bought
+  uint64_t refund_minimum = 0;    // minor units
+  UnspentCounts unspent_counts = UnspentCounts::kKeep;
+  std::string price_per_adu;  // decimal; empty publishes no price
   std::string currency;
   std::vector<std::string> key_managers;
   std::string refunds;

@@ -16,6 +16,7 @@ using cli::Need;
 struct CreateFlags {
   SessionFlags session;
   std::string may_control = "yes";
+  std::string refund_unspent = "no";
   bool allow_unbounded_grants = false;
   bool force = false;
 };
@@ -38,6 +39,14 @@ void AddTermsFlags(cli::Command& create, CreateFlags& flags) {
       .Choice("--release", &session.release, {"key", "plaintext"}, "what leaves the secure space")
       .Number("--refund-cap", &session.refund_cap,
               "most that is refunded, percent of the price [100]")
+      .Number("--emulated-refund-cap", &session.emulated_refund_cap,
+              "the same for secure spaces in software, whose folder can be copied [--refund-cap]")
+      .Number("--refund-tolerance", &session.refund_tolerance,
+              "undelivered ADUs of every thousand bought that earn nothing [0]")
+      .Number("--refund-minimum", &session.refund_minimum,
+              "refunds smaller than so many minor units (cents) are not paid [0]")
+      .Choice("--refund-unspent-counts", &flags.refund_unspent, {"yes", "no"},
+              "whether the unspent part of a count is refunded")
       .Text("--price-per-adu", &session.price_per_adu, "list price, such as 0.05")
       .Text("--currency", &session.currency, "of the price, such as EUR");
 }
@@ -45,6 +54,7 @@ void AddTermsFlags(cli::Command& create, CreateFlags& flags) {
 absl::Status RunCreate(CreateFlags& flags) {
   flags.session.sender.set_may_control(flags.may_control == "yes");
   if (flags.allow_unbounded_grants) flags.session.unbounded_grants = UnboundedGrants::kAllow;
+  if (flags.refund_unspent == "yes") flags.session.unspent_counts = UnspentCounts::kRefund;
   if (flags.force) flags.session.existing = ExistingFiles::kReplace;
   SystemRandom random;
   ASSIGN_OR_RETURN(SessionName name, CreateSession(flags.session, SystemClock().Now(), random));

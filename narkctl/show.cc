@@ -10,7 +10,7 @@
 #include "common/base/status.h"
 #include "common/cli/units.h"
 #include "common/object/envelope.h"
-#include "narkctl/money.h"
+#include "common/object/money.h"
 
 namespace nark::narkctl {
 namespace {

@@ -8,8 +8,8 @@
 #include "common/cli/units.h"
 #include "common/object/envelope.h"
 #include "common/object/file.h"
+#include "common/object/money.h"
 #include "narkctl/folder.h"
-#include "narkctl/money.h"
 #include "narkctl/provider.h"
 #include "narkctl/session.h"
 

@@ -57,6 +57,8 @@ std::string DescribeContent(v1::NarkFile::ContentCase content) {
       return "a pool manifest";
     case v1::NarkFile::kDenyList:
       return "a deny list";
+    case v1::NarkFile::kRefund:
+      return "a refund desk's answer";
     case v1::NarkFile::CONTENT_NOT_SET:
       break;
   }

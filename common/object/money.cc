@@ -1,4 +1,4 @@
-#include "narkctl/money.h"
+#include "common/object/money.h"
 
 #include <cstdint>
 #include <map>
@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 
-namespace nark::narkctl {
+namespace nark {
 namespace {
 
 // The currencies of ISO 4217 whose minor unit is not a hundredth.
@@ -68,4 +68,4 @@ std::string FormatMoney(const v1::Money& money) {
   return absl::StrCat(digits.substr(0, whole), ".", digits.substr(whole), " ", money.currency());
 }
 
-}  // namespace nark::narkctl
+}  // namespace nark

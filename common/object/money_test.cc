@@ -1,8 +1,8 @@
-#include "narkctl/money.h"
+#include "common/object/money.h"
 
 #include "gtest/gtest.h"
 
-namespace nark::narkctl {
+namespace nark {
 namespace {
 
 TEST(MoneyTest, CountsMinorUnitsByCurrency) {
@@ -35,4 +35,4 @@ TEST(MoneyTest, WritesWhatItReads) {
 }
 
 }  // namespace
-}  // namespace nark::narkctl
+}  // namespace nark
