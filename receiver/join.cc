@@ -15,6 +15,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/bytes.h"
 #include "common/base/status.h"
 #include "common/base/storage.h"
 #include "common/base/version.h"
@@ -33,6 +34,10 @@ namespace {
 
 using std::chrono::microseconds;
 
+// Between two tries to renew a grant; the first one waits for at most the first, so that
+// viewers whose leases lapse together do not all come at once.
+constexpr microseconds kFirstRenewalPause = std::chrono::seconds(2);
+constexpr microseconds kLongestRenewalPause = std::chrono::minutes(1);
 // How long flushing may take at the end.
 constexpr microseconds kFlushTime = std::chrono::seconds(3);
 constexpr microseconds kPublishEvery = std::chrono::milliseconds(200);
@@ -53,6 +58,9 @@ class JoinRun {
   absl::Status OpenSideDoors();
   absl::Status Play();
   absl::Status OnJoined();
+  // A lapsed lease, or an order to contact: asks a key manager for a newer grant, in
+  // the background, as often as it takes.
+  absl::Status Renew();
   // `ended`: what the program will say itself.
   void Watch(const absl::Status& ended);
   bool Idle() const;
@@ -78,6 +86,9 @@ class JoinRun {
   std::optional<ReceiverMetrics> receiver_metrics_;
   std::unique_ptr<serve::HttpServer> http_;
   std::unique_ptr<JoinThread> join_thread_;
+  std::optional<Timestamp> renew_at_;
+  microseconds renewal_pause_ = kFirstRenewalPause;
+  uint64_t renewable_refusals_ = 0;
 
   std::atomic<bool> playing_{false};
   absl::Status first_output_error_;
@@ -182,12 +193,13 @@ absl::Status JoinRun::OpenSideDoors() {
 absl::Status JoinRun::Play() {
   ASSIGN_OR_RETURN(join_thread_, JoinThread::Start(*joiner_, clock_));
   for (;;) {
-    std::array<int, 2> wake = {signals_.fd(), join_thread_->fd()};
-    const auto wanted = std::span<const int>(wake).first(playing_ ? 1 : 2);
+    std::array<int, 2> wake = {signals_.fd(), join_thread_ != nullptr ? join_thread_->fd() : -1};
+    const auto wanted = std::span<const int>(wake).first(join_thread_ != nullptr ? 2 : 1);
     auto turn = driver_->Turn(wanted, kPublishEvery);
     Watch(turn.status());
     RETURN_IF_ERROR(turn.status());
     if (!playing_ && join_thread_->done()) RETURN_IF_ERROR(OnJoined());
+    if (playing_) RETURN_IF_ERROR(Renew());
     const bool told =
         signals_.Next(std::chrono::milliseconds(0)) == serve::Signals::Event::kShutdown;
     if (told || *turn == Driver::Source::kEnded || Idle()) break;
@@ -197,6 +209,7 @@ absl::Status JoinRun::Play() {
 
 absl::Status JoinRun::OnJoined() {
   RETURN_IF_ERROR(join_thread_->result());
+  join_thread_.reset();
   driver_->StartPlaying();
   playing_ = true;
   last_progress_ = clock_.Now();
@@ -204,6 +217,44 @@ absl::Status JoinRun::OnJoined() {
   std::vector<std::pair<std::string, std::string>> addresses;
   if (http_ != nullptr) addresses.emplace_back("http", http_->address());
   return serve::WriteReadyFile(settings_.ready_file, addresses);
+}
+
+absl::Status JoinRun::Renew() {
+  const Timestamp now = clock_.Now();
+  if (join_thread_ != nullptr && join_thread_->done()) {
+    const absl::Status result = join_thread_->result();
+    join_thread_.reset();
+    // Why it went wrong once says little of the next time: only the viewer ends it.
+    if (result.ok()) {
+      spdlog::info("the grant is renewed");
+      renewal_pause_ = kFirstRenewalPause;
+    } else {
+      spdlog::warn("the grant is not renewed yet: {}", std::string(result.message()));
+      renewal_pause_ = std::min(2 * renewal_pause_, kLongestRenewalPause);
+    }
+  }
+  const auto& refused = reception_->play_out().statistics().refused;
+  uint64_t refusals = 0;
+  for (const v1::RefusalReason reason : {v1::REFUSAL_REASON_LEASE, v1::REFUSAL_REASON_CONTACT}) {
+    if (auto found = refused.find(reason); found != refused.end()) refusals += found->second;
+  }
+  if (join_thread_ == nullptr && !renew_at_ && refusals > renewable_refusals_) {
+    Bytes drawn(sizeof(uint64_t));
+    RETURN_IF_ERROR(random_.Fill(drawn));
+    const uint64_t most = static_cast<uint64_t>(renewal_pause_.count());
+    renew_at_ = now + microseconds(LoadBig64(drawn.data()) % (most + 1));
+  }
+  renewable_refusals_ = refusals;
+  if (!renew_at_ || now < *renew_at_) return absl::OkStatus();
+  renew_at_.reset();
+  joiner_.emplace(purchase_->session, purchase_->voucher, purchase_->verified_voucher,
+                  connection_->space(), key_managers_.endpoints);
+  JoinOptions options;
+  options.timeout = settings_.timeout;
+  options.installed = JoinOptions::Installed::kRenew;
+  joiner_->Start(options, now);
+  ASSIGN_OR_RETURN(join_thread_, JoinThread::Start(*joiner_, clock_));
+  return absl::OkStatus();
 }
 
 // Tells what people should know at once, each thing once.

@@ -84,6 +84,7 @@ void Joiner::Look() {
       case v1::GRANT_STATE_SUSPENDED:
         break;  // the key manager has to be asked again
       default:
+        if (options_.installed == JoinOptions::Installed::kRenew) break;
         used_installed_grant_ = true;
         state_ = State::kJoined;
         return;

@@ -23,6 +23,9 @@ struct KeyManagerEndpoint {
 };
 
 struct JoinOptions {
+  // Whether an installed grant that releases keys ends it, or a key manager is asked
+  // all the same: a lapsed lease wants a newer grant.
+  enum class Installed { kSuffices, kRenew } installed = Installed::kSuffices;
   // For the whole exchange.
   std::chrono::microseconds timeout = std::chrono::seconds(10);
   // The longest that one call waits for one replica.

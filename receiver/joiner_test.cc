@@ -204,7 +204,7 @@ TEST_F(JoinerTest, EndsAtARefusalAndSaysItsReason) {
 
 TEST_F(JoinerTest, IsNotAttestedUnderAnIssuerThatNobodyTrusts) {
   TestProvider elsewhere(kTestTime, 99);
-  auto trust = keymanager::Trust::Create({elsewhere.issuer.certificate}, {}, std::nullopt);
+  auto trust = Trust::Create({elsewhere.issuer.certificate}, {}, std::nullopt);
   ASSERT_TRUE(trust.ok());
   authority_ =
       *keymanager::GrantAuthority::Create(keymanager::KeysOf(world_.provider), *std::move(trust),

@@ -10,8 +10,10 @@
 #include "common/crypto/secret_bytes.h"
 #include "common/serve/log.h"
 #include "common/serve/shutdown.h"
+#include "receiver/amend.h"
 #include "receiver/join.h"
 #include "receiver/note.h"
+#include "receiver/refund.h"
 
 namespace nark::receiver {
 namespace {
@@ -22,6 +24,8 @@ struct Flags {
   bool json = false;
   NoteSettings note;
   bool final_note = false;
+  AmendSettings amend;
+  RefundSettings refund;
 };
 
 void DeclareJoin(Flags& flags, cli::Command& command) {
@@ -57,7 +61,35 @@ void DeclareNote(Flags& flags, cli::Command& command) {
       .Text("--secure-space", &note.secure_space, "DIR or unix:PATH", Need::kRequired)
       .Text("--out", &note.out, "where the note goes", Need::kRequired)
       .Switch("--final", &flags.final_note, "close the session for good")
-      .Examples("nark-receiver note match.nark --secure-space card --out match.note");
+      .Texts("--voucher", &note.voucher_paths,
+             "with --final: what was bought and never granted; may be repeated")
+      .Examples(
+          "nark-receiver note match.nark --secure-space card --out match.note\n"
+          "nark-receiver note match.nark --secure-space card --final --out match.note");
+}
+
+void DeclareAmend(Flags& flags, cli::Command& command) {
+  using cli::Need;
+  AmendSettings& amend = flags.amend;
+  command.Text("FILE", &amend.session_path, "the session (*.nark)", Need::kRequired)
+      .Text("--secure-space", &amend.secure_space, "DIR or unix:PATH", Need::kRequired)
+      .Text("--voucher", &amend.voucher_path, "what was bought besides", Need::kRequired)
+      .Duration("--timeout", &amend.timeout, "for getting the grant")
+      .Texts("--key-manager", &amend.key_managers, "HOST:PORT instead of the session's")
+      .Switch("--plaintext", &flags.plaintext, "no TLS to key managers: for loopback only")
+      .Examples("nark-receiver amend match.nark --secure-space card --voucher extra-time.voucher");
+}
+
+void DeclareRefund(Flags& flags, cli::Command& command) {
+  using cli::Need;
+  RefundSettings& refund = flags.refund;
+  command.Text("NOTE", &refund.note_path, "a FINAL delivery note", Need::kRequired)
+      .Text("--refunds", &refund.refunds, "HOST:PORT instead of the desk that the session names")
+      .Text("--out", &refund.out, "where the desk's signed answer goes")
+      .Duration("--timeout", &refund.timeout, "for the desk's answer")
+      .Switch("--plaintext", &flags.plaintext, "no TLS to the desk: for loopback only")
+      .Switch("--json", &flags.json, "show the answer as JSON")
+      .Examples("nark-receiver refund match.note --json");
 }
 
 absl::Status Join(Flags& flags, const cli::LogSettings& log) {
@@ -78,9 +110,34 @@ absl::Status Join(Flags& flags, const cli::LogSettings& log) {
   return status;
 }
 
+absl::Status CheckTimeout(std::chrono::microseconds timeout) {
+  if (timeout.count() > 0) return absl::OkStatus();
+  return absl::InvalidArgumentError("--timeout must be more than nothing");
+}
+
+absl::Status Amend(Flags& flags) {
+  RETURN_IF_ERROR(DisableCoreDumps());
+  RETURN_IF_ERROR(CheckTimeout(flags.amend.timeout));
+  if (flags.plaintext) flags.amend.transport = KeyManagerTransport::kPlaintext;
+  SystemClock clock;
+  SystemRandom random;
+  return RunAmend(flags.amend, clock, random);
+}
+
+absl::Status Refund(Flags& flags) {
+  RETURN_IF_ERROR(CheckTimeout(flags.refund.timeout));
+  if (flags.plaintext) flags.refund.transport = KeyManagerTransport::kPlaintext;
+  if (flags.json) flags.refund.report = RefundSettings::Report::kJson;
+  SystemClock clock;
+  return RunRefund(flags.refund, clock);
+}
+
 absl::Status Note(Flags& flags) {
   RETURN_IF_ERROR(DisableCoreDumps());
   if (flags.final_note) flags.note.status = v1::NOTE_STATUS_FINAL;
+  if (!flags.final_note && !flags.note.voucher_paths.empty()) {
+    return absl::InvalidArgumentError("--voucher is for FINAL notes: add --final");
+  }
   SystemClock clock;
   SystemRandom random;
   return RunNote(flags.note, clock, random);
@@ -95,7 +152,9 @@ int main(int argc, char** argv) {
   Flags flags;
   program.command().Examples(
       "nark-receiver join match.nark --secure-space card --voucher mine.voucher | ffplay -\n"
-      "nark-receiver note match.nark --secure-space card --out match.note");
+      "nark-receiver amend match.nark --secure-space card --voucher extra-time.voucher\n"
+      "nark-receiver note match.nark --secure-space card --final --out match.note\n"
+      "nark-receiver refund match.note");
   nark::cli::Command& join =
       program.command().Subcommand("join", "get a grant, receive, decrypt and write");
   nark::receiver::DeclareJoin(flags, join);
@@ -104,5 +163,13 @@ int main(int argc, char** argv) {
       program.command().Subcommand("note", "the signed account of what was delivered");
   nark::receiver::DeclareNote(flags, note);
   note.Action([&] { return nark::receiver::Note(flags); });
+  nark::cli::Command& amend = program.command().Subcommand(
+      "amend", "add what another voucher bought, while playing or not");
+  nark::receiver::DeclareAmend(flags, amend);
+  amend.Action([&] { return nark::receiver::Amend(flags); });
+  nark::cli::Command& refund =
+      program.command().Subcommand("refund", "ask the refund desk for what was not delivered");
+  nark::receiver::DeclareRefund(flags, refund);
+  refund.Action([&] { return nark::receiver::Refund(flags); });
   return program.Run(argc, argv);
 }

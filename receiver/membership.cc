@@ -53,6 +53,15 @@ absl::StatusOr<KeyManagers> KeyManagers::Connect(const VerifiedSession& session,
   return managers;
 }
 
+absl::Status RunToEnd(Joiner& joiner, Clock& clock) {
+  while (!joiner.done()) {
+    const Timestamp now = clock.Now();
+    if (now < joiner.not_before()) std::this_thread::sleep_for(joiner.not_before() - now);
+    joiner.Step(clock.Now());
+  }
+  return joiner.result();
+}
+
 absl::StatusOr<std::unique_ptr<JoinThread>> JoinThread::Start(Joiner& joiner, Clock& clock) {
   net::Descriptor done(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (done.fd() < 0) return absl::ErrnoToStatus(errno, "eventfd");

@@ -42,6 +42,9 @@ struct KeyManagers {
                                              KeyManagerTransport transport);
 };
 
+// Runs a started Joiner to its end in this thread, and returns its result.
+absl::Status RunToEnd(Joiner& joiner, Clock& clock);
+
 // Runs a Joiner in a thread of its own, so that datagrams are taken in meanwhile.
 // Thread-safe unless said otherwise.
 class JoinThread {

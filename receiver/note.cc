@@ -17,6 +17,11 @@ absl::Status RunNote(const NoteSettings& settings, Clock& clock, Random& random)
   v1::GetDeliveryNoteRequest request;
   *request.mutable_session() = session.name().ToProto();
   request.set_status(settings.status);
+  for (const std::string& path : settings.voucher_paths) {
+    ASSIGN_OR_RETURN(Purchase purchase, Purchase::Load(settings.session_path, path, clock.Now()));
+    *request.mutable_session_descriptor() = purchase.session.envelope();
+    *request.add_vouchers() = std::move(purchase.voucher);
+  }
   auto response = connection.space().GetDeliveryNote(request);
   if (!response.ok()) return Annotate(response.status(), settings.secure_space);
 

@@ -2,6 +2,7 @@
 #define NARK_RECEIVER_NOTE_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "common/base/clock.h"
@@ -17,6 +18,8 @@ struct NoteSettings {
   std::string secure_space;  // DIR or unix:PATH
   std::string out;
   v1::NoteStatus status = v1::NOTE_STATUS_INTERIM;
+  // What was bought and never granted: a FINAL note names it all the same.
+  std::vector<std::string> voucher_paths;
 };
 absl::Status RunNote(const NoteSettings& settings, Clock& clock, Random& random);
 
