@@ -160,6 +160,12 @@ absl::Status Emulation::Core::CheckUsable() const {
       failure_.message()));
 }
 
+absl::Status Emulation::Core::NoCertificate() {
+  return absl::FailedPreconditionError(
+      "the secure space has no certificate; have its request.pem certified and run "
+      "nark-securespace install");
+}
+
 absl::Status Emulation::Core::Fail(const absl::Status& cause) {
   failure_ = cause;
   return CheckUsable();

@@ -96,6 +96,13 @@ struct OpenedGrant {
   uint64_t contact_sequence = 0;
 };
 
+// What a FINAL note is to name though it was never granted, verified.
+struct UnservedVouchers {
+  VerifiedSession session;
+  uint64_t verified_at_us = 0;
+  std::vector<v1::SignedEnvelope> vouchers;  // each once, none that was granted
+};
+
 // The secure space behind Emulation's lock. One thread only.
 class Emulation::Core {
  public:
@@ -124,7 +131,13 @@ class Emulation::Core {
 
   // Delivery notes (note.cc).
   absl::StatusOr<v1::DeliveryNote> MakeNote(Session& session, v1::NoteStatus status);
-  absl::Status Close(Session& session);
+  absl::StatusOr<v1::SignedEnvelope> InterimNote(Session& session);
+  absl::StatusOr<v1::SignedEnvelope> FinalNote(const SessionName& name,
+                                               const v1::GetDeliveryNoteRequest& request);
+  absl::StatusOr<UnservedVouchers> VerifyUnserved(const SessionName& name,
+                                                  const v1::GetDeliveryNoteRequest& request);
+  absl::Status Close(Session& session, const std::vector<v1::SignedEnvelope>& unserved);
+  absl::Status CloseUnjoined(UnservedVouchers unserved);
 
   // State (core.cc). Both write durably and count one change. An error stays: it
   // is in doubt what the storage holds.
@@ -134,6 +147,7 @@ class Emulation::Core {
   absl::Status CheckUsable() const;
   // Makes every later call fail.
   absl::Status Fail(const absl::Status& cause);
+  static absl::Status NoCertificate();
   Session* FindSession(const SessionName& name);
   Journal JournalOf(const SessionName& name) const;
   absl::Status LoadSession(const SessionName& name);

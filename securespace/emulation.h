@@ -75,9 +75,14 @@ class Emulation final : public SecureSpace {
   // INVALID_ARGUMENT beyond 64 ADUs.
   absl::StatusOr<std::vector<OpenDecision>> OpenAdus(const OpenRequest& request) override;
 
-  // NOT_FOUND, reason NO_GRANT, for a session that was never joined. After FINAL,
-  // INTERIM is FAILED_PRECONDITION, reason SESSION_CLOSED, and FINAL returns the
-  // same bytes again.
+  // NOT_FOUND, reason NO_GRANT, for a session that was never joined and without
+  // vouchers. After FINAL, INTERIM is FAILED_PRECONDITION, reason SESSION_CLOSED,
+  // and FINAL returns the same bytes again, whatever vouchers it comes with.
+  // With vouchers, which FINAL alone takes: INVALID_ARGUMENT where the descriptor is
+  // another session's, a voucher is made out to another secure space, or there are
+  // more than 16; UNAUTHENTICATED where a signature does not verify. A session that
+  // was never joined is closed all the same, and no grant of it installed any more.
+  // RESOURCE_EXHAUSTED where the note cannot be signed for its size: nothing is closed.
   absl::StatusOr<v1::GetDeliveryNoteResponse> GetDeliveryNote(
       const v1::GetDeliveryNoteRequest& request) override;
 

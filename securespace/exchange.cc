@@ -202,11 +202,7 @@ absl::StatusOr<Exchange> Emulation::Core::BeginExchange(const v1::AttestRequest&
 
 absl::StatusOr<v1::AttestResponse> Emulation::Core::Attest(const v1::AttestRequest& request) {
   RETURN_IF_ERROR(CheckUsable());
-  if (chain_.empty()) {
-    return absl::FailedPreconditionError(
-        "the secure space has no certificate; have its request.pem certified and run "
-        "nark-securespace install");
-  }
+  if (chain_.empty()) return NoCertificate();
   ASSIGN_OR_RETURN(Exchange exchange, BeginExchange(request));
   Digest challenge_identity =
       ObjectIdentity(payload_type::kChallenge, AsBytes(request.challenge().body()));
@@ -313,6 +309,14 @@ absl::Status Emulation::Core::InstallInto(Session& session, const Exchange& exch
       return Refusal(absl::StatusCode::kFailedPrecondition, "STOPPED",
                      "the provider stopped this secure space after the voucher was issued; a "
                      "later voucher is needed");
+    }
+    for (const Grant& grant : state.grants) {
+      v1::Voucher other;
+      RETURN_IF_ERROR(ParseStrictly(AsBytes(grant.voucher.payload()), "a voucher", other));
+      // No refund desk would take a note that names one id twice.
+      if (other.voucher_id() == exchange.voucher.voucher.voucher_id()) {
+        return Refused("another voucher of the same id is installed");
+      }
     }
     // Tried before anything changes: a provider's contradictory seeds are his own
     // session's trouble only.

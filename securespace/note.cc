@@ -1,15 +1,20 @@
+#include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/object/envelope.h"
 #include "common/object/id_codec.h"
+#include "nark/v1/voucher.pb.h"
 #include "securespace/core.h"
 
 // Identity and delivery notes.
 namespace nark::securespace {
 namespace {
+
+constexpr int kMaxUnserved = 16;
 
 absl::Status AddReceipts(const SessionState& state, v1::DeliveryNote& note) {
   for (const auto& [name, stream] : state.streams) {
@@ -85,8 +90,12 @@ absl::StatusOr<v1::DeliveryNote> Emulation::Core::MakeNote(Session& session,
   return note;
 }
 
-absl::Status Emulation::Core::Close(Session& session) {
+absl::Status Emulation::Core::Close(Session& session,
+                                    const std::vector<v1::SignedEnvelope>& unserved) {
   ASSIGN_OR_RETURN(v1::DeliveryNote note, MakeNote(session, v1::NOTE_STATUS_FINAL));
+  for (const v1::SignedEnvelope& voucher : unserved) {
+    *note.add_vouchers()->mutable_voucher() = voucher;
+  }
   note.set_counter(note.counter() + 1);  // closing is a change itself
   std::string payload = Serialise(note);
   // Before anything is closed: a note that cannot be signed would lose the refund.
@@ -99,44 +108,122 @@ absl::Status Emulation::Core::Close(Session& session) {
   return CommitWhole(session);
 }
 
-absl::StatusOr<v1::GetDeliveryNoteResponse> Emulation::Core::GetDeliveryNote(
-    const v1::GetDeliveryNoteRequest& request) {
-  RETURN_IF_ERROR(CheckUsable());
-  if (request.status() != v1::NOTE_STATUS_INTERIM && request.status() != v1::NOTE_STATUS_FINAL) {
-    return absl::InvalidArgumentError("a delivery note is either INTERIM or FINAL");
+absl::Status Emulation::Core::CloseUnjoined(UnservedVouchers unserved) {
+  SessionState state;
+  state.descriptor = unserved.session.envelope();
+  state.verified_at_us = unserved.verified_at_us;
+  const SessionName name = unserved.session.name();
+  ASSIGN_OR_RETURN(std::unique_ptr<Session> tombstone,
+                   Session::Create(std::move(unserved.session), std::move(state), JournalOf(name)));
+  RETURN_IF_ERROR(Close(*tombstone, unserved.vouchers));
+  // The file first, as for a session that is joined; nothing is signed before both.
+  sessions_[name] = std::move(tombstone);
+  return CommitSessions();
+}
+
+absl::StatusOr<UnservedVouchers> Emulation::Core::VerifyUnserved(
+    const SessionName& name, const v1::GetDeliveryNoteRequest& request) {
+  const Timestamp now = surroundings_.clock.Now();
+  ASSIGN_OR_RETURN(VerifiedSession verified,
+                   VerifiedSession::Verify(request.session_descriptor(), now));
+  Session* known = FindSession(name);
+  if (verified.name() != name ||
+      (known != nullptr && known->verified().terms_identity() != verified.terms_identity())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the session descriptor beside the vouchers is not that of session ", name.ToString()));
   }
-  ASSIGN_OR_RETURN(SessionName name, SessionName::FromProto(request.session()));
-  Session* session = FindSession(name);
-  if (session == nullptr) {
-    return Refusal(absl::StatusCode::kNotFound, "NO_GRANT",
-                   absl::StrCat("session ", name.ToString(),
-                                " was never joined with this secure space; join it first"));
-  }
-  SessionState& state = session->state();
-  v1::GetDeliveryNoteResponse response;
-  for (const Certificate& certificate : chain_) {
-    response.add_secure_space_certificates(ToText(certificate.der()));
-  }
-  if (request.status() == v1::NOTE_STATUS_INTERIM) {
-    if (state.closed()) {
-      return Refusal(absl::StatusCode::kFailedPrecondition, "SESSION_CLOSED",
-                     absl::StrCat("session ", name.ToString(),
-                                  " was closed by its final delivery note; ask for that one"));
+  std::map<std::string, Digest> identities;  // by voucher id
+  if (known != nullptr) {
+    for (const Grant& grant : known->state().grants) {
+      ASSIGN_OR_RETURN(v1::Voucher voucher, PayloadOf<v1::Voucher>(grant.voucher, "a voucher"));
+      identities.emplace(voucher.voucher_id(), grant.voucher_identity);
     }
-    ASSIGN_OR_RETURN(v1::DeliveryNote note, MakeNote(*session, request.status()));
-    ASSIGN_OR_RETURN(*response.mutable_note(),
-                     SignEnvelope(payload_type::kDeliveryNote, Serialise(note), keys_.note, {}));
-    return response;
   }
+  UnservedVouchers unserved{std::move(verified), ToMicros(now), {}};
+  for (const v1::SignedEnvelope& envelope : request.vouchers()) {
+    ASSIGN_OR_RETURN(VerifiedVoucher voucher, VerifyVoucher(envelope, unserved.session, now));
+    if (!Equal(AsBytes(voucher.voucher.secure_space_id()), id_)) {
+      return absl::InvalidArgumentError(
+          "a voucher is made out to another secure space; name it in a note of that one");
+    }
+    auto [named, is_new] = identities.emplace(voucher.voucher.voucher_id(), voucher.identity);
+    if (is_new) {
+      unserved.vouchers.push_back(envelope);
+    } else if (named->second != voucher.identity) {
+      // No refund desk would take a note that names one id twice.
+      return absl::InvalidArgumentError("two different vouchers carry the same voucher id");
+    }
+  }
+  return unserved;
+}
+
+absl::StatusOr<v1::SignedEnvelope> Emulation::Core::InterimNote(Session& session) {
+  if (session.state().closed()) {
+    return Refusal(absl::StatusCode::kFailedPrecondition, "SESSION_CLOSED",
+                   absl::StrCat("session ", session.verified().name().ToString(),
+                                " was closed by its final delivery note; ask for that one"));
+  }
+  ASSIGN_OR_RETURN(v1::DeliveryNote note, MakeNote(session, v1::NOTE_STATUS_INTERIM));
+  return SignEnvelope(payload_type::kDeliveryNote, Serialise(note), keys_.note, {});
+}
+
+absl::StatusOr<v1::SignedEnvelope> Emulation::Core::FinalNote(
+    const SessionName& name, const v1::GetDeliveryNoteRequest& request) {
+  Session* session = FindSession(name);
   // No key leaves any more before the note says so; signing twice would still sign
   // the same payload, keeping the signature makes it the same bytes.
-  if (!state.closed()) RETURN_IF_ERROR(Close(*session));
+  if (session == nullptr || !session->state().closed()) {
+    std::vector<v1::SignedEnvelope> vouchers;
+    if (!request.vouchers().empty()) {
+      ASSIGN_OR_RETURN(UnservedVouchers unserved, VerifyUnserved(name, request));
+      if (session == nullptr) {
+        RETURN_IF_ERROR(CloseUnjoined(std::move(unserved)));
+        session = FindSession(name);
+      } else {
+        vouchers = std::move(unserved.vouchers);
+      }
+    }
+    if (!session->state().closed()) RETURN_IF_ERROR(Close(*session, vouchers));
+  }
+  SessionState& state = session->state();
   if (state.final_note.payload().empty()) {
     ASSIGN_OR_RETURN(state.final_note, SignEnvelope(payload_type::kDeliveryNote,
                                                     state.final_payload, keys_.note, {}));
     RETURN_IF_ERROR(CommitWhole(*session));
   }
-  *response.mutable_note() = state.final_note;
+  return state.final_note;
+}
+
+absl::StatusOr<v1::GetDeliveryNoteResponse> Emulation::Core::GetDeliveryNote(
+    const v1::GetDeliveryNoteRequest& request) {
+  RETURN_IF_ERROR(CheckUsable());
+  const bool final = request.status() == v1::NOTE_STATUS_FINAL;
+  if (!final && request.status() != v1::NOTE_STATUS_INTERIM) {
+    return absl::InvalidArgumentError("a delivery note is either INTERIM or FINAL");
+  }
+  if (!final && !request.vouchers().empty()) {
+    return absl::InvalidArgumentError(
+        "only a FINAL delivery note names vouchers that were never granted");
+  }
+  if (request.vouchers_size() > kMaxUnserved) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a delivery note names at most ", kMaxUnserved, " vouchers never granted"));
+  }
+  ASSIGN_OR_RETURN(SessionName name, SessionName::FromProto(request.session()));
+  Session* session = FindSession(name);
+  if (session == nullptr && request.vouchers().empty()) {
+    return Refusal(absl::StatusCode::kNotFound, "NO_GRANT",
+                   absl::StrCat("session ", name.ToString(),
+                                " was never joined with this secure space; join it first"));
+  }
+  // Its class is not known before, and the note would be frozen without it.
+  if (session == nullptr && chain_.empty()) return NoCertificate();
+  v1::GetDeliveryNoteResponse response;
+  for (const Certificate& certificate : chain_) {
+    response.add_secure_space_certificates(ToText(certificate.der()));
+  }
+  ASSIGN_OR_RETURN(*response.mutable_note(),
+                   final ? FinalNote(name, request) : InterimNote(*session));
   return response;
 }
 

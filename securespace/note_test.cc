@@ -1,8 +1,9 @@
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "common/base/status.h"
+#include "common/object/delivery_note.h"
 #include "common/object/envelope.h"
+#include "common/object/id_codec.h"
 #include "securespace/testing.h"
 
 namespace nark::securespace {
@@ -29,12 +30,15 @@ TEST(DeliveryNoteTest, SaysExactlyWhatWasReleased) {
   EXPECT_EQ(note->status(), v1::NOTE_STATUS_INTERIM);
   ASSERT_EQ(note->vouchers_size(), 1);
   EXPECT_EQ(Serialise(note->vouchers(0).voucher()), Serialise(voucher));
+  EXPECT_TRUE(note->vouchers(0).granted());
   ASSERT_EQ(note->receipts_size(), 1);
   const v1::SenderReceipts& receipts = note->receipts(0);
   EXPECT_EQ(receipts.sender_id(), 1u);
   EXPECT_EQ(receipts.highest_signed_time_us(), ToMicros(kTestTime));
-  EXPECT_THAT(RangesOf(receipts.delivered()),
-              testing::ElementsAre(testing::Pair(3, 5), testing::Pair(9, 9)));
+  IdSet released;
+  released.Insert(3, 5);
+  released.Insert(9);
+  EXPECT_EQ(receipts.delivered(), ToText(*PackIds(released)));
 }
 
 TEST(DeliveryNoteTest, IsSignedByTheNoteKeyAndNoOther) {
@@ -77,6 +81,148 @@ TEST(DeliveryNoteTest, NeedsASessionAndAStatus) {
       world.space().GetDeliveryNote(Ask(world, v1::NOTE_STATUS_UNSPECIFIED)).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(
       world.space().GetDeliveryNote(v1::GetDeliveryNoteRequest()).status()));
+}
+
+v1::GetDeliveryNoteRequest AskNaming(const TestWorld& world,
+                                     const std::vector<v1::SignedEnvelope>& vouchers) {
+  v1::GetDeliveryNoteRequest request = Ask(world, v1::NOTE_STATUS_FINAL);
+  *request.mutable_session_descriptor() = world.session.descriptor();
+  for (const v1::SignedEnvelope& voucher : vouchers) *request.add_vouchers() = voucher;
+  return request;
+}
+
+// What VerifyNote says of the note for such a request.
+absl::StatusOr<VerifiedNote> VerifiedFinal(TestWorld& world,
+                                           const v1::GetDeliveryNoteRequest& request) {
+  ASSIGN_OR_RETURN(v1::GetDeliveryNoteResponse response, world.space().GetDeliveryNote(request));
+  ASSIGN_OR_RETURN(NoteSigner signer, NoteSigner::Of(world.identity.certificate));
+  SignerCache tills;
+  return VerifyNote(response.note(), world.session.session(), signer, tills, kTestTime);
+}
+
+TEST(UnservedVoucherTest, AreNamedByTheFinalNoteBehindThoseGranted) {
+  TestWorld world;
+  v1::SignedEnvelope granted = world.Voucher(0, 9);
+  v1::SignedEnvelope unserved = world.Voucher(10, 19);
+  ASSERT_TRUE(world.Join(granted).ok());
+  ASSERT_EQ(world.Reason(3), v1::REFUSAL_REASON_UNSPECIFIED);
+  auto note = VerifiedFinal(world, AskNaming(world, {unserved, granted, unserved}));
+  ASSERT_TRUE(note.ok()) << note.status();
+  ASSERT_EQ(note->vouchers.size(), 2u);
+  EXPECT_EQ(note->vouchers[0].bought.identity, ObjectIdentity(granted));
+  EXPECT_TRUE(note->vouchers[0].granted);
+  EXPECT_EQ(note->vouchers[1].bought.identity, ObjectIdentity(unserved));
+  EXPECT_FALSE(note->vouchers[1].granted);
+}
+
+TEST(UnservedVoucherTest, CloseASessionThatWasNeverJoined) {
+  TestWorld world;
+  v1::SignedEnvelope voucher = world.Voucher(0, 9);
+  auto note = VerifiedFinal(world, AskNaming(world, {voucher}));
+  ASSERT_TRUE(note.ok()) << note.status();
+  ASSERT_EQ(note->vouchers.size(), 1u);
+  EXPECT_FALSE(note->vouchers[0].granted);
+  EXPECT_TRUE(note->streams.empty());
+  EXPECT_EQ(note->note.status(), v1::NOTE_STATUS_FINAL);
+  for (int opening = 0; opening < 2; ++opening) {
+    EXPECT_EQ(ReasonOf(world.Join(voucher).status()), "SESSION_CLOSED");
+    EXPECT_EQ(ReasonOf(world.Join(world.Voucher(20, 29)).status()), "SESSION_CLOSED");
+    EXPECT_EQ(world.Reason(1), v1::REFUSAL_REASON_CLOSED);
+    EXPECT_EQ(world.space().GetIdentity()->grants_size(), 0);
+    ASSERT_TRUE(world.Reopen().ok());
+  }
+}
+
+TEST(UnservedVoucherTest, KeepTheGrantOfAnExchangeThatWasPendingOut) {
+  TestWorld world;
+  v1::SignedEnvelope voucher = world.Voucher(0, 9);
+  v1::AttestRequest request = AttestRequestFor(world.session.descriptor(), voucher);
+  auto evidence = world.space().Attest(request);
+  ASSERT_TRUE(evidence.ok());
+  ASSERT_TRUE(VerifiedFinal(world, AskNaming(world, {voucher})).ok());
+  v1::InstallGrantRequest install;
+  *install.mutable_session() = world.session.name().ToProto();
+  *install.mutable_grant() = *MakeGrant(world.provider, world.session, voucher, request, *evidence);
+  absl::Status status = world.space().InstallGrant(install).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ReasonOf(status), "SESSION_CLOSED");
+}
+
+TEST(UnservedVoucherTest, DoNotChangeANoteThatStands) {
+  TestWorld world;
+  v1::SignedEnvelope voucher = world.Voucher(0, 9);
+  auto first = world.space().GetDeliveryNote(AskNaming(world, {voucher}));
+  ASSERT_TRUE(first.ok()) << first.status();
+  for (const auto& named : std::vector<std::vector<v1::SignedEnvelope>>{
+           {}, {voucher}, {world.Voucher(5, 6)}, {voucher, world.Voucher(7, 8)}}) {
+    ASSERT_TRUE(world.Reopen().ok());
+    auto again = world.space().GetDeliveryNote(AskNaming(world, named));
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_EQ(Serialise(*again), Serialise(*first));
+  }
+}
+
+TEST(UnservedVoucherTest, AreRefusedWhereTheyDoNotBelong) {
+  TestWorld world;
+  ASSERT_TRUE(world.Join(world.Voucher(0, 9)).ok());
+  v1::SignedEnvelope voucher = world.Voucher(10, 19);
+
+  v1::GetDeliveryNoteRequest interim = AskNaming(world, {voucher});
+  interim.set_status(v1::NOTE_STATUS_INTERIM);
+  EXPECT_TRUE(absl::IsInvalidArgument(world.space().GetDeliveryNote(interim).status()));
+
+  auto many = AskNaming(world, std::vector<v1::SignedEnvelope>(17, voucher));
+  EXPECT_TRUE(absl::IsInvalidArgument(world.space().GetDeliveryNote(many).status()));
+
+  TestSecureSpace other = world.provider.MakeSecureSpace();
+  auto others = AskNaming(world, {world.provider.MakeVoucher(world.session, other.id, 0, 9)});
+  EXPECT_TRUE(absl::IsInvalidArgument(world.space().GetDeliveryNote(others).status()));
+
+  v1::SignedEnvelope forged = voucher;
+  (*forged.mutable_signature())[10] ^= 1;
+  EXPECT_TRUE(
+      absl::IsUnauthenticated(world.space().GetDeliveryNote(AskNaming(world, {forged})).status()));
+
+  TestSession elsewhere = world.provider.MakeSession();
+  auto foreign = AskNaming(world, {world.provider.MakeVoucher(elsewhere, world.identity.id, 0, 9)});
+  EXPECT_FALSE(world.space().GetDeliveryNote(foreign).ok());
+  *foreign.mutable_session_descriptor() = elsewhere.descriptor();
+  EXPECT_TRUE(absl::IsInvalidArgument(world.space().GetDeliveryNote(foreign).status()));
+
+  v1::GetDeliveryNoteRequest bare = AskNaming(world, {voucher});
+  bare.clear_session_descriptor();
+  EXPECT_FALSE(world.space().GetDeliveryNote(bare).ok());
+
+  // Nothing was closed by any of them.
+  EXPECT_EQ(world.Reason(1), v1::REFUSAL_REASON_UNSPECIFIED);
+}
+
+TEST(UnservedVoucherTest, MustNotShareAnIdWithAnother) {
+  TestWorld world;
+  VoucherOptions options;
+  options.secure_space_id = world.identity.id;
+  options.policy.mutable_range()->set_last(9);
+  // One id twice: what a till with a broken generator would sell.
+  SeededRandom same(5), again(5);
+  auto one = MakeVoucher(options, world.session.session(), world.provider.till, kTestTime, same);
+  options.policy.mutable_range()->set_last(99);
+  auto two = MakeVoucher(options, world.session.session(), world.provider.till, kTestTime, again);
+  ASSERT_TRUE(one.ok() && two.ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      world.space().GetDeliveryNote(AskNaming(world, {*one, *two})).status()));
+  ASSERT_TRUE(world.Join(*one).ok());
+  EXPECT_EQ(ReasonOf(world.Join(*two).status()), "GRANT_REFUSED");
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(world.space().GetDeliveryNote(AskNaming(world, {*two})).status()));
+}
+
+TEST(UnservedVoucherTest, AreNamedOnceTheClassIsCertifiedOnly) {
+  TestWorld world;
+  auto bare =
+      Emulation::Open(KeysOf(world.identity), {}, {world.storage, world.clock, world.random});
+  ASSERT_TRUE(bare.ok());
+  EXPECT_EQ((*bare)->GetDeliveryNote(AskNaming(world, {world.Voucher(0, 9)})).status().code(),
+            absl::StatusCode::kFailedPrecondition);
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <thread>
 
 #include "common/base/status.h"
+#include "common/object/id_codec.h"
 #include "securespace/testing.h"
 
 // Steps 1 to 8 of a release (docs/architecture.md, "When a key is released").
@@ -364,7 +364,9 @@ TEST(ReleaseTest, RefusesWhatIsPastItsDeadlineBySendersClock) {
   absl::StatusOr<v1::DeliveryNote> note = world.Note();
   ASSERT_TRUE(note.ok());
   ASSERT_EQ(note->receipts_size(), 1);
-  EXPECT_THAT(RangesOf(note->receipts(0).late()), testing::ElementsAre(testing::Pair(4, 4)));
+  IdSet expected;
+  expected.Insert(4);
+  EXPECT_EQ(note->receipts(0).late(), ToText(*PackIds(expected)));
 }
 
 TEST(ReleaseTest, TheSendersClockSurvivesARestart) {
