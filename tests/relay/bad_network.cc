@@ -20,10 +20,28 @@ bool BadNetwork::Happens(double percent) {
   return drawn < percent;
 }
 
+bool BadNetwork::Loses() {
+  const double burst = std::max(1.0, impairment_.burst);
+  if (burst == 1 || impairment_.loss >= 100) return Happens(impairment_.loss);
+  // The shares of time lost and good follow from how often each ends.
+  const double end = 100 / burst;
+  const double begin = end * impairment_.loss / (100 - impairment_.loss);
+  losing_ = losing_ ? !Happens(end) : Happens(begin);
+  return losing_;
+}
+
 uint64_t BadNetwork::Below(uint64_t limit) { return limit == 0 ? 0 : random_() % limit; }
 
 void BadNetwork::Queue(Bytes datagram, Timestamp now) {
   auto due = now + impairment_.delay;
+  if (impairment_.slice) {
+    const wire::ParsedDatagram parsed = wire::ParseDatagram(datagram);
+    const uint64_t adu = parsed.prefix.adu_id;
+    if (parsed.drop == wire::Drop::kNone && adu >= impairment_.slice->first &&
+        adu <= impairment_.slice->last) {
+      due += impairment_.slice->late;
+    }
+  }
   const auto jitter = static_cast<uint64_t>(impairment_.jitter.count());
   due += std::chrono::microseconds(Below(jitter + 1));
   if (Happens(impairment_.reorder)) {
@@ -89,7 +107,7 @@ void BadNetwork::Accept(ByteView datagram, Timestamp now) {
     ++counts_.invented;
     Queue(Invented(datagram), now);
   }
-  if (Happens(impairment_.loss)) {
+  if (Loses()) {
     ++counts_.lost;
     return;
   }

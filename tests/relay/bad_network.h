@@ -17,6 +17,7 @@ namespace nark::relay {
 // How bad: percentages are of the datagrams that arrive, 0 to 100.
 struct Impairment {
   double loss = 0;
+  double burst = 1;                     // how many are lost in a row, on average; at least 1
   double duplicate = 0;                 // of what is not lost: comes twice
   double reorder = 0;                   // of each copy: held back for up to `hold`
   double corrupt = 0;                   // of each copy: 1 to 3 bits flipped anywhere
@@ -25,6 +26,13 @@ struct Impairment {
   std::chrono::microseconds delay{0};   // of everything
   std::chrono::microseconds jitter{0};  // and up to this much more
   std::chrono::microseconds hold = std::chrono::milliseconds(20);
+  // ADUs whose datagrams all come `late` later than the others.
+  struct Slice {
+    uint64_t first = 0;
+    uint64_t last = 0;
+    std::chrono::microseconds late{0};
+  };
+  std::optional<Slice> slice;
 };
 
 struct Counts {
@@ -59,6 +67,8 @@ class BadNetwork {
 
  private:
   bool Happens(double percent);
+  // Gilbert's model: a network is good or lost for a while.
+  bool Loses();
   uint64_t Below(uint64_t limit);
   void Queue(Bytes datagram, Timestamp now);
   Bytes Damaged(ByteView datagram);
@@ -69,6 +79,7 @@ class BadNetwork {
   Impairment impairment_;
   // Specified to the bit, so that a seed means the same everywhere.
   std::mt19937_64 random_;
+  bool losing_ = false;
   Counts counts_;
   uint64_t order_ = 0;
   std::map<std::pair<Timestamp, uint64_t>, Bytes> queue_;

@@ -68,6 +68,23 @@ TEST(BadNetworkTest, CountsWhatItDoes) {
   EXPECT_EQ(counts.sent, passed);
 }
 
+TEST(BadNetworkTest, LossInBurstsHasItsRateAndItsLength) {
+  Impairment impairment;
+  impairment.loss = 10;
+  impairment.burst = 20;
+  std::vector<bool> came(20000, false);
+  for (const Bytes& datagram : Pass(impairment, 5, came.size())) {
+    came[LoadBig32(datagram.data())] = true;
+  }
+  size_t lost = 0, bursts = 0;
+  for (size_t i = 0; i < came.size(); ++i) {
+    lost += came[i] ? 0 : 1;
+    bursts += !came[i] && (i == 0 || came[i - 1]) ? 1 : 0;
+  }
+  EXPECT_NEAR(static_cast<double>(lost), 2000, 600);
+  EXPECT_NEAR(static_cast<double>(lost) / static_cast<double>(bursts), 20, 6);
+}
+
 TEST(BadNetworkTest, HeldDatagramsComeAfterLaterOnes) {
   Impairment impairment;
   impairment.reorder = 10;

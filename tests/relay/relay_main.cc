@@ -29,6 +29,9 @@ struct Settings {
   std::optional<uint64_t> seed;
   // Percentages, as typed.
   std::string loss = "0", duplicate = "0", reorder = "0", corrupt = "0", truncate = "0", junk = "0";
+  std::string burst = "1";
+  std::string slice;  // FIRST-LAST
+  std::chrono::microseconds slice_delay{0};
   std::chrono::microseconds delay{0}, jitter{0}, hold = std::chrono::milliseconds(20);
 };
 
@@ -49,9 +52,22 @@ absl::StatusOr<Impairment> ImpairmentOf(const Settings& settings) {
   ASSIGN_OR_RETURN(impairment.corrupt, Percent(settings.corrupt, "--corrupt"));
   ASSIGN_OR_RETURN(impairment.truncate, Percent(settings.truncate, "--truncate"));
   ASSIGN_OR_RETURN(impairment.junk, Percent(settings.junk, "--junk"));
+  if (!absl::SimpleAtod(settings.burst, &impairment.burst) || !(impairment.burst >= 1)) {
+    return absl::InvalidArgumentError("--burst takes a number of at least 1");
+  }
   impairment.delay = settings.delay;
   impairment.jitter = settings.jitter;
   impairment.hold = settings.hold;
+  if (!settings.slice.empty()) {
+    Impairment::Slice slice{.late = settings.slice_delay};
+    const size_t dash = settings.slice.find('-');
+    if (dash == std::string::npos ||
+        !absl::SimpleAtoi(settings.slice.substr(0, dash), &slice.first) ||
+        !absl::SimpleAtoi(settings.slice.substr(dash + 1), &slice.last)) {
+      return absl::InvalidArgumentError("--slice takes FIRST-LAST");
+    }
+    impairment.slice = slice;
+  }
   return impairment;
 }
 
@@ -139,6 +155,7 @@ int main(int argc, char** argv) {
       .Text("--to", &settings.to, "udp://GROUP:PORT to send to", Need::kRequired)
       .Number("--seed", &settings.seed, "repeats a run; random, and printed, otherwise")
       .Text("--loss", &settings.loss, "datagrams lost")
+      .Text("--burst", &settings.burst, "how many are lost in a row, on average")
       .Text("--duplicate", &settings.duplicate, "datagrams that come twice")
       .Text("--reorder", &settings.reorder, "datagrams held back for up to --hold")
       .Text("--corrupt", &settings.corrupt, "datagrams with bits flipped")
@@ -146,6 +163,8 @@ int main(int argc, char** argv) {
       .Text("--junk", &settings.junk, "datagrams beside which an invented one comes")
       .Duration("--delay", &settings.delay, "of everything")
       .Duration("--jitter", &settings.jitter, "at most this much more delay")
+      .Text("--slice", &settings.slice, "FIRST-LAST: ADUs that come --slice-delay later")
+      .Duration("--slice-delay", &settings.slice_delay, "how much later")
       .Duration("--hold", &settings.hold, "the longest that --reorder holds back")
       .Text("--ready-file", &settings.ready_file, "written once it listens")
       .Examples(
