@@ -1,11 +1,6 @@
 #include "common/base/storage.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -13,54 +8,41 @@
 namespace nark {
 namespace {
 
-absl::Status Errno(int error, std::string_view what, const std::string& path) {
-  std::string message = absl::StrCat(Absl(what), " ", path, ": ", std::strerror(error));
-  switch (error) {
-    case ENOENT:
-      return absl::NotFoundError(message);
-    case EACCES:
-    case EPERM:
-    case EROFS:
-      return absl::PermissionDeniedError(message);
-    case ENOSPC:
-    case EDQUOT:
-      return absl::ResourceExhaustedError(message);
-    default:
-      return absl::InternalError(message);
-  }
-}
-
-// A descriptor that closes itself.
-class Descriptor {
+// A file that closes itself.
+class OpenFile {
  public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
+  OpenFile(FileOperations& operations, int file, std::string path)
+      : operations_(operations), file_(file), path_(std::move(path)) {}
+  ~OpenFile() { operations_.Close(file_); }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+
+  absl::Status WriteAll(ByteView bytes) {
+    while (!bytes.empty()) {
+      ASSIGN_OR_RETURN(size_t written, operations_.Write(file_, path_, bytes));
+      bytes = bytes.subspan(written);
+    }
+    return absl::OkStatus();
   }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
+  absl::Status Sync() { return operations_.Sync(file_, path_); }
+  absl::Status SyncContent() { return operations_.SyncContent(file_, path_); }
 
  private:
-  int fd_;
+  FileOperations& operations_;
+  const int file_;
+  const std::string path_;
 };
 
-absl::Status WriteAll(int fd, ByteView bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    ssize_t n = ::write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Errno(errno, "cannot write", path);
-    bytes = bytes.subspan(static_cast<size_t>(n));
-  }
-  return absl::OkStatus();
-}
+class AppendedFile final : public AppendFile {
+ public:
+  AppendedFile(FileOperations& operations, int file, std::string path)
+      : file_(operations, file, std::move(path)) {}
+  absl::Status Append(ByteView bytes) override { return file_.WriteAll(bytes); }
+  absl::Status Sync() override { return file_.SyncContent(); }
 
-absl::Status SyncFolderOf(const std::string& folder) {
-  Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.get() < 0) return Errno(errno, "cannot open", folder);
-  if (::fsync(fd.get()) != 0) return Errno(errno, "cannot sync", folder);
-  return absl::OkStatus();
-}
+ private:
+  OpenFile file_;
+};
 
 std::string FolderOf(const std::string& path) {
   size_t slash = path.rfind('/');
@@ -68,68 +50,37 @@ std::string FolderOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-class FdAppendFile final : public AppendFile {
- public:
-  FdAppendFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
-  absl::Status Append(ByteView bytes) override { return WriteAll(fd_.get(), bytes, path_); }
-  absl::Status Sync() override {
-    if (::fdatasync(fd_.get()) != 0) return Errno(errno, "cannot sync", path_);
-    return absl::OkStatus();
-  }
+absl::Status WriteNew(FileOperations& operations, const std::string& path, ByteView content,
+                      FileMode mode) {
+  ASSIGN_OR_RETURN(int number, operations.Create(path, mode));
+  OpenFile file(operations, number, path);
+  RETURN_IF_ERROR(file.WriteAll(content));
+  return file.Sync();
+}
 
- private:
-  Descriptor fd_;
-  std::string path_;
-};
+absl::Status WriteWith(FileOperations& operations, const std::string& path, ByteView content,
+                       FileMode mode) {
+  const std::string temporary = path + ".new";
+  // What a crash left behind may have another mode, or be a link. Where it cannot be
+  // removed, creating fails.
+  (void)operations.Unlink(temporary);
+  absl::Status status = WriteNew(operations, temporary, content, mode);
+  if (status.ok()) status = operations.Rename(temporary, path);
+  if (!status.ok()) {
+    (void)operations.Unlink(temporary);
+    return status;
+  }
+  return operations.SyncFolder(FolderOf(path));
+}
 
 }  // namespace
 
 absl::StatusOr<Bytes> ReadFile(const std::string& path, size_t limit_bytes) {
-  Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (fd.get() < 0) return Errno(errno, "cannot open", path);
-  struct stat info {};
-  if (::fstat(fd.get(), &info) != 0) return Errno(errno, "cannot read", path);
-  if (S_ISDIR(info.st_mode)) return absl::InvalidArgumentError(path + " is a folder, not a file");
-  Bytes content;
-  uint8_t chunk[16384];
-  for (;;) {
-    ssize_t n = ::read(fd.get(), chunk, sizeof chunk);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Errno(errno, "cannot read", path);
-    if (n == 0) return content;
-    if (content.size() + static_cast<size_t>(n) > limit_bytes) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat(path, " is larger than ", limit_bytes, " bytes"));
-    }
-    content.insert(content.end(), chunk, chunk + n);
-  }
+  return PosixFileOperations().Read(path, limit_bytes);
 }
 
 absl::Status WriteFile(const std::string& path, ByteView content, FileMode mode) {
-  std::string temporary = path + ".new";
-  {
-    // What a crash left behind may have another mode, or be a link.
-    ::unlink(temporary.c_str());
-    Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-                         static_cast<mode_t>(mode)));
-    if (fd.get() < 0) return Errno(errno, "cannot create", temporary);
-    absl::Status status = absl::OkStatus();
-    if (::fchmod(fd.get(), static_cast<mode_t>(mode)) != 0) {  // whatever the umask
-      status = Errno(errno, "cannot set the mode of", temporary);
-    }
-    if (status.ok()) status = WriteAll(fd.get(), content, temporary);
-    if (status.ok() && ::fsync(fd.get()) != 0) status = Errno(errno, "cannot sync", temporary);
-    if (!status.ok()) {
-      ::unlink(temporary.c_str());
-      return status;
-    }
-  }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    absl::Status status = Errno(errno, "cannot replace", path);
-    ::unlink(temporary.c_str());
-    return status;
-  }
-  return SyncFolderOf(FolderOf(path));
+  return WriteWith(PosixFileOperations(), path, content, mode);
 }
 
 absl::StatusOr<std::string> FolderStorage::PathOf(std::string_view name) const {
@@ -140,32 +91,30 @@ absl::StatusOr<std::string> FolderStorage::PathOf(std::string_view name) const {
   return absl::StrCat(folder_, "/", Absl(name));
 }
 
-absl::Status FolderStorage::SyncFolder() const { return SyncFolderOf(folder_); }
-
 absl::StatusOr<Bytes> FolderStorage::Read(std::string_view name) {
   ASSIGN_OR_RETURN(std::string path, PathOf(name));
   // Whoever appended it bounds it; a limit here would only lock him out.
-  return ReadFile(path, size_t{2} << 30);
+  return operations_.Read(path, size_t{2} << 30);
 }
 
 absl::Status FolderStorage::Replace(std::string_view name, ByteView content) {
   ASSIGN_OR_RETURN(std::string path, PathOf(name));
-  return WriteFile(path, content, FileMode::kSecret);
+  return WriteWith(operations_, path, content, FileMode::kSecret);
 }
 
 absl::StatusOr<std::unique_ptr<AppendFile>> FolderStorage::OpenAppend(std::string_view name) {
   ASSIGN_OR_RETURN(std::string path, PathOf(name));
-  int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (fd < 0) return Errno(errno, "cannot open", path);
-  auto file = std::make_unique<FdAppendFile>(fd, path);
-  RETURN_IF_ERROR(SyncFolder());
+  ASSIGN_OR_RETURN(int number, operations_.OpenAppend(path, FileMode::kSecret));
+  auto file = std::make_unique<AppendedFile>(operations_, number, path);
+  RETURN_IF_ERROR(operations_.SyncFolder(folder_));
   return std::unique_ptr<AppendFile>(std::move(file));
 }
 
 absl::Status FolderStorage::Remove(std::string_view name) {
   ASSIGN_OR_RETURN(std::string path, PathOf(name));
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return Errno(errno, "cannot remove", path);
-  return SyncFolder();
+  absl::Status status = operations_.Unlink(path);
+  if (!status.ok() && !absl::IsNotFound(status)) return status;
+  return operations_.SyncFolder(folder_);
 }
 
 }  // namespace nark

@@ -5,10 +5,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
+#include "common/base/file_operations.h"
 
 namespace nark {
 
@@ -42,7 +44,9 @@ class Storage {
 // A Storage in a folder of the file system, which must exist.
 class FolderStorage final : public Storage {
  public:
-  explicit FolderStorage(std::string folder) : folder_(std::move(folder)) {}
+  // `operations` outlives the storage.
+  explicit FolderStorage(std::string folder, FileOperations& operations = PosixFileOperations())
+      : folder_(std::move(folder)), operations_(operations) {}
   absl::StatusOr<Bytes> Read(std::string_view name) override;
   absl::Status Replace(std::string_view name, ByteView content) override;
   absl::StatusOr<std::unique_ptr<AppendFile>> OpenAppend(std::string_view name) override;
@@ -50,15 +54,13 @@ class FolderStorage final : public Storage {
 
  private:
   absl::StatusOr<std::string> PathOf(std::string_view name) const;
-  absl::Status SyncFolder() const;
   std::string folder_;
+  FileOperations& operations_;
 };
 
 // Reads a whole file by path. The message names the path and the cause.
 // RESOURCE_EXHAUSTED beyond `limit_bytes`.
 absl::StatusOr<Bytes> ReadFile(const std::string& path, size_t limit_bytes = 64 << 20);
-
-enum class FileMode { kPublic = 0644, kSecret = 0600 };
 
 // Replaces `path` durably and atomically (temporary file beside it, fsync,
 // rename, fsync of the folder).
