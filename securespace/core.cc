@@ -34,6 +34,7 @@ absl::StatusOr<SessionTools> SessionTools::Find(const v1::Terms& terms) {
   SessionTools tools;
   ASSIGN_OR_RETURN(tools.suite, wire::FindCipher(terms.cipher()));
   ASSIGN_OR_RETURN(tools.generator, schedule::FindGenerator(terms.generator().id()));
+  RETURN_IF_ERROR(MakeReceipts(terms.receipt_type()).status());
   tools.parameters = {terms.generator().id(), terms.generator().depth()};
   RETURN_IF_ERROR(tools.generator->Check(tools.parameters));
   return tools;
@@ -53,6 +54,10 @@ Session::Session(VerifiedSession verified, SessionTools tools, SessionState stat
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(VerifiedSession verified,
                                                          SessionState state, Journal journal) {
   ASSIGN_OR_RETURN(SessionTools tools, SessionTools::Find(verified.terms()));
+  if (state.streams.empty()) state.receipt_type = verified.terms().receipt_type();
+  if (state.receipt_type != verified.terms().receipt_type()) {
+    return absl::DataLossError("the secure space's state keeps receipts as its terms do not");
+  }
   std::unique_ptr<Session> session(
       new Session(std::move(verified), std::move(tools), std::move(state), std::move(journal)));
   RETURN_IF_ERROR(session->OpenKeySources());
@@ -183,8 +188,8 @@ absl::Status Emulation::Core::Commit(Session& session, const ReleaseRecord& reco
 absl::Status Emulation::Core::CommitWhole(Session& session) {
   session.state().counter = ++counters_[session.verified().name().provider];
   Writer writer;
-  Write(session.state(), writer);
-  absl::Status status = session.journal().Rewrite(writer.bytes());
+  absl::Status status = Write(session.state(), writer);
+  if (status.ok()) status = session.journal().Rewrite(writer.bytes());
   return status.ok() ? status : Fail(status);
 }
 

@@ -21,7 +21,7 @@ absl::Status AddReceipts(const SessionState& state, v1::DeliveryNote& note) {
     v1::SenderReceipts& receipts = *note.add_receipts();
     receipts.set_sender_id(name.sender_id);
     receipts.set_sub_session(name.sub_session);
-    ASSIGN_OR_RETURN(Bytes delivered, PackIds(stream.released));
+    ASSIGN_OR_RETURN(Bytes delivered, PackIds(stream.released->ToIdSet()));
     ASSIGN_OR_RETURN(Bytes late, PackIds(stream.late));
     receipts.set_delivered(ToText(delivered));
     receipts.set_late(ToText(late));

@@ -121,7 +121,7 @@ absl::StatusOr<v1::RefusalReason> ReleaseList::ObeyControl(Candidate& candidate)
   if (!entries.ok()) return v1::REFUSAL_REASON_CONTROL;
 
   SessionState& state = session_->state();
-  StreamState& stream = state.streams[candidate.stream];
+  StreamState& stream = state.Stream(candidate.stream);
   if (header.signed_time_us > stream.clock_us) {
     stream.clock_us = header.signed_time_us;
     record_.clocks.insert(candidate.stream);
@@ -154,8 +154,8 @@ v1::RefusalReason ReleaseList::CheckPolicy(Candidate& candidate) {
 
 v1::RefusalReason ReleaseList::CheckHistory(const Candidate& candidate) {
   const wire::Header& header = candidate.parsed.header;
-  StreamState& stream = session_->state().streams[candidate.stream];
-  if (stream.released.Contains(header.adu_id)) return v1::REFUSAL_REASON_RELEASED;
+  StreamState& stream = session_->state().Stream(candidate.stream);
+  if (stream.released->Contains(header.adu_id)) return v1::REFUSAL_REASON_RELEASED;
   // Once late, always late: the two sets stay disjoint whatever header comes next.
   if (stream.late.Contains(header.adu_id)) return v1::REFUSAL_REASON_LATE;
   if (header.deadline_us == 0 || header.deadline_us >= stream.clock_us) return kNone;
@@ -173,7 +173,7 @@ absl::StatusOr<SecretBytes> ReleaseList::DataKey(const Candidate& candidate) con
 void ReleaseList::MarkReleased(const Candidate& candidate) {
   SessionState& state = session_->state();
   const wire::Header& header = candidate.parsed.header;
-  state.streams[candidate.stream].released.Insert(header.adu_id);
+  state.Stream(candidate.stream).released->Insert(header.adu_id);
   record_.ids[candidate.stream].first.Insert(header.adu_id);
   state.last_accepted_us = std::max(state.last_accepted_us, header.signed_time_us);
   if (candidate.spends != nullptr) {

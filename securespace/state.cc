@@ -11,6 +11,8 @@ namespace {
 constexpr uint8_t kSnapshotFormat = 1;
 constexpr uint8_t kRecordFormat = 1;
 constexpr size_t kRangeBytes = 16;
+// No list is longer: what a record releases is bounded.
+constexpr uint64_t kMaxRecordIds = 1 << 16;
 
 absl::Status NotAState() {
   return absl::DataLossError("the secure space's state does not parse; it is of another version");
@@ -144,7 +146,13 @@ bool ReadTotals(Reader& from, SessionState& state) {
 
 }  // namespace
 
-void Write(const SessionState& state, Writer& to) {
+StreamState& SessionState::Stream(const StreamName& name) {
+  auto [stream, is_new] = streams.try_emplace(name);
+  if (is_new) stream->second.released = *MakeReceipts(receipt_type);
+  return stream->second;
+}
+
+absl::Status Write(const SessionState& state, Writer& to) {
   to.U8(kSnapshotFormat);
   WriteMessage(state.descriptor, to);
   to.U64(state.verified_at_us);
@@ -152,15 +160,17 @@ void Write(const SessionState& state, Writer& to) {
   to.U64(state.contact_echoed);
   to.U32(static_cast<uint32_t>(state.grants.size()));
   for (const Grant& grant : state.grants) WriteGrant(grant, to);
+  to.U8(static_cast<uint8_t>(state.receipt_type));
   to.U32(static_cast<uint32_t>(state.streams.size()));
   for (const auto& [name, stream] : state.streams) {
     WriteStream(name, to);
     to.U64(stream.clock_us);
-    WriteIds(stream.released, to);
-    WriteIds(stream.late, to);
+    RETURN_IF_ERROR(stream.released->Write(to));
+    RETURN_IF_ERROR(WritePacked(stream.late, to));
   }
   to.String(AsBytes(state.final_payload));
   WriteMessage(state.final_note, to);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<SessionState> ParseState(ByteView snapshot) {
@@ -175,11 +185,14 @@ absl::StatusOr<SessionState> ParseState(ByteView snapshot) {
     if (!ReadGrant(from, grant)) return NotAState();
     state.grants.push_back(std::move(grant));
   }
-  for (uint32_t n = from.Count(24); n > 0; --n) {
+  state.receipt_type = static_cast<v1::ReceiptType>(from.U8());
+  if (!from.ok() || !MakeReceipts(state.receipt_type).ok()) return NotAState();
+  for (uint32_t n = from.Count(21); n > 0; --n) {
     StreamName name = ReadStream(from);
-    StreamState& stream = state.streams[name];
+    if (state.streams.contains(name)) return NotAState();
+    StreamState& stream = state.Stream(name);
     stream.clock_us = from.U64();
-    if (!ReadIds(from, stream.released) || !ReadIds(from, stream.late)) return NotAState();
+    if (!stream.released->Read(from) || !ReadPacked(from, stream.late)) return NotAState();
   }
   state.final_payload = ToText(from.String());
   if (!ReadMessage(from, state.final_note) || !from.done()) return NotAState();
@@ -213,12 +226,17 @@ absl::Status Replay(ByteView record, SessionState& state) {
   if (from.U8() != kRecordFormat || !ReadTotals(from, state)) return NotAState();
   for (uint32_t n = from.Count(16); n > 0; --n) {
     StreamName name = ReadStream(from);
-    StreamState& stream = state.streams[name];
-    if (!ReadIds(from, stream.released) || !ReadIds(from, stream.late)) return NotAState();
+    StreamState& stream = state.Stream(name);
+    IdSet released;
+    if (!ReadIds(from, released) || !ReadIds(from, stream.late)) return NotAState();
+    for (const auto& [first, last] : released.ranges()) {
+      if (last - first >= kMaxRecordIds) return NotAState();
+      for (uint64_t id = first; id <= last; ++id) stream.released->Insert(id);
+    }
   }
   for (uint32_t n = from.Count(16); n > 0; --n) {
     StreamName name = ReadStream(from);
-    state.streams[name].clock_us = from.U64();
+    state.Stream(name).clock_us = from.U64();
   }
   for (uint32_t n = from.Count(16); n > 0; --n) {
     uint32_t grant = from.U32();

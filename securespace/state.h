@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "nark/v1/note.pb.h"
 #include "securespace/codec.h"
 #include "securespace/policy.h"
+#include "securespace/receipts.h"
 
 namespace nark::securespace {
 
@@ -27,7 +29,7 @@ using RefusalCounts = std::array<uint64_t, v1::RefusalReason_ARRAYSIZE>;
 
 // What is known of one stream. `released` and `late` are disjoint.
 struct StreamState {
-  IdSet released;
+  std::unique_ptr<Receipts> released;  // of the session's type, never null
   IdSet late;
   // The sender's clock: the highest signed time of its headers that passed steps 1
   // to 3 of a release.
@@ -45,17 +47,21 @@ struct SessionState {
   uint64_t contact_echoed = 0;      // by a grant
   RefusalCounts refusals{};
   std::vector<Grant> grants;
-  std::map<StreamName, StreamState> streams;
+  v1::ReceiptType receipt_type = v1::RECEIPT_TYPE_TREE;  // as the terms say
+  std::map<StreamName, StreamState> streams;             // see Stream()
   // Set by a FINAL note: its frozen payload, and once it was signed, the note.
   std::string final_payload;
   v1::SignedEnvelope final_note;
 
+  // The stream's state, empty where nothing was known of it. The receipt type is
+  // one that is built in.
+  StreamState& Stream(const StreamName& name);
   bool closed() const { return !final_payload.empty(); }
   bool suspended() const { return contact_obeyed > contact_echoed; }
 };
 
-// The whole state, for snapshots.
-void Write(const SessionState& state, Writer& to);
+// The whole state, for snapshots. INVALID_ARGUMENT for ids of 2^63 and above.
+absl::Status Write(const SessionState& state, Writer& to);
 // DATA_LOSS where `snapshot` is none.
 absl::StatusOr<SessionState> ParseState(ByteView snapshot);
 

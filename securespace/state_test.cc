@@ -5,8 +5,9 @@
 namespace nark::securespace {
 namespace {
 
-SessionState SomeState() {
+SessionState SomeState(v1::ReceiptType type = v1::RECEIPT_TYPE_TREE) {
   SessionState state;
+  state.receipt_type = type;
   state.descriptor.set_payload("descriptor");
   state.verified_at_us = 1;
   state.counter = 2;
@@ -28,9 +29,9 @@ SessionState SomeState() {
   grant.seeds.push_back(std::move(seeds));
   grant.spent[1] = 10;
   state.grants.push_back(std::move(grant));
-  StreamState& stream = state.streams[{0, 1}];
+  StreamState& stream = state.Stream({0, 1});
   stream.clock_us = 11;
-  stream.released.Insert(1, 5);
+  for (uint64_t id = 1; id <= 5; ++id) stream.released->Insert(id);
   stream.late.Insert(7);
   state.final_payload = "note";
   state.final_note.set_payload("note");
@@ -39,23 +40,25 @@ SessionState SomeState() {
 
 Bytes Snapshot(const SessionState& state) {
   Writer writer;
-  Write(state, writer);
+  EXPECT_TRUE(Write(state, writer).ok());
   return ToBytes(writer.bytes());
 }
 
-TEST(StateTest, SnapshotsReadBackAsTheyWere) {
-  Bytes snapshot = Snapshot(SomeState());
+class StateFormTest : public testing::TestWithParam<v1::ReceiptType> {};
+
+TEST_P(StateFormTest, SnapshotsReadBackAsTheyWere) {
+  Bytes snapshot = Snapshot(SomeState(GetParam()));
   absl::StatusOr<SessionState> state = ParseState(snapshot);
   ASSERT_TRUE(state.ok()) << state.status();
   EXPECT_EQ(Snapshot(*state), snapshot);
   EXPECT_EQ(state->grants[0].seeds[0].nodes[0].prefix, 5u);
-  EXPECT_TRUE(state->streams.at({0, 1}).released.Contains(5));
+  EXPECT_TRUE(state->streams.at({0, 1}).released->Contains(5));
   EXPECT_TRUE(state->suspended());
   EXPECT_TRUE(state->closed());
 }
 
-TEST(StateTest, RefusesEveryTruncationAndAnythingBehind) {
-  Bytes snapshot = Snapshot(SomeState());
+TEST_P(StateFormTest, RefusesEveryTruncationAndAnythingBehind) {
+  Bytes snapshot = Snapshot(SomeState(GetParam()));
   for (size_t size = 0; size < snapshot.size(); ++size) {
     EXPECT_FALSE(ParseState(ByteView(snapshot).first(size)).ok()) << size;
   }
@@ -64,8 +67,8 @@ TEST(StateTest, RefusesEveryTruncationAndAnythingBehind) {
 }
 
 // What the journal lets through is authentic; a parser holds anyway.
-TEST(StateTest, SurvivesEveryFlippedBit) {
-  Bytes snapshot = Snapshot(SomeState());
+TEST_P(StateFormTest, SurvivesEveryFlippedBit) {
+  Bytes snapshot = Snapshot(SomeState(GetParam()));
   for (size_t bit = 0; bit < 8 * snapshot.size(); ++bit) {
     Bytes flipped = snapshot;
     flipped[bit / 8] ^= static_cast<uint8_t>(1 << bit % 8);
@@ -76,8 +79,8 @@ TEST(StateTest, SurvivesEveryFlippedBit) {
   }
 }
 
-TEST(StateTest, ReplayingARecordGivesTheStateItWasWrittenIn) {
-  SessionState before = *ParseState(Snapshot(SomeState()));
+TEST_P(StateFormTest, ReplayingARecordGivesTheStateItWasWrittenIn) {
+  SessionState before = *ParseState(Snapshot(SomeState(GetParam())));
   before.stop_issue_time_us = 0;
   SessionState after = *ParseState(Snapshot(before));
   ReleaseRecord record;
@@ -85,11 +88,11 @@ TEST(StateTest, ReplayingARecordGivesTheStateItWasWrittenIn) {
   after.last_accepted_us = 30;
   after.contact_obeyed = 40;
   after.refusals[v1::REFUSAL_REASON_RANGE] = 50;
-  after.streams[{0, 2}].released.Insert(3);
+  after.Stream({0, 2}).released->Insert(3);
   record.ids[{0, 2}].first.Insert(3);
-  after.streams[{0, 1}].late.Insert(60, 61);
+  after.Stream({0, 1}).late.Insert(60, 61);
   record.ids[{0, 1}].second.Insert(60, 61);
-  after.streams[{0, 1}].clock_us = 70;
+  after.Stream({0, 1}).clock_us = 70;
   record.clocks.insert({0, 1});
   after.grants[0].spent[2] = 80;
   record.spent.emplace(0, 2);
@@ -105,6 +108,8 @@ TEST(StateTest, ReplayingARecordGivesTheStateItWasWrittenIn) {
     EXPECT_FALSE(Replay(writer.bytes().first(size), state).ok()) << size;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(ReceiptTypes, StateFormTest, testing::ValuesIn(ReceiptTypes()));
 
 TEST(StateTest, AStopOrderKillsGrantsOfVouchersUpToItsTime) {
   SessionState state;

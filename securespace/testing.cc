@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/base/status.h"
+#include "common/crypto/hash.h"
 #include "common/crypto/hpke.h"
 #include "common/object/envelope.h"
 #include "common/object/id_codec.h"
@@ -15,6 +16,7 @@
 #include "common/wire/control_block.h"
 #include "common/wire/fragment.h"
 #include "nark/v1/attestation.pb.h"
+#include "securespace/journal.h"
 
 namespace nark::securespace {
 namespace {
@@ -107,7 +109,10 @@ TestAdu MakeAdu(const TestSession& session, uint64_t id) {
   return MakeAdu(session, options);
 }
 
-TestAdu MakeAdu(const TestSession& session, const AduOptions& options) {
+namespace {
+
+// All but the signature; `header` is what is signed.
+TestAdu UnsignedAdu(const TestSession& session, const AduOptions& options) {
   const v1::Terms& terms = session.session().terms();
   const wire::CipherSuite* suite = Must(wire::FindCipher(terms.cipher()));
   Digest context = SessionContext(session.name(), options.sub_session);
@@ -126,9 +131,32 @@ TestAdu MakeAdu(const TestSession& session, const AduOptions& options) {
   Must(Must(suite->Create())->Seal(adu.data_key, {}, adu.plaintext, adu.ciphertext));
   header.hashes = HashesOf(adu.ciphertext, header.source_fragments);
   if (options.spoil) options.spoil(header);
-  adu.header = Must(wire::SignSingle(context, wire::SerialiseHeader(header),
-                                     session.sender_key(options.sender_id)));
+  adu.header = wire::SerialiseHeader(header);
   return adu;
+}
+
+}  // namespace
+
+TestAdu MakeAdu(const TestSession& session, const AduOptions& options) {
+  TestAdu adu = UnsignedAdu(session, options);
+  adu.header = Must(wire::SignSingle(SessionContext(session.name(), options.sub_session),
+                                     adu.header, session.sender_key(options.sender_id)));
+  return adu;
+}
+
+std::vector<TestAdu> MakeBatch(const TestSession& session, uint64_t first_id, size_t count) {
+  std::vector<TestAdu> adus;
+  std::vector<Bytes> headers;
+  for (size_t i = 0; i < count; ++i) {
+    AduOptions options;
+    options.id = first_id + i;
+    adus.push_back(UnsignedAdu(session, options));
+    headers.push_back(adus.back().header);
+  }
+  std::vector<Bytes> signed_headers =
+      Must(wire::SignBatch(SessionContext(session.name(), 0), 1, headers, session.sender_key()));
+  for (size_t i = 0; i < count; ++i) adus[i].header = std::move(signed_headers[i]);
+  return adus;
 }
 
 v1::AttestRequest AttestRequestFor(const v1::SignedEnvelope& descriptor,
@@ -203,10 +231,32 @@ TestWorld::TestWorld(SessionOptions options)
   Must(Reopen());
 }
 
+void TestWorld::UseStorage(Storage& other) {
+  space_.reset();
+  used_ = &other;
+}
+
+absl::Status TestWorld::EditState(const std::function<void(SessionState&)>& edit) {
+  space_.reset();
+  const Digest hash =
+      LabelledHash("nark session file v1", {session.name().provider, session.name().session_id});
+  Journal journal(state_key, *used_, random, "session-" + ToHex(ByteView(hash).first(16)));
+  ASSIGN_OR_RETURN(std::vector<SecretBytes> records, journal.Read());
+  ASSIGN_OR_RETURN(SessionState state, ParseState(records.front().Reveal()));
+  for (size_t i = 1; i < records.size(); ++i) {
+    RETURN_IF_ERROR(Replay(records[i].Reveal(), state));
+  }
+  edit(state);
+  Writer writer;
+  RETURN_IF_ERROR(Write(state, writer));
+  RETURN_IF_ERROR(journal.Rewrite(writer.bytes()));
+  return Reopen();
+}
+
 absl::Status TestWorld::Reopen() {
   space_.reset();
   ASSIGN_OR_RETURN(
-      space_, Emulation::Open(KeysOf(identity), {identity.certificate}, {storage, clock, random}));
+      space_, Emulation::Open(KeysOf(identity), {identity.certificate}, {*used_, clock, random}));
   return absl::OkStatus();
 }
 

@@ -16,6 +16,7 @@
 #include "securespace/emulation.h"
 #include "securespace/fake_storage.h"
 #include "securespace/secure_space.h"
+#include "securespace/state.h"
 
 namespace nark::securespace {
 
@@ -44,6 +45,8 @@ struct TestAdu {
 };
 TestAdu MakeAdu(const TestSession& session, const AduOptions& options);
 TestAdu MakeAdu(const TestSession& session, uint64_t id);
+// Consecutive ADUs under one signature.
+std::vector<TestAdu> MakeBatch(const TestSession& session, uint64_t first_id, size_t count);
 
 // A key manager that grants whatever it is asked for, and lies where told to.
 struct GrantOptions {
@@ -69,6 +72,11 @@ class TestWorld {
   // Opens the secure space anew over what the storage holds.
   absl::Status Reopen();
   SecureSpace& space() { return *space_; }
+  // Lives in `other`, which outlives the world, from the next Reopen on. What stands
+  // there was made with this world's state key.
+  void UseStorage(Storage& other);
+  // Changes the session's state as no call does, and reopens.
+  absl::Status EditState(const std::function<void(SessionState&)>& edit);
 
   v1::SignedEnvelope Voucher(uint64_t first, uint64_t last) {
     return provider.MakeVoucher(session, identity.id, first, last);
@@ -99,6 +107,7 @@ class TestWorld {
   SecretBytes state_key;
 
  private:
+  Storage* used_ = &storage;
   std::unique_ptr<Emulation> space_;
 };
 

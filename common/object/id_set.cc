@@ -41,4 +41,17 @@ void IdSet::Insert(uint64_t first, uint64_t last) {
   ranges_.emplace_hint(next, first, last);
 }
 
+void IdSet::Remove(uint64_t id) {
+  auto range = ranges_.upper_bound(id);
+  if (range == ranges_.begin() || (--range)->second < id) return;
+  const auto [first, last] = *range;
+  if (last != id) range = ranges_.emplace_hint(std::next(range), id + 1, last);
+  auto before = last != id ? std::prev(range) : range;
+  if (first == id) {
+    ranges_.erase(before);
+  } else {
+    before->second = id - 1;
+  }
+}
+
 }  // namespace nark

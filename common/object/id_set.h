@@ -18,6 +18,8 @@ class IdSet {
   // Inserts first..last, both included, first <= last; what is there stays.
   void Insert(uint64_t first, uint64_t last);
   void Insert(uint64_t id) { Insert(id, id); }
+  // What is not there stays away.
+  void Remove(uint64_t id);
 
   // First id of each range to its last.
   const std::map<uint64_t, uint64_t>& ranges() const { return ranges_; }

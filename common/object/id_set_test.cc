@@ -54,6 +54,14 @@ TEST(IdSetTest, HoldsBothEndsOfTheIds) {
   EXPECT_EQ(RangesOf(set), (Ranges{{0, kMax}}));
 }
 
+TEST(IdSetTest, RemovesBothEndsAndTheMiddle) {
+  constexpr uint64_t kMax = std::numeric_limits<uint64_t>::max();
+  IdSet set;
+  set.Insert(0, kMax);
+  for (uint64_t id : {uint64_t{0}, kMax, uint64_t{5}, uint64_t{5}}) set.Remove(id);
+  EXPECT_EQ(RangesOf(set), (Ranges{{1, 4}, {6, kMax - 1}}));
+}
+
 TEST(IdSetTest, AgreesWithASetOfSingleIds) {
   for (uint64_t seed = 0; seed < 200; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
@@ -65,6 +73,11 @@ TEST(IdSetTest, AgreesWithASetOfSingleIds) {
       uint64_t last = first + (random.Below(3) == 0 ? random.Below(10) : 0);
       set.Insert(first, last);
       for (uint64_t id = first; id <= last; ++id) model.insert(id);
+      if (random.Below(2) == 0) {
+        const uint64_t gone = random.Below(95);
+        set.Remove(gone);
+        model.erase(gone);
+      }
       ASSERT_EQ(RangesOf(set), RangesOf(model));
     }
     for (uint64_t id = 0; id < 100; ++id) ASSERT_EQ(set.Contains(id), model.contains(id)) << id;
