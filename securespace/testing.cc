@@ -297,10 +297,4 @@ absl::StatusOr<v1::DeliveryNote> TestWorld::Note(v1::NoteStatus status) {
   return PayloadOf<v1::DeliveryNote>(response.note(), "the note");
 }
 
-std::vector<std::pair<uint64_t, uint64_t>> RangesOf(const std::string& packed) {
-  const absl::StatusOr<IdSet> ids = UnpackIds(AsBytes(packed));
-  if (!ids.ok()) return {};
-  return {ids->ranges().begin(), ids->ranges().end()};
-}
-
 }  // namespace nark::securespace

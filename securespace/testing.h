@@ -111,9 +111,6 @@ class TestWorld {
   std::unique_ptr<Emulation> space_;
 };
 
-// First and last id of each range of a note's packed set; nothing where it is none.
-std::vector<std::pair<uint64_t, uint64_t>> RangesOf(const std::string& packed);
-
 }  // namespace nark::securespace
 
 #endif  // NARK_SECURESPACE_TESTING_H_
