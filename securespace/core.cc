@@ -44,6 +44,7 @@ Session::Session(VerifiedSession verified, SessionTools tools, SessionState stat
     : verified_(std::move(verified)),
       tools_(std::move(tools)),
       state_(std::move(state)),
+      written_refusals_(state_.refusals),
       journal_(std::move(journal)) {
   sub_sessions_.try_emplace(0, verified_.name(), 0);
   for (const v1::SubSession& sub : verified_.terms().sub_sessions()) {
@@ -182,7 +183,9 @@ absl::Status Emulation::Core::Commit(Session& session, const ReleaseRecord& reco
   Writer writer;
   Write(record, session.state(), writer);
   absl::Status status = session.journal().Append(writer.bytes());
-  return status.ok() ? status : Fail(status);
+  if (!status.ok()) return Fail(status);
+  session.MarkWritten();
+  return status;
 }
 
 absl::Status Emulation::Core::CommitWhole(Session& session) {
@@ -190,7 +193,20 @@ absl::Status Emulation::Core::CommitWhole(Session& session) {
   Writer writer;
   absl::Status status = Write(session.state(), writer);
   if (status.ok()) status = session.journal().Rewrite(writer.bytes());
-  return status.ok() ? status : Fail(status);
+  if (!status.ok()) return Fail(status);
+  session.MarkWritten();
+  return status;
+}
+
+absl::Status Emulation::Core::Flush() {
+  RETURN_IF_ERROR(CheckUsable());
+  for (const auto& [name, session] : sessions_) {
+    if (!session->has_unwritten_counts()) continue;
+    ReleaseRecord counts_alone;
+    counts_alone.touched = true;
+    RETURN_IF_ERROR(Commit(*session, counts_alone));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Emulation::Core::CommitSessions() {

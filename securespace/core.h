@@ -59,6 +59,9 @@ class Session {
 
   // A later descriptor of the same session.
   void SetDescriptor(VerifiedSession verified, uint64_t verified_at_us);
+  // Whether refusals were counted since the state was last written.
+  bool has_unwritten_counts() const { return state_.refusals != written_refusals_; }
+  void MarkWritten() { written_refusals_ = state_.refusals; }
   // Opens the key sources anew, after grants were added or stopped.
   absl::Status OpenKeySources();
 
@@ -73,6 +76,7 @@ class Session {
   VerifiedSession verified_;
   SessionTools tools_;
   SessionState state_;
+  RefusalCounts written_refusals_;
   Journal journal_;
   std::map<uint32_t, SubSession> sub_sessions_;
   std::map<StreamName, std::unique_ptr<schedule::KeySource>> key_sources_;
@@ -116,6 +120,7 @@ class Emulation::Core {
   absl::StatusOr<std::vector<OpenDecision>> OpenAdus(const OpenRequest& request);
   absl::StatusOr<v1::GetDeliveryNoteResponse> GetDeliveryNote(
       const v1::GetDeliveryNoteRequest& request);
+  absl::Status Flush();
 
  private:
   // Exchange (exchange.cc).

@@ -62,4 +62,9 @@ absl::StatusOr<v1::GetDeliveryNoteResponse> Emulation::GetDeliveryNote(
   return core_->GetDeliveryNote(request);
 }
 
+absl::Status Emulation::Flush() {
+  absl::MutexLock lock(&mutex_);
+  return core_->Flush();
+}
+
 }  // namespace nark::securespace

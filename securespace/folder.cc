@@ -179,7 +179,10 @@ absl::Status InstallCertificate(const std::string& folder, const std::string& ce
 
 Folder::Folder(std::unique_ptr<FolderLock> lock, std::string path)
     : lock_(std::move(lock)), storage_(std::move(path)) {}
-Folder::~Folder() = default;
+Folder::~Folder() {
+  // For people only: where it cannot be written, nothing that counts is lost.
+  if (space_ != nullptr) space_->Flush().IgnoreError();
+}
 
 absl::StatusOr<std::unique_ptr<Folder>> Folder::Open(const std::string& folder, Clock& clock,
                                                      Random& random) {

@@ -9,7 +9,6 @@
 #include "common/crypto/hash.h"
 #include "common/crypto/hpke.h"
 #include "common/object/envelope.h"
-#include "common/object/id_codec.h"
 #include "common/schedule/generator.h"
 #include "common/schedule/key_schedule.h"
 #include "common/wire/cipher.h"

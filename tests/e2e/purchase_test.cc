@@ -162,7 +162,10 @@ TEST_F(PurchaseTest, OnTheCardPlaintextComesAndNoKey) {
   EXPECT_TRUE(Arrives(output, Adus(input, 0, 9)));
   EXPECT_TRUE(Eventually([&] { return Note(session, space)["refused"]["RANGE"] == 2; }));
   EXPECT_EQ(join->Stop().status, 0);
-  EXPECT_EQ(Note(session, space)["delivered"], 10);
+  const Json note = Note(session, space);
+  EXPECT_EQ(note["delivered"], 10) << note;
+  // Refusals alone write nothing; a clean end does.
+  EXPECT_EQ(note["refused"]["RANGE"], 2) << note;
 }
 
 TEST_F(PurchaseTest, EachReceiptTypeSaysTheSame) {
