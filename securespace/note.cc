@@ -92,7 +92,9 @@ absl::StatusOr<v1::DeliveryNote> Emulation::Core::MakeNote(Session& session,
 
 absl::Status Emulation::Core::Close(Session& session,
                                     const std::vector<v1::SignedEnvelope>& unserved) {
-  ASSIGN_OR_RETURN(v1::DeliveryNote note, MakeNote(session, v1::NOTE_STATUS_FINAL));
+  absl::StatusOr<v1::DeliveryNote> made = MakeNote(session, v1::NOTE_STATUS_FINAL);
+  if (!made.ok()) return Annotate(made.status(), "the session stays open");
+  v1::DeliveryNote note = *std::move(made);
   for (const v1::SignedEnvelope& voucher : unserved) {
     *note.add_vouchers()->mutable_voucher() = voucher;
   }

@@ -225,5 +225,57 @@ TEST(UnservedVoucherTest, AreNamedOnceTheClassIsCertifiedOnly) {
             absl::StatusCode::kFailedPrecondition);
 }
 
+// Ranges as a listener makes them who takes `present` ids and leaves out some.
+template <typename Present, typename Missing>
+absl::Status ReleaseRanges(TestWorld& world, size_t ranges, Present present, Missing missing) {
+  return world.EditState([&](SessionState& state) {
+    Receipts& released = *state.Stream({0, 1}).released;
+    uint64_t id = 0;
+    for (size_t i = 0; i < ranges; ++i) {
+      for (uint64_t n = present(); n > 0; --n) released.Insert(id++);
+      id += missing();
+    }
+  });
+}
+
+TEST(LargeNoteTest, HoldsAsManyRangesAsCanBePacked) {
+  TestWorld world;
+  ASSERT_TRUE(world.Join(world.Voucher(0, uint64_t{1} << 26)).ok());
+  const auto one = [] { return uint64_t{1}; };
+  ASSERT_TRUE(ReleaseRanges(world, kMaxPackedRanges, one, one).ok());
+  auto note = VerifiedFinal(world, Ask(world, v1::NOTE_STATUS_FINAL));
+  ASSERT_TRUE(note.ok()) << note.status();
+  ASSERT_EQ(note->streams.size(), 1u);
+  EXPECT_EQ(note->streams[0].delivered.ranges().size(), kMaxPackedRanges);
+}
+
+TEST(LargeNoteTest, LeavesTheSessionOpenWhereThereAreMoreRanges) {
+  TestWorld world;
+  ASSERT_TRUE(world.Join(world.Voucher(0, uint64_t{1} << 26)).ok());
+  const auto one = [] { return uint64_t{1}; };
+  ASSERT_TRUE(ReleaseRanges(world, kMaxPackedRanges + 1, one, one).ok());
+  absl::Status closed = world.space().GetDeliveryNote(Ask(world, v1::NOTE_STATUS_FINAL)).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(closed)) << closed;
+  EXPECT_NE(closed.message().find("stays open"), absl::string_view::npos) << closed;
+  // Filling one gap makes it fit again.
+  EXPECT_EQ(world.Reason(1), v1::REFUSAL_REASON_UNSPECIFIED);
+  auto note = VerifiedFinal(world, Ask(world, v1::NOTE_STATUS_FINAL));
+  EXPECT_TRUE(note.ok()) << note.status();
+}
+
+TEST(LargeNoteTest, LeavesTheSessionOpenWhereItCannotBeSigned) {
+  TestWorld world;
+  ASSERT_TRUE(world.Join(world.Voucher(0, uint64_t{1} << 26)).ok());
+  SeededRandom random(3);
+  const auto some = [&] { return 1 + random.Below(30); };
+  ASSERT_TRUE(ReleaseRanges(world, 900'000, some, some).ok());
+  absl::Status closed = world.space().GetDeliveryNote(Ask(world, v1::NOTE_STATUS_FINAL)).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(closed)) << closed;
+  EXPECT_NE(closed.message().find("stays open"), absl::string_view::npos) << closed;
+  EXPECT_EQ(world.Reason(uint64_t{1} << 26), v1::REFUSAL_REASON_UNSPECIFIED);
+  ASSERT_TRUE(world.Reopen().ok());
+  EXPECT_EQ(world.Reason((uint64_t{1} << 26) - 1), v1::REFUSAL_REASON_UNSPECIFIED);
+}
+
 }  // namespace
 }  // namespace nark::securespace

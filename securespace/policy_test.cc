@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "common/crypto/random.h"
+
 namespace nark::securespace {
 namespace {
 
@@ -110,6 +114,64 @@ TEST(PolicyTest, NamesTheReasonOfTheGrantThatCameFurthest) {
   grants[1].policy.set_expires_us(10);
   EXPECT_EQ(Reason(grants, Adu(60, 11)), v1::REFUSAL_REASON_EXPIRED);
   EXPECT_EQ(Reason(grants, Adu(20, 11)), v1::REFUSAL_REASON_RANGE);
+}
+
+// The rule of policy.h, said once more: a table of limits for each grant.
+TEST(PolicyTest, AgreesWithABruteForceModel) {
+  constexpr v1::RefusalReason kLimits[] = {v1::REFUSAL_REASON_RANGE, v1::REFUSAL_REASON_COUNT,
+                                           v1::REFUSAL_REASON_EXPIRED, v1::REFUSAL_REASON_SENDER,
+                                           v1::REFUSAL_REASON_LEASE};
+  for (uint64_t seed = 0; seed < 20'000; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    SeededRandom random(seed);
+    std::vector<Grant> grants;
+    for (uint64_t n = random.Below(4); n > 0; --n) {
+      Grant grant = RangeGrant(random.Below(10), 0);
+      grant.policy.mutable_range()->set_last(grant.policy.range().first() + random.Below(10));
+      if (random.Below(2) == 0) grant.policy.set_count(1 + random.Below(3));
+      if (random.Below(2) == 0) grant.spent[1] = random.Below(4);
+      if (random.Below(2) == 0) grant.policy.set_expires_us(1 + random.Below(10'000));
+      if (random.Below(3) == 0) grant.policy.add_sender_ids(1 + random.Below(2));
+      if (random.Below(3) == 0) grant.policy.add_sub_sessions(random.Below(2));
+      if (random.Below(2) == 0) grant.policy.set_lease_ms(1 + random.Below(5));
+      grant.issue_time_us = random.Below(6000);
+      grant.stopped = random.Below(6) == 0;
+      grants.push_back(std::move(grant));
+    }
+    const AduFacts adu{
+        {static_cast<uint32_t>(random.Below(2)), 1}, random.Below(20), random.Below(12'000)};
+    const uint64_t last_accepted_us = random.Below(2) == 0 ? 0 : random.Below(8000);
+
+    Grant* spends = nullptr;
+    bool permitted = false, free = false;
+    size_t furthest = 0;
+    for (Grant& grant : grants) {
+      const v1::Policy& policy = grant.policy;
+      const bool sub = policy.sub_sessions().empty()
+                           ? adu.stream.sub_session == 0
+                           : policy.sub_sessions(0) == adu.stream.sub_session;
+      const bool fails[] = {
+          !sub || adu.adu_id < policy.range().first() || adu.adu_id > policy.range().last(),
+          policy.count() > 0 && grant.spent.contains(1) && grant.spent.at(1) >= policy.count(),
+          policy.expires_us() > 0 && adu.signed_time_us > policy.expires_us(),
+          !policy.sender_ids().empty() && policy.sender_ids(0) != 1,
+          policy.lease_ms() > 0 &&
+              adu.signed_time_us >
+                  1000 * policy.lease_ms() + std::max(grant.issue_time_us, last_accepted_us)};
+      if (grant.stopped) continue;
+      const size_t first_failure = std::find(fails, fails + 5, true) - fails;
+      if (first_failure < 5) {
+        furthest = std::max(furthest, first_failure);
+        continue;
+      }
+      permitted = true;
+      if (policy.count() == 0) free = true;
+      if (policy.count() != 0 && spends == nullptr) spends = &grant;
+    }
+    const Verdict verdict = Judge(grants, adu, last_accepted_us);
+    ASSERT_EQ(verdict.refusal, permitted ? v1::REFUSAL_REASON_UNSPECIFIED : kLimits[furthest]);
+    ASSERT_EQ(verdict.spends, free || !permitted ? nullptr : spends);
+  }
 }
 
 }  // namespace

@@ -138,6 +138,40 @@ uint64_t Outside(const NotedStream& stream, const IdSet& bought) {
   return stream.delivered.size() - inside;
 }
 
+// Each ADU spends one count at most, of a voucher that covers it.
+absl::Status CheckSpent(const VerifiedNote& note, const v1::Terms& terms) {
+  std::map<uint32_t, uint64_t> spent;  // by sender
+  std::map<std::pair<uint32_t, uint32_t>, IdSet> covered;
+  for (const NotedVoucher& voucher : note.vouchers) {
+    if (voucher.spent.empty()) continue;
+    const v1::Policy& policy = voucher.bought.voucher.policy();
+    std::map<uint32_t, uint64_t> released;  // of what this voucher covers
+    for (const NotedStream& stream : note.streams) {
+      if (!Buys(policy, terms, stream)) continue;
+      released[stream.sender_id] +=
+          stream.delivered.CountIn(policy.range().first(), policy.range().last());
+      covered[{stream.sub_session, stream.sender_id}].Insert(policy.range().first(),
+                                                             policy.range().last());
+    }
+    for (const auto& [sender, count] : voucher.spent) {
+      spent[sender] += count;
+      if (count > released[sender]) {
+        return Malformed("the note spends a count on ADUs that it does not hold");
+      }
+    }
+  }
+  for (const NotedStream& stream : note.streams) {
+    const auto ids = covered.find({stream.sub_session, stream.sender_id});
+    if (ids == covered.end()) continue;
+    uint64_t& left = spent[stream.sender_id];
+    left -= std::min(left, stream.delivered.size() - Outside(stream, ids->second));
+  }
+  for (const auto& [sender, left] : spent) {
+    if (left != 0) return Malformed("the note spends two counts on one ADU");
+  }
+  return absl::OkStatus();
+}
+
 // Nothing beyond what was bought: no id outside every policy, and no more ids
 // outside the ranges than counts were spent on.
 absl::Status CheckPurchase(const VerifiedNote& note, const v1::Terms& terms) {
@@ -215,6 +249,7 @@ absl::StatusOr<VerifiedNote> VerifyNote(const v1::SignedEnvelope& note,
   RETURN_IF_ERROR(CheckShape(verified.note));
   RETURN_IF_ERROR(TakeParts(session, signer, tills, now, verified));
   RETURN_IF_ERROR(CheckPurchase(verified, session.terms()));
+  RETURN_IF_ERROR(CheckSpent(verified, session.terms()));
   return verified;
 }
 

@@ -128,6 +128,21 @@ TEST_F(DeliveryNoteTest, RefusesMoreThanWasBought) {
   EXPECT_EQ(Reason(note), "NOTE_EXCEEDS_PURCHASE");
 }
 
+TEST_F(DeliveryNoteTest, RefusesCountsSpentOnWhatWasNotDelivered) {
+  v1::DeliveryNote note = Note();
+  Add(note, Voucher(0, 19));
+  Add(note, Voucher(12, 30, 5), 1);  // 12 was delivered
+  ASSERT_TRUE(Verify(note).ok()) << Verify(note).status();
+  note.mutable_vouchers(1)->mutable_spent(0)->set_spent(2);
+  EXPECT_EQ(Reason(note), "NOTE_MALFORMED");
+  // Each alone might have paid for 12.
+  note.mutable_vouchers(1)->mutable_spent(0)->set_spent(1);
+  Add(note, Voucher(11, 30, 5), 1);
+  EXPECT_EQ(Reason(note), "NOTE_MALFORMED");
+  note.mutable_vouchers(2)->mutable_spent(0)->set_sender_id(2);
+  EXPECT_EQ(Reason(note), "NOTE_MALFORMED");
+}
+
 TEST_F(DeliveryNoteTest, IsRefusedWhereItDoesNotBelong) {
   using Change = std::function<void(v1::DeliveryNote&)>;
   TestSecureSpace other = provider_.MakeSecureSpace();
