@@ -218,6 +218,17 @@ absl::StatusOr<NoteSigner> NoteSigner::Of(const Certificate& leaf) {
                     .assurance = static_cast<v1::AssuranceClass>(scope->assurance)};
 }
 
+absl::StatusOr<NoteSigner> NoteSigner::Of(const SecureSpaceLeaf& leaf) {
+  absl::StatusOr<PublicKey> key = PublicKey::FromSpki(leaf.note_spki);
+  if (!key.ok()) {
+    return Refusal(absl::StatusCode::kUnauthenticated, "NOTE_CERTIFICATE",
+                   "the note's certificate is not of a secure space");
+  }
+  return NoteSigner{.secure_space_id = SecureSpaceId(leaf.attestation_key.spki(), leaf.note_spki),
+                    .note_key = *std::move(key),
+                    .assurance = static_cast<v1::AssuranceClass>(leaf.assurance)};
+}
+
 std::vector<std::pair<uint32_t, uint32_t>> StreamsOf(const v1::Policy& policy,
                                                      const v1::Terms& terms) {
   std::vector<uint32_t> subs(policy.sub_sessions().begin(), policy.sub_sessions().end());

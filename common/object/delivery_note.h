@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/crypto/certificate.h"
 #include "common/object/id_set.h"
+#include "common/object/leaf_form.h"
 #include "common/object/session.h"
 #include "common/object/signer_cache.h"
 #include "nark/v1/note.pb.h"
@@ -26,6 +27,8 @@ struct NoteSigner {
   // Of a leaf; whether anybody trusts its issuer is for the caller to say.
   // UNAUTHENTICATED, reason NOTE_CERTIFICATE, where it is not a secure space's.
   static absl::StatusOr<NoteSigner> Of(const Certificate& leaf);
+  // The same of a leaf that Trust has verified.
+  static absl::StatusOr<NoteSigner> Of(const SecureSpaceLeaf& leaf);
 };
 
 // What a note says of one sender in one (sub-)session.

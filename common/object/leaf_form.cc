@@ -118,6 +118,7 @@ std::optional<LeafForm> LeafForm::Of(const Certificate& verified) {
                                                verified.secure_space_scope()->note_spki};
   LeafForm form;
   form.tbs_ = ToBytes(outer->tbs);
+  form.assurance_ = verified.secure_space_scope()->assurance;
   for (size_t i = 0; i < kParts; ++i) {
     const std::optional<size_t> at = FindOnce(outer->tbs, values[i]);
     if (!at) return std::nullopt;
@@ -141,7 +142,7 @@ bool LeafForm::Matches(ByteView tbs) const {
 }
 
 std::optional<SecureSpaceLeaf> LeafForm::Verify(ByteView der, const PublicKey& issuer,
-                                                Timestamp at) const {
+                                                std::optional<Timestamp> at) const {
   const std::optional<Outer> outer = Split(der);
   if (!outer || !Matches(outer->tbs)) return std::nullopt;
   const ByteView tbs = outer->tbs;
@@ -152,10 +153,11 @@ std::optional<SecureSpaceLeaf> LeafForm::Verify(ByteView der, const PublicKey& i
   }
   const auto not_before = ParseUtcTime(parts_[kNotBefore].In(tbs));
   const auto not_after = ParseUtcTime(parts_[kNotAfter].In(tbs));
-  const Timestamp second = std::chrono::floor<std::chrono::seconds>(at);
-  // The last second does not count: so does OpenSSL.
-  if (!not_before || !not_after || second < *not_before || second >= *not_after) {
-    return std::nullopt;
+  if (!not_before || !not_after) return std::nullopt;
+  if (at) {
+    const Timestamp second = std::chrono::floor<std::chrono::seconds>(*at);
+    // The last second does not count: so does OpenSSL.
+    if (second < *not_before || second >= *not_after) return std::nullopt;
   }
   // Before anything is believed of what follows.
   if (!issuer.VerifyDer(tbs, outer->signature).ok()) return std::nullopt;
@@ -163,6 +165,7 @@ std::optional<SecureSpaceLeaf> LeafForm::Verify(ByteView der, const PublicKey& i
   if (!key.ok()) return std::nullopt;
   return SecureSpaceLeaf{.attestation_key = *std::move(key),
                          .note_spki = ToBytes(parts_[kNoteSpki].In(tbs)),
+                         .assurance = assurance_,
                          .serial_hex = ToHex(serial),
                          .not_before = *not_before,
                          .not_after = *not_after};

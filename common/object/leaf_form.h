@@ -12,10 +12,11 @@
 
 namespace nark {
 
-// A secure space's certificate, as far as a grant needs it.
+// A secure space's certificate, as far as a grant or a refund needs it.
 struct SecureSpaceLeaf {
   PublicKey attestation_key;
   Bytes note_spki;
+  uint8_t assurance = 0;  // value of nark.v1.AssuranceClass
   std::string serial_hex;
   Timestamp not_before;
   Timestamp not_after;
@@ -34,9 +35,11 @@ class LeafForm {
   // where its parts can not be told apart.
   static std::optional<LeafForm> Of(const Certificate& verified);
 
-  // The leaf, where `der` has this form, is signed by `issuer` and valid at `at`.
-  // nullopt says nothing but that the general way must be gone.
-  std::optional<SecureSpaceLeaf> Verify(ByteView der, const PublicKey& issuer, Timestamp at) const;
+  // The leaf, where `der` has this form, is signed by `issuer` and valid at `at`
+  // (nullopt: at any time, as in ChainRules). nullopt says nothing but that the general way must be
+  // gone.
+  std::optional<SecureSpaceLeaf> Verify(ByteView der, const PublicKey& issuer,
+                                        std::optional<Timestamp> at) const;
 
  private:
   // A part that differs from certificate to certificate, always of the same size.
@@ -50,7 +53,8 @@ class LeafForm {
   LeafForm() = default;
   bool Matches(ByteView tbs) const;
 
-  Bytes tbs_;  // the example's TBSCertificate, its parts zeroed
+  Bytes tbs_;              // the example's TBSCertificate, its parts zeroed
+  uint8_t assurance_ = 0;  // stands in tbs_
   std::array<Part, kParts> parts_{};
 };
 

@@ -97,26 +97,30 @@ absl::Status Trust::CheckLists(Timestamp now) const {
 }
 
 absl::StatusOr<SecureSpaceLeaf> Trust::VerifySecureSpace(
-    const google::protobuf::RepeatedPtrField<std::string>& chain, Timestamp now) const {
+    const google::protobuf::RepeatedPtrField<std::string>& chain,
+    std::optional<Timestamp> at) const {
   std::optional<SecureSpaceLeaf> known;
-  if (chain.size() == 1) known = VerifyKnownForm(AsBytes(chain[0]), now);
+  if (chain.size() == 1) known = VerifyKnownForm(AsBytes(chain[0]), at);
   if (known) return *std::move(known);
   ASSIGN_OR_RETURN(const std::vector<Certificate> parsed, ParseCertificates(chain));
   absl::StatusOr<SecureSpaceLeaf> leaf = absl::UnauthenticatedError("no issuer");
   for (const Issuer& issuer : issuers_) {
-    leaf = VerifyChainOf(parsed, issuer, now);
+    leaf = VerifyChainOf(parsed, issuer, at);
     if (!absl::IsUnauthenticated(leaf.status())) return leaf;
   }
   return leaf;
 }
 
-std::optional<SecureSpaceLeaf> Trust::VerifyKnownForm(ByteView der, Timestamp now) const {
+std::optional<SecureSpaceLeaf> Trust::VerifyKnownForm(ByteView der,
+                                                      std::optional<Timestamp> at) const {
   for (size_t i = 0; i < issuers_.size(); ++i) {
     const Issuer& issuer = issuers_[i];
-    const Timestamp second = std::chrono::floor<std::chrono::seconds>(now);
-    if (second < issuer.root.not_before() || second >= issuer.root.not_after()) continue;
+    if (at) {
+      const Timestamp second = std::chrono::floor<std::chrono::seconds>(*at);
+      if (second < issuer.root.not_before() || second >= issuer.root.not_after()) continue;
+    }
     for (const auto& form : forms_->Of(i)) {
-      auto leaf = form->Verify(der, issuer.root.public_key(), now);
+      auto leaf = form->Verify(der, issuer.root.public_key(), at);
       // Revoked: the general way says so.
       if (leaf && !issuer.revoked_serials.contains(leaf->serial_hex)) return leaf;
     }
@@ -125,12 +129,13 @@ std::optional<SecureSpaceLeaf> Trust::VerifyKnownForm(ByteView der, Timestamp no
 }
 
 absl::StatusOr<SecureSpaceLeaf> Trust::VerifyChainOf(const std::vector<Certificate>& chain,
-                                                     const Issuer& issuer, Timestamp now) const {
+                                                     const Issuer& issuer,
+                                                     std::optional<Timestamp> at) const {
   // Whether a serial was revoked is looked up here: the list's own signature was
   // checked when it was loaded, and its age by CheckLists.
   ASSIGN_OR_RETURN(
       const Certificate leaf,
-      VerifyChain(chain, issuer.root, {.at = now, .leaf_role = CertificateRole::kSecureSpace}));
+      VerifyChain(chain, issuer.root, {.at = at, .leaf_role = CertificateRole::kSecureSpace}));
   for (const Certificate& certificate : chain) {
     if (issuer.revoked_serials.contains(certificate.serial_hex())) {
       return absl::PermissionDeniedError(
@@ -143,6 +148,7 @@ absl::StatusOr<SecureSpaceLeaf> Trust::VerifyChainOf(const std::vector<Certifica
   forms_->Learn(static_cast<size_t>(&issuer - issuers_.data()), leaf);
   return SecureSpaceLeaf{.attestation_key = leaf.public_key(),
                          .note_spki = leaf.secure_space_scope()->note_spki,
+                         .assurance = leaf.secure_space_scope()->assurance,
                          .serial_hex = leaf.serial_hex(),
                          .not_before = leaf.not_before(),
                          .not_after = leaf.not_after()};

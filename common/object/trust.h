@@ -45,11 +45,13 @@ class Trust {
   // The earliest next update of the lists; far away where there are none.
   Timestamp next_update() const { return next_update_; }
 
-  // Verifies the chain of a secure space (X.509 DER, leaf first) at `now` under
-  // whichever issuer it leads to, and returns the leaf. UNAUTHENTICATED where it
+  // Verifies the chain of a secure space (X.509 DER, leaf first) at `at` under
+  // whichever issuer it leads to, and returns the leaf; nullopt leaves validity
+  // periods out, as in ChainRules, and revocation in. UNAUTHENTICATED where it
   // leads to none, PERMISSION_DENIED where its issuer revoked it.
   absl::StatusOr<SecureSpaceLeaf> VerifySecureSpace(
-      const google::protobuf::RepeatedPtrField<std::string>& chain, Timestamp now) const;
+      const google::protobuf::RepeatedPtrField<std::string>& chain,
+      std::optional<Timestamp> at) const;
 
   bool Denies(const Digest& secure_space_id) const {
     return deny_list_ && deny_list_->Denies(secure_space_id);
@@ -67,9 +69,10 @@ class Trust {
   class Forms;
 
   Trust();
-  std::optional<SecureSpaceLeaf> VerifyKnownForm(ByteView der, Timestamp now) const;
+  std::optional<SecureSpaceLeaf> VerifyKnownForm(ByteView der, std::optional<Timestamp> at) const;
   absl::StatusOr<SecureSpaceLeaf> VerifyChainOf(const std::vector<Certificate>& chain,
-                                                const Issuer& issuer, Timestamp now) const;
+                                                const Issuer& issuer,
+                                                std::optional<Timestamp> at) const;
   absl::Status AddRevocations(const RevocationList& list, size_t place);
 
   std::vector<Issuer> issuers_;

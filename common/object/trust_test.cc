@@ -145,6 +145,19 @@ TEST(TrustTest, AnswersAlikeOnBothWays) {
   const Timestamp late = good.certificate.not_after();
   EXPECT_EQ(warm.VerifySecureSpace(Chain(good.certificate.der()), late).status().code(),
             absl::StatusCode::kUnauthenticated);
+  // Of any age: expired is nothing, revoked is.
+  const auto cold = MakeTrust(provider, {*list});
+  for (const Trust* trust : {&cold, &warm}) {
+    for (const TestSecureSpace* space : {&good, &revoked, &foreign}) {
+      const auto leaf = trust->VerifySecureSpace(Chain(space->certificate.der()), std::nullopt);
+      EXPECT_EQ(leaf.status().code(), space == &good      ? absl::StatusCode::kOk
+                                      : space == &revoked ? absl::StatusCode::kPermissionDenied
+                                                          : absl::StatusCode::kUnauthenticated);
+      if (leaf.ok()) {
+        EXPECT_EQ(leaf->assurance, 1);
+      }
+    }
+  }
 }
 
 }  // namespace
