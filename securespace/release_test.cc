@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
@@ -437,6 +438,60 @@ TEST(ReleaseTest, OpensAdusWhereTheKeyMustNotLeave) {
   EXPECT_EQ((*decisions)[3].plaintext, adu.plaintext);
   EXPECT_EQ((*decisions)[4].plaintext, two_levels.plaintext);
   EXPECT_EQ((*decisions)[5].refusal, v1::REFUSAL_REASON_RELEASED);
+}
+
+TEST(ReleaseTest, OpeningLetsNoKeyOutAndBillsOnlyWhatOpened) {
+  SessionOptions session;
+  session.release = v1::RELEASE_MODE_PLAINTEXT;
+  TestWorld world(session);
+  VoucherOptions bought = Buy(world, 0, 9);
+  bought.policy.set_count(2);
+  MustJoin(world, bought);
+  TestAdu small = MakeAdu(world.session, 1);
+  AduOptions large;
+  large.id = 2;
+  large.plaintext_bytes = 600'000;  // three levels of hashes
+  TestAdu paged = MakeAdu(world.session, large);
+
+  // What fails to open costs nothing, however often.
+  Bytes damaged = paged.ciphertext;
+  damaged.back() ^= 1;
+  for (int i = 0; i < 3; ++i) {
+    auto refused = world.space().OpenAdus(
+        {world.session.name(), 0, {{paged.header, damaged}, {small.header, damaged}}});
+    ASSERT_TRUE(refused.ok()) << refused.status();
+    for (const OpenDecision& decision : *refused) {
+      EXPECT_EQ(decision.refusal, v1::REFUSAL_REASON_CIPHERTEXT);
+      EXPECT_TRUE(decision.plaintext.empty());
+    }
+  }
+  auto opened = world.space().OpenAdus(
+      {world.session.name(),
+       0,
+       {{paged.header, paged.ciphertext}, {small.header, small.ciphertext}}});
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ((*opened)[0].plaintext, paged.plaintext);
+  EXPECT_EQ((*opened)[1].plaintext, small.plaintext);
+  absl::StatusOr<v1::DeliveryNote> note = world.Note();
+  ASSERT_TRUE(note.ok());
+  IdSet expected;
+  expected.Insert(1, 2);
+  EXPECT_EQ(note->receipts(0).delivered(), ToText(*PackIds(expected)));
+  EXPECT_EQ(note->vouchers(0).spent(0).spent(), 2u);
+
+  // No answer held a key, nor does the key call give one.
+  for (const TestAdu* adu : {&small, &paged}) {
+    const ByteView key = adu->data_key.Reveal();
+    for (const OpenDecision& decision : *opened) {
+      EXPECT_EQ(
+          std::search(decision.plaintext.begin(), decision.plaintext.end(), key.begin(), key.end()),
+          decision.plaintext.end());
+    }
+    absl::StatusOr<KeyDecision> decision = world.Release(*adu);
+    ASSERT_TRUE(decision.ok());
+    EXPECT_EQ(decision->refusal, v1::REFUSAL_REASON_MODE);
+    EXPECT_TRUE(decision->data_key.empty());
+  }
 }
 
 TEST(ReleaseTest, OpensNothingWhereTheTermsReleaseKeys) {
