@@ -11,7 +11,8 @@ import subprocess
 
 from cases import FAILED, PASSED, Case
 
-# What docs/figures.md sets out to reach: the least ratio, or the least value.
+# What docs/figures.md sets out to reach: the least ratio, or the least value; with "most"
+# in front, the largest.
 TARGETS = {
     "marks sequential": ("value", 4e6),
     "marks random": ("value", 3e5),
@@ -24,7 +25,19 @@ TARGETS = {
     # Half a million ADUs a second.
     "sender 1284 B": ("value", 5.136),
     "receiver 1284 B": ("value", 5.136),
+    "note receipts random": ("most ratio", 1.05),
+    "note receipts bursty": ("most ratio", 1.05),
+    "note besides receipts random": ("most value", 1024),
+    "note besides receipts bursty": ("most value", 1024),
+    "releases": ("value", 5e5),
+    "releases durable": ("value", 5e4),
 }
+
+
+def reached(figure, kind, bound):
+    """Whether the figure keeps to a target."""
+    value = figure[kind.removeprefix("most ")]
+    return value <= bound if kind.startswith("most ") else value >= bound
 
 
 def programs_of(root):
@@ -50,7 +63,7 @@ def figures_in(text):
         target = TARGETS.get(figure["figure"])
         if target is not None:
             figure["target"] = {target[0]: target[1]}
-            figure["reached"] = figure[target[0]] >= target[1]
+            figure["reached"] = reached(figure, *target)
         figures.append(figure)
     return figures
 
@@ -69,8 +82,9 @@ def table(figures):
     rows = [("figure", "value", "unit", "limit", "ratio", "target")]
     for figure in figures:
         target = "".join(
-            f">= {number(least)}{'' if kind == 'value' else ' of limit'}"
-            for kind, least in figure.get("target", {}).items()
+            f"{'<=' if kind.startswith('most ') else '>='} {number(bound)}"
+            f"{' of limit' if kind.endswith('ratio') else ''}"
+            for kind, bound in figure.get("target", {}).items()
         )
         if target:
             target += "" if figure["reached"] else "  (not yet)"
