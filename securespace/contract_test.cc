@@ -10,6 +10,7 @@
 #include "common/base/status.h"
 #include "common/base/storage.h"
 #include "common/object/envelope.h"
+#include "securespace/grpc_space_fixture.h"
 #include "securespace/remote.h"
 #include "securespace/socket_server.h"
 #include "securespace/testing.h"
@@ -38,17 +39,18 @@ class TemporaryFolder {
   std::string path_;
 };
 
-enum class Way { kInProcess, kSocket, kDeepSocket };
+enum class Way { kInProcess, kFrames, kDeepFrames, kGrpc };
 
 class ContractTest : public testing::TestWithParam<Way> {
  protected:
   explicit ContractTest(SessionOptions options = {})
-      : world_(std::move(options)), folder_(GetParam() == Way::kDeepSocket ? 5 : 0) {
+      : world_(std::move(options)), folder_(GetParam() == Way::kDeepFrames ? 5 : 0) {
     if (GetParam() == Way::kInProcess) return;
     auto server = SocketServer::Start(world_.space(), socket());
     EXPECT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
-    auto remote = ConnectSecureSpace(socket());
+    auto remote =
+        GetParam() == Way::kGrpc ? GrpcSpace::Connect(socket()) : ConnectSecureSpace(socket());
     EXPECT_TRUE(remote.ok()) << remote.status();
     remote_ = *std::move(remote);
   }
@@ -120,7 +122,8 @@ TEST_P(ContractTest, GivesNotes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, ContractTest,
-                         testing::Values(Way::kInProcess, Way::kSocket, Way::kDeepSocket));
+                         testing::Values(Way::kInProcess, Way::kFrames, Way::kDeepFrames,
+                                         Way::kGrpc));
 
 SessionOptions OnCard() {
   SessionOptions options;
@@ -148,7 +151,8 @@ TEST_P(OnCardContractTest, OpensAdus) {
   EXPECT_EQ((*decisions)[1].plaintext, adu.plaintext);
 }
 
-INSTANTIATE_TEST_SUITE_P(Ways, OnCardContractTest, testing::Values(Way::kInProcess, Way::kSocket));
+INSTANTIATE_TEST_SUITE_P(Ways, OnCardContractTest,
+                         testing::Values(Way::kInProcess, Way::kFrames, Way::kGrpc));
 
 TEST(SocketServerTest, IsForItsOwnerOnly) {
   TestWorld world;

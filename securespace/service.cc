@@ -5,6 +5,7 @@
 
 #include "common/base/status.h"
 #include "common/rpc/status.h"
+#include "securespace/messages.h"
 
 namespace nark::securespace {
 namespace {
@@ -36,20 +37,9 @@ absl::StatusOr<v1::ReleaseKeysResponse> Release(SecureSpace& space,
 }
 
 absl::StatusOr<v1::OpenAdusResponse> Open(SecureSpace& space, const v1::OpenAdusRequest& request) {
-  OpenRequest list;
-  ASSIGN_OR_RETURN(list.session, SessionName::FromProto(request.session()));
-  list.sub_session = request.sub_session();
-  for (const v1::SealedAdu& adu : request.adus()) {
-    list.adus.push_back({AsBytes(adu.header()), AsBytes(adu.ciphertext())});
-  }
+  ASSIGN_OR_RETURN(OpenRequest list, FromMessage(request));
   ASSIGN_OR_RETURN(std::vector<OpenDecision> decisions, space.OpenAdus(list));
-  v1::OpenAdusResponse response;
-  for (const OpenDecision& decision : decisions) {
-    v1::OpenedAdu& adu = *response.add_adus();
-    adu.set_refusal(decision.refusal);
-    adu.set_plaintext(ToText(decision.plaintext));
-  }
-  return response;
+  return ToMessage(decisions);
 }
 
 }  // namespace

@@ -8,10 +8,6 @@
 
 namespace nark::securespace {
 
-// The most that a message on a secure space's socket measures: 64 ADUs of 16 MiB
-// do not fit, so a host sends fewer of that size.
-inline constexpr size_t kMaxSocketMessageBytes = 64 << 20;
-
 // nark.v1.SecureSpace over the interface. Keys leave in messages that gRPC frees
 // without wiping, as they would on any bus to a card: whoever may connect to the
 // socket is entitled to them. Thread-safe.

@@ -5,6 +5,8 @@
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
+#include <grpcpp/server_posix.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -104,13 +106,18 @@ Server::~Server() { Drain(std::chrono::milliseconds(0)); }
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options,
                                                       const std::vector<grpc::Service*>& services) {
   PrepareGrpc();
-  ASSIGN_OR_RETURN(Address address, ParseAddress(options.listen));
-  ASSIGN_OR_RETURN(auto credentials, Credentials(options));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   SetLimits(options, builder);
   for (grpc::Service* service : services) builder.RegisterService(service);
+  if (options.listen.empty()) {
+    std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+    if (server == nullptr) return absl::InternalError("gRPC does not start");
+    return std::unique_ptr<Server>(new Server(std::move(server), "", 0));
+  }
+  ASSIGN_OR_RETURN(Address address, ParseAddress(options.listen));
+  ASSIGN_OR_RETURN(auto credentials, Credentials(options));
   int port = 0;
   builder.AddListeningPort(address.ToString(), credentials, &port);
   std::unique_ptr<grpc::Server> server;
@@ -129,6 +136,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options,
     port = 0;
   }
   return std::unique_ptr<Server>(new Server(std::move(server), address.ToString(), port));
+}
+
+void Server::Adopt(int descriptor) {
+  // gRPC wants it so, and says nothing where it is not.
+  (void)::fcntl(descriptor, F_SETFL, ::fcntl(descriptor, F_GETFL) | O_NONBLOCK);
+  grpc::AddInsecureChannelFromFd(server_.get(), descriptor);
 }
 
 void Server::SetHealth(Health health) {

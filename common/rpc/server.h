@@ -24,7 +24,8 @@ struct TlsIdentity {
 };
 
 struct ServerOptions {
-  // "HOST:PORT", "[V6]:PORT" or "unix:PATH". Port 0 lets the system choose.
+  // "HOST:PORT", "[V6]:PORT" or "unix:PATH". Port 0 lets the system choose. Empty:
+  // nowhere, for a server that is handed its connections (Adopt).
   std::string listen;
   // Absent: plaintext, for unix sockets, loopback, or behind a balancer that
   // ends TLS. Present: TLS 1.3 and nothing older.
@@ -60,6 +61,10 @@ class Server {
   // Where it listens, with the port that was chosen: "127.0.0.1:41873".
   const std::string& address() const { return address_; }
   int port() const { return port_; }  // 0 for unix sockets
+
+  // Serves a connected stream socket in plaintext; the descriptor is the server's
+  // from now on.
+  void Adopt(int descriptor);
 
   enum class Health { kServing, kNotServing };
   void SetHealth(Health health);

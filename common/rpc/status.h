@@ -4,11 +4,9 @@
 #include <grpcpp/support/status.h>
 
 #include "absl/status/status.h"
+#include "common/rpc/details.h"
 
 namespace nark::rpc {
-
-// The domain of every ErrorInfo of Nark's own.
-inline constexpr char kErrorDomain[] = "nark";
 
 // A status as it travels: code and message, and in the details a google.rpc.Status
 // with ErrorInfo{reason, domain "nark"} where ReasonOf(status) is not empty and

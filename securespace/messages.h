@@ -1,0 +1,42 @@
+#ifndef NARK_SECURESPACE_MESSAGES_H_
+#define NARK_SECURESPACE_MESSAGES_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/bytes.h"
+#include "common/crypto/secret_bytes.h"
+#include "securespace/frame.h"
+#include "securespace/secure_space.h"
+
+namespace nark::securespace {
+
+// Lists as the messages of nark.v1, for both ways over a socket.
+
+std::string SerialiseRelease(const ReleaseRequest& request);
+// Headers are views into `message`. INVALID_ARGUMENT where it is none.
+absl::StatusOr<ReleaseRequest> ParseRelease(ByteView message);
+
+// A whole answering frame with a ReleaseKeysResponse: keys pass through no string.
+SecretBytes FrameDecisions(const std::vector<KeyDecision>& decisions);
+// The mirror, of the message alone. INTERNAL where it is none.
+absl::StatusOr<std::vector<KeyDecision>> ParseDecisions(ByteView message);
+
+v1::OpenAdusRequest ToMessage(const OpenRequest& request);
+// ADUs are views into `message`.
+absl::StatusOr<OpenRequest> FromMessage(const v1::OpenAdusRequest& message);
+v1::OpenAdusResponse ToMessage(const std::vector<OpenDecision>& decisions);
+std::vector<OpenDecision> FromMessage(const v1::OpenAdusResponse& message);
+
+// Answers one request frame of the framed protocol with a whole frame.
+SecretBytes AnswerFrame(SecureSpace& space, const Frame& request);
+
+SecretBytes FrameStatus(const absl::Status& status);
+// The status of an answer whose code is not 0.
+absl::Status ParseStatus(const Frame& answer);
+
+}  // namespace nark::securespace
+
+#endif  // NARK_SECURESPACE_MESSAGES_H_
