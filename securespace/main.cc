@@ -22,6 +22,7 @@
 #include "common/serve/shutdown.h"
 #include "securespace/connect.h"
 #include "securespace/folder.h"
+#include "securespace/hardening.h"
 #include "securespace/socket_server.h"
 
 namespace nark::securespace {
@@ -126,6 +127,10 @@ absl::Status Serve(const Arguments& arguments, const cli::LogSettings& log) {
   if (arguments.listen.substr(kScheme.size()) != SocketPath(arguments.folder)) {
     ASSIGN_OR_RETURN(beside, SocketServer::Start(folder->space(), SocketPath(arguments.folder)));
   }
+  // Loads what is loaded when first used, while it still may be.
+  RETURN_IF_ERROR(folder->space().GetIdentity().status());
+  RETURN_IF_ERROR(ConfineSystemCalls());
+  if (!SystemCallsAreConfined()) spdlog::warn("built with a sanitizer: system calls are free");
   RETURN_IF_ERROR(serve::WriteReadyFile(arguments.ready_file, {{"listen", arguments.listen}}));
   spdlog::info("listening on {}", arguments.listen);
   while (signals->Next(std::chrono::milliseconds(-1)) != serve::Signals::Event::kShutdown) {
@@ -168,7 +173,7 @@ int Run(int argc, char** argv) {
       .Text("--listen", &arguments.listen, "unix:PATH", cli::Need::kRequired)
       .Text("--ready-file", &arguments.ready_file, "written once it serves, with the address")
       .Action([&]() -> absl::Status {
-        RETURN_IF_ERROR(DisableCoreDumps());
+        RETURN_IF_ERROR(KeepMemoryPrivate());
         absl::Status status = Serve(arguments, program.log());
         serve::StopLog();
         return status;
