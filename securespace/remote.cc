@@ -41,7 +41,7 @@ class Connection {
     (void)::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
     if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
       return absl::UnavailableError(
-          absl::StrCat("cannot connect: ", absl::ErrnoToStatus(errno, "").message(),
+          absl::StrCat(absl::ErrnoToStatus(errno, "cannot connect").message(),
                        "; start nark-securespace serve"));
     }
     if (!connection->Send(AsBytes(kFramePreamble))) {

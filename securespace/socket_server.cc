@@ -210,7 +210,7 @@ absl::Status Server::Listen(const std::string& name) {
     const int cause = errno;
     if (listener_ >= 0) ::close(std::exchange(listener_, -1));
     return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", name, ": ", absl::ErrnoToStatus(cause, "").message(),
+        absl::StrCat(absl::ErrnoToStatus(cause, absl::StrCat("cannot listen on ", name)).message(),
                      "; check that its folder exists and may be written to"));
   };
   wake_ = ::eventfd(0, EFD_CLOEXEC);
