@@ -13,11 +13,13 @@
 #include <httplib.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
+#include <postgresql/libpq-fe.h>
 #include <prometheus/counter.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
+#include <sqlite3.h>
 #include <toml++/toml.h>
 
 #include <CLI/CLI.hpp>
@@ -171,6 +173,19 @@ TEST(ThirdPartyTest, PrometheusServesItsCountersOverHttp) {
   }
   server.stop();
   listener.join();
+}
+
+TEST(ThirdPartyTest, SqliteIsTheHeadersOwnAndThreadSafe) {
+  EXPECT_STREQ(sqlite3_libversion(), SQLITE_VERSION);
+  EXPECT_NE(sqlite3_threadsafe(), 0);
+}
+
+TEST(ThirdPartyTest, LibpqReadsAConnectionString) {
+  char* error = nullptr;
+  PQconninfoOption* options = PQconninfoParse("postgresql://desk@/ledger?host=/tmp", &error);
+  ASSERT_NE(options, nullptr) << error;
+  PQconninfoFree(options);
+  EXPECT_NE(PQisthreadsafe(), 0);
 }
 
 TEST(ThirdPartyTest, BenchmarkKeepsItsValue) {

@@ -1,0 +1,117 @@
+#include "refunds/group_commit.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "absl/synchronization/notification.h"
+#include "common/base/status.h"
+
+namespace nark::refunds {
+namespace {
+
+constexpr size_t kMostWaiting = 16384;
+constexpr size_t kBatchRefunds = 512;  // reached, a batch takes no more notes
+
+}  // namespace
+
+absl::Status LedgerUnavailable(std::string_view what) {
+  absl::Status status =
+      Refusal(absl::StatusCode::kUnavailable, "LEDGER_UNAVAILABLE",
+              std::string("the ledger can not be written or read now; repeat: ").append(what));
+  SetRetryAfterSeconds(status, 2);
+  return status;
+}
+
+absl::StatusOr<std::vector<Refund>> EnterAndWait(Ledger& ledger, std::vector<Refund> refunds) {
+  absl::StatusOr<std::vector<Refund>> result;
+  absl::Notification done;
+  ledger.Enter(std::move(refunds), [&](absl::StatusOr<std::vector<Refund>> entered) {
+    result = std::move(entered);
+    done.Notify();
+  });
+  done.WaitForNotification();
+  return result;
+}
+
+GroupCommit::GroupCommit(Write write) : write_(std::move(write)), thread_([this] { Run(); }) {}
+
+GroupCommit::~GroupCommit() {
+  {
+    absl::MutexLock lock(&mutex_);
+    ending_ = true;
+  }
+  thread_.join();
+}
+
+void GroupCommit::Enter(std::vector<Refund> refunds, Ledger::Entered done) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (waiting_refunds_ + refunds.size() <= kMostWaiting) {
+      waiting_refunds_ += refunds.size();
+      waiting_.push_back({std::move(refunds), std::move(done)});
+      return;
+    }
+  }
+  absl::Status busy = Refusal(absl::StatusCode::kResourceExhausted, "DESK_BUSY",
+                              "too many notes wait to be entered; repeat");
+  SetRetryAfterSeconds(busy, 1);
+  done(busy);
+}
+
+std::vector<GroupCommit::Submission> GroupCommit::Take() {
+  absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(
+      +[](GroupCommit* self) ABSL_EXCLUSIVE_LOCKS_REQUIRED(self->mutex_) {
+        return self->ending_ || !self->waiting_.empty();
+      },
+      this));
+  std::vector<Submission> batch;
+  size_t refunds = 0;
+  while (!waiting_.empty() && refunds < kBatchRefunds) {
+    refunds += waiting_.front().refunds.size();
+    batch.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+  waiting_refunds_ -= refunds;
+  return batch;
+}
+
+void GroupCommit::Run() {
+  for (;;) {
+    std::vector<Submission> batch = Take();
+    if (batch.empty()) return;
+    WriteAll(std::move(batch));
+  }
+}
+
+void GroupCommit::WriteAll(std::vector<Submission> batch) {
+  std::vector<Refund> all;
+  for (const Submission& one : batch) {
+    all.insert(all.end(), one.refunds.begin(), one.refunds.end());
+  }
+  // One order for everybody: two desks that lock the same rows never wait for
+  // each other in a circle.
+  std::vector<size_t> order(all.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return all[a].key < all[b].key; });
+  std::vector<Refund> sorted;
+  for (const size_t i : order) sorted.push_back(all[i]);
+  const absl::StatusOr<std::vector<Refund>> written = write_(sorted);
+  if (written.ok()) {
+    for (size_t i = 0; i < order.size(); ++i) all[order[i]] = (*written)[i];
+  }
+  auto next = all.begin();
+  for (Submission& one : batch) {
+    const auto end = next + static_cast<std::ptrdiff_t>(one.refunds.size());
+    if (written.ok()) {
+      one.done(std::vector<Refund>(next, end));
+    } else {
+      one.done(written.status());
+    }
+    next = end;
+  }
+}
+
+}  // namespace nark::refunds

@@ -1,0 +1,241 @@
+// What every ledger promises, held against each of them.
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/base/status.h"
+#include "common/crypto/hash.h"
+#include "refunds/postgres_ledger.h"
+#include "refunds/sqlite_ledger.h"
+#include "tests/harness/postgres.h"
+
+namespace nark::refunds {
+namespace {
+
+constexpr Timestamp kNow{std::chrono::seconds(1767225600)};
+using std::chrono::seconds;
+
+Refund MakeRefund(uint32_t voucher, const std::string& note, uint64_t amount = 10) {
+  Refund refund;
+  refund.key.provider.fill(7);
+  StoreBig32(refund.key.voucher_id.data(), voucher);
+  refund.note_identity = Sha256(AsBytes(note));
+  refund.ledger_id = "id" + std::to_string(voucher);
+  refund.bought = 5;
+  refund.delivered = 3;
+  refund.owed = 2;
+  refund.amount_minor = amount;
+  refund.currency = "EUR";
+  refund.reason = amount == 0 ? "NOTHING_OWED" : "";
+  refund.payer_reference = std::string("payer \0 '\"\\", 11);
+  refund.decided = kNow;
+  refund.receipt = std::make_shared<const std::string>("receipt of " + note);
+  refund.note = std::make_shared<const std::string>(note);
+  return refund;
+}
+
+class LedgerContractTest : public testing::TestWithParam<const char*> {
+ protected:
+  static harness::Postgres& Server() {
+    static auto* const server = new std::unique_ptr<harness::Postgres>();
+    if (!*server) {
+      *server = std::make_unique<harness::Postgres>();
+      atexit([] { server->reset(); });
+    }
+    return **server;
+  }
+  static bool IsPostgres() { return std::string(GetParam()) == "postgresql"; }
+
+  void SetUp() override {
+    char pattern[] = "/tmp/nark-ledger-XXXXXX";
+    folder_ = mkdtemp(pattern);
+    ledger_ = Open();
+  }
+  void TearDown() override {
+    ledger_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  std::unique_ptr<Ledger> Open() {
+    // Every test has numbers of its own in the one database.
+    auto opened =
+        IsPostgres() ? OpenPostgresLedger(Server().url()) : OpenSqliteLedger(folder_ + "/l.db");
+    EXPECT_TRUE(opened.ok()) << opened.status();
+    return *std::move(opened);
+  }
+  std::vector<Refund> Enter(std::vector<Refund> refunds) {
+    auto entered = EnterAndWait(*ledger_, std::move(refunds));
+    EXPECT_TRUE(entered.ok()) << entered.status();
+    return entered.ok() ? *entered : std::vector<Refund>();
+  }
+  static void ExpectUnavailable(const absl::Status& status) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+    EXPECT_EQ(ReasonOf(status), "LEDGER_UNAVAILABLE");
+    EXPECT_GT(RetryAfterSeconds(status), 0);
+  }
+
+  std::string folder_;
+  std::unique_ptr<Ledger> ledger_;
+};
+
+TEST_P(LedgerContractTest, TheFirstNoteStands) {
+  const auto first = Enter({MakeRefund(100, "first")});
+  const auto second = Enter({MakeRefund(100, "second"), MakeRefund(101, "second")});
+  ASSERT_EQ(second.size(), 2u);
+  EXPECT_EQ(second[0].note_identity, first[0].note_identity);
+  EXPECT_EQ(*second[0].receipt, "receipt of first");
+  EXPECT_EQ(*second[0].note, "first");
+  EXPECT_EQ(*second[1].receipt, "receipt of second");
+  // After a restart too.
+  ledger_ = Open();
+  const auto found = ledger_->Find(MakeRefund(100, "").key);
+  ASSERT_TRUE(found.ok() && found->has_value());
+  const Refund& stored = **found;
+  EXPECT_EQ(*stored.receipt, "receipt of first");
+  EXPECT_EQ(*stored.note, "first");
+  EXPECT_EQ(stored.payer_reference, MakeRefund(100, "").payer_reference);
+  EXPECT_EQ(stored.amount_minor, 10u);
+  EXPECT_EQ(stored.decided, kNow);
+  EXPECT_FALSE(ledger_->Find(MakeRefund(109, "").key)->has_value());
+}
+
+TEST_P(LedgerContractTest, AnswersInTheOrderOfTheNote) {
+  const auto entered = Enter({MakeRefund(203, "n"), MakeRefund(201, "n"), MakeRefund(202, "n")});
+  ASSERT_EQ(entered.size(), 3u);
+  EXPECT_EQ(entered[0].ledger_id, "id203");
+  EXPECT_EQ(entered[1].ledger_id, "id201");
+  EXPECT_EQ(entered[2].ledger_id, "id202");
+}
+
+TEST_P(LedgerContractTest, ManyWritersOfOneVoucherAgree) {
+  // Of two ledgers, as two desks have them.
+  std::unique_ptr<Ledger> other = Open();
+  std::vector<std::thread> writers;
+  std::vector<std::string> receipts(32);
+  for (int i = 0; i < 32; ++i) {
+    writers.emplace_back([&, i] {
+      const std::string note = "note " + std::to_string(i);
+      Ledger& ledger = i % 2 == 0 ? *ledger_ : *other;
+      // Opposite orders, which must not lock each other out.
+      std::vector<Refund> refunds = {MakeRefund(300, note), MakeRefund(301, note)};
+      if (i % 4 < 2) std::swap(refunds[0], refunds[1]);
+      const auto entered = EnterAndWait(ledger, refunds);
+      ASSERT_TRUE(entered.ok()) << entered.status();
+      receipts[i] = *(*entered)[0].receipt;
+      EXPECT_EQ(*(*entered)[1].receipt, receipts[i]);
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  EXPECT_EQ(std::set<std::string>(receipts.begin(), receipts.end()).size(), 1u);
+}
+
+TEST_P(LedgerContractTest, AClaimedPaymentIsNobodyElsesUntilItsLeaseEnds) {
+  Enter({MakeRefund(400, "n"), MakeRefund(401, "n", 0)});
+  const auto claim = [&](Timestamp now) {
+    auto payments = ledger_->ClaimPayments(now, seconds(10), 1000);
+    EXPECT_TRUE(payments.ok()) << payments.status();
+    std::erase_if(*payments, [](const Payment& p) { return p.refund.ledger_id[2] != '4'; });
+    return *payments;
+  };
+  const auto claimed = claim(kNow);
+  ASSERT_EQ(claimed.size(), 1u);
+  EXPECT_EQ(claimed[0].refund.ledger_id, "id400");
+  EXPECT_EQ(claimed[0].refund.payer_reference, MakeRefund(400, "").payer_reference);
+  EXPECT_EQ(claimed[0].attempts, 0u);
+  EXPECT_TRUE(claim(kNow + seconds(9)).empty());
+  const auto again = claim(kNow + seconds(10));
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_EQ(again[0].attempts, 1u);
+  ASSERT_TRUE(ledger_->PostponePayment("id400", kNow + seconds(100)).ok());
+  EXPECT_TRUE(claim(kNow + seconds(99)).empty());
+  EXPECT_EQ(claim(kNow + seconds(100)).size(), 1u);
+  ASSERT_TRUE(ledger_->FinishPayment("id400", kNow).ok());
+  EXPECT_TRUE(claim(kNow + seconds(1000)).empty());
+}
+
+TEST_P(LedgerContractTest, SumsUp) {
+  const auto before = ledger_->Summarise(5);
+  ASSERT_TRUE(before.ok()) << before.status();
+  Enter({MakeRefund(500, "n"), MakeRefund(501, "n", 0)});
+  const auto summary = ledger_->Summarise(5);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_GE(summary->recent.size(), 2u);
+  const uint64_t paid = before->paid.empty() ? 0 : before->paid[0].amount_minor;
+  ASSERT_EQ(summary->paid.size(), 1u);
+  EXPECT_EQ(summary->paid[0].currency, "EUR");
+  EXPECT_EQ(summary->paid[0].amount_minor, paid + 10);
+  ASSERT_EQ(summary->refused.size(), 1u);
+  EXPECT_EQ(summary->refused[0].first, "NOTHING_OWED");
+  EXPECT_GE(ledger_->Outbox()->pending, 1u);
+  EXPECT_TRUE(ledger_->Probe().ok());
+}
+
+INSTANTIATE_TEST_SUITE_P(Every, LedgerContractTest, testing::Values("sqlite", "postgresql"),
+                         [](const auto& info) { return std::string(info.param); });
+
+// Files of this process can not grow for a while: what a full disk does to SQLite.
+class FullDisk {
+ public:
+  FullDisk() {
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit full{4096, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &full);
+  }
+  ~FullDisk() { setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+class SqliteLedgerTest : public LedgerContractTest {};
+INSTANTIATE_TEST_SUITE_P(Only, SqliteLedgerTest, testing::Values("sqlite"));
+
+TEST_P(SqliteLedgerTest, AFullDiskWritesNothingAndPasses) {
+  Enter({MakeRefund(1, "before")});
+  {
+    const FullDisk full;
+    ExpectUnavailable(
+        EnterAndWait(*ledger_, {MakeRefund(2, "full"), MakeRefund(3, "full")}).status());
+    ExpectUnavailable(ledger_->Probe());
+  }
+  EXPECT_TRUE(ledger_->Probe().ok());
+  EXPECT_FALSE(ledger_->Find(MakeRefund(2, "").key)->has_value());
+  EXPECT_FALSE(ledger_->Find(MakeRefund(3, "").key)->has_value());
+  EXPECT_EQ(*Enter({MakeRefund(2, "after")})[0].receipt, "receipt of after");
+  EXPECT_EQ(*Enter({MakeRefund(1, "after")})[0].receipt, "receipt of before");
+}
+
+class PostgresLedgerTest : public LedgerContractTest {};
+INSTANTIATE_TEST_SUITE_P(Only, PostgresLedgerTest, testing::Values("postgresql"));
+
+TEST_P(PostgresLedgerTest, ADatabaseThatIsGoneAndComesBack) {
+  Enter({MakeRefund(601, "before")});
+  Server().Crash();
+  ExpectUnavailable(EnterAndWait(*ledger_, {MakeRefund(602, "gone")}).status());
+  ExpectUnavailable(ledger_->Probe());
+  ExpectUnavailable(ledger_->Find(MakeRefund(601, "").key).status());
+  Server().Start();
+  EXPECT_TRUE(ledger_->Probe().ok());
+  EXPECT_EQ(*Enter({MakeRefund(601, "after")})[0].receipt, "receipt of before");
+  EXPECT_EQ(*Enter({MakeRefund(602, "after")})[0].receipt, "receipt of after");
+}
+
+TEST(PostgresLedgerUrlTest, HoldsNoPassword) {
+  const auto opened = OpenPostgresLedger("postgresql://desk:hush@localhost/ledger");
+  EXPECT_EQ(opened.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(opened.status().message().find("hush"), absl::string_view::npos);
+}
+
+}  // namespace
+}  // namespace nark::refunds

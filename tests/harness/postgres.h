@@ -1,0 +1,33 @@
+#ifndef NARK_TESTS_HARNESS_POSTGRES_H_
+#define NARK_TESTS_HARNESS_POSTGRES_H_
+
+#include <memory>
+#include <string>
+
+#include "tests/harness/process.h"
+
+namespace nark::harness {
+
+// A PostgreSQL server of its own: in a new temporary folder, on a Unix socket in
+// it and no TCP port. Throws where it does not start. One thread only.
+class Postgres {
+ public:
+  Postgres();
+  ~Postgres();
+  Postgres(const Postgres&) = delete;
+  Postgres& operator=(const Postgres&) = delete;
+
+  // Of an empty database, for --ledger.
+  std::string url() const;
+  // Immediately, with no check point. Start() recovers.
+  void Crash();
+  void Start();
+
+ private:
+  std::string folder_;
+  std::unique_ptr<Process> process_;
+};
+
+}  // namespace nark::harness
+
+#endif  // NARK_TESTS_HARNESS_POSTGRES_H_
