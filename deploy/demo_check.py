@@ -6,8 +6,10 @@ independently.
 """
 
 import argparse
+import contextlib
 import json
 import pathlib
+import sqlite3
 import sys
 
 REASONS = {"D": "VOUCHER_OTHER_SECURE_SPACE", "E": "NOT_ATTESTED"}
@@ -23,10 +25,40 @@ def random_access_points(ts):
     return points
 
 
+def check_refund(sent, index, check):
+    """F: what was written, what the note says, and what was paid for the rest."""
+    note = json.load(open("F.note.json"))
+    refund = json.load(open("refund.json"))
+    adus = {e["adu_id"]: sent[e["offset"] : e["offset"] + e["bytes"]] for e in index}
+    ranges = [r for sender in note["senders"] for r in sender["delivered_ranges"]]
+    delivered = [adu for first, last in ranges for adu in range(first, last + 1)]
+    written = pathlib.Path("F.ts").read_bytes()
+    price = 5 * note["bought"]  # minor units
+    amount = price * note["missing"] // note["bought"]
+    with contextlib.closing(sqlite3.connect("ledger.db")) as ledger:
+        paid = ledger.execute("SELECT sum(amount_minor), count(*) FROM refunds").fetchone()
+    holds = [
+        check(written == b"".join(adus[adu] for adu in delivered), "F wrote what its note says"),
+        check(0 < note["missing"] < note["bought"], "the network lost some of F's ADUs, not all"),
+        check(note["delivered"] == len(delivered), "F's note counts what it lists"),
+        check(refund["status"] == "paid", "F is paid"),
+        check(refund["owed"] == note["missing"], "F is owed what did not arrive"),
+        check(refund["amount_minor"] == amount, f"F is paid {amount} cents"),
+        check(
+            pathlib.Path("F.refund").read_bytes() == pathlib.Path("F.refund.again").read_bytes(),
+            "the second submission is answered with the same bytes",
+        ),
+        check(paid == (amount, 1), "the ledger's total is what F got, once"),
+    ]
+    got = f"{note['delivered']} ADUs; {refund['owed']} owed, {amount / 100:.2f} EUR paid once"
+    return got, "yes" if all(held == "yes" for held in holds) else "NO"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--input", required=True)
     parser.add_argument("--middle", type=int, required=True)
+    parser.add_argument("--last", type=int, required=True)
     parser.add_argument("--refused", action="append", default=[])
     arguments = parser.parse_args()
 
@@ -71,6 +103,8 @@ def main():
         what = "another's voucher" if name == "D" else "an untrusted issuer"
         text = check(holds, f"{name} is refused with status 2 and {REASONS[name]}")
         rows.append((name, what, f"refused: {REASONS[name]}", text))
+
+    rows.append(("F", f"0 to {arguments.last}, 10 % lost", *check_refund(sent, index, check)))
 
     header = ("receiver", "has", "got", "as it should")
     widths = [max(len(row[i]) for row in rows + [header]) for i in range(4)]

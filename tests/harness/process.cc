@@ -30,6 +30,7 @@ const std::map<std::string, std::string>& Rooms() {
       {"nark-sender", "sender"},
       {"nark-receiver", "receiver"},
       {"nark-securespace", "securespace"},
+      {"nark-refunds", "refunds"},
       {"nark-relay", "tests/relay"},
   };
   return *rooms;
