@@ -66,6 +66,17 @@ absl::Status CheckFirstNote(const v1::RefundReceipt& receipt,
     if (!VerifyEnvelope(note, payload_type::kDeliveryNote, signer.note_key).ok()) {
       return Lies("the note that it says came first is not signed by this secure space");
     }
+    ASSIGN_OR_RETURN(auto first, PayloadOf<v1::DeliveryNote>(note, "the first note"));
+    const bool names = std::any_of(
+        first.vouchers().begin(), first.vouchers().end(), [&receipt](const v1::NoteVoucher& noted) {
+          const auto voucher = PayloadOf<v1::Voucher>(noted.voucher(), "a voucher");
+          return voucher.ok() && voucher->voucher_id() == receipt.voucher_id();
+        });
+    if (!names || first.status() != v1::NOTE_STATUS_FINAL ||
+        receipt.first_note_identity() == receipt.note_identity() ||
+        Serialise(first.session()) != Serialise(receipt.session())) {
+      return Lies("the note that it says came first is no FINAL note of this voucher");
+    }
     return absl::OkStatus();
   }
   return Lies("it does not show the note that it says came first");
@@ -100,6 +111,12 @@ absl::StatusOr<RefundAnswer> VerifyRefundAnswer(const v1::SubmitDeliveryNoteResp
       answer.status = receipt.status();
       answer.ledger_id = receipt.ledger_id();
       answer.reason = receipt.reason();
+    }
+    if (receipt.status() == v1::REFUND_STATUS_PAID &&
+        (receipt.amount().amount_minor() == 0 ||
+         receipt.amount().amount_minor() > voucher.price().amount_minor() ||
+         receipt.amount().currency() != voucher.price().currency())) {
+      return Lies("it pays an amount that cannot be");
     }
     if (receipt.status() == v1::REFUND_STATUS_PAID) {
       answer.owed += receipt.adus_owed();

@@ -20,16 +20,24 @@ class RefundAnswerTest : public testing::Test {
     file_ = File(7);
   }
 
-  v1::NoteFile File(uint64_t counter) {
+  v1::NoteFile File(uint64_t counter, v1::NoteStatus status = v1::NOTE_STATUS_FINAL) {
     v1::DeliveryNote note;
     *note.mutable_session() = session_.name().ToProto();
     note.set_terms_identity(ToText(session_.session().terms_identity()));
     note.set_secure_space_id(ToText(space_.id));
     note.set_assurance(v1::ASSURANCE_CLASS_EMULATED);
-    if (voucher_.payload().empty()) voucher_ = provider_.MakeVoucher(session_, space_.id, 0, 9);
+    if (voucher_.payload().empty()) {
+      VoucherOptions options;
+      options.secure_space_id = space_.id;
+      options.policy.mutable_range()->set_last(9);
+      options.price.emplace();
+      options.price->set_amount_minor(50);
+      options.price->set_currency("EUR");
+      voucher_ = provider_.MakeVoucher(session_, options);
+    }
     *note.add_vouchers()->mutable_voucher() = voucher_;
     note.set_counter(counter);
-    note.set_status(v1::NOTE_STATUS_FINAL);
+    note.set_status(status);
     v1::NoteFile file;
     *file.mutable_note() =
         *SignEnvelope(payload_type::kDeliveryNote, Serialise(note), space_.note_key, {});
@@ -122,6 +130,17 @@ TEST_F(RefundAnswerTest, RefusesAReceiptAboutSomethingElse) {
   EXPECT_FALSE(Verify({}).ok());
 }
 
+TEST_F(RefundAnswerTest, RefusesAnAmountThatCannotBe) {
+  v1::RefundReceipt receipt = Receipt();
+  receipt.mutable_amount()->set_amount_minor(51);  // above the price
+  EXPECT_FALSE(Verify(Response(receipt)).ok());
+  receipt.mutable_amount()->set_amount_minor(0);
+  EXPECT_FALSE(Verify(Response(receipt)).ok());
+  receipt = Receipt();
+  receipt.mutable_amount()->set_currency("XAF");
+  EXPECT_FALSE(Verify(Response(receipt)).ok());
+}
+
 TEST_F(RefundAnswerTest, WantsToSeeTheNoteThatCameFirst) {
   const v1::SignedEnvelope first = File(6).note();
   v1::RefundReceipt receipt = Receipt();
@@ -134,6 +153,14 @@ TEST_F(RefundAnswerTest, WantsToSeeTheNoteThatCameFirst) {
   const auto answer = Verify(response);
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->status, v1::REFUND_STATUS_CONFLICT);
+
+  // Any other note that the desk has seen will not do.
+  for (const v1::SignedEnvelope& other : {File(5, v1::NOTE_STATUS_INTERIM).note(), file_.note()}) {
+    receipt.set_first_note_identity(ToText(ObjectIdentity(other)));
+    v1::SubmitDeliveryNoteResponse false_conflict = Response(receipt);
+    *false_conflict.add_first_notes() = other;
+    EXPECT_FALSE(Verify(false_conflict).ok());
+  }
 
   // The provider makes a note up.
   const TestSecureSpace other = provider_.MakeSecureSpace();

@@ -97,9 +97,24 @@ class Connection {
  private:
   absl::Status Connect() {
     if (connection_ && PQstatus(connection_.get()) == CONNECTION_OK) return absl::OkStatus();
-    const char* names[] = {"dbname", "connect_timeout", "fallback_application_name", "options",
+    // A database that vanishes without a word must not hold the desk: the kernel gives up
+    // what it does not acknowledge, and asks after what is silent.
+    const char* names[] = {"dbname",
+                           "connect_timeout",
+                           "tcp_user_timeout",
+                           "keepalives_idle",
+                           "keepalives_interval",
+                           "keepalives_count",
+                           "fallback_application_name",
+                           "options",
                            nullptr};
-    const char* values[] = {url_.c_str(), "5", "nark-refunds",
+    const char* values[] = {url_.c_str(),
+                            "5",
+                            "10000",
+                            "5",
+                            "2",
+                            "3",
+                            "nark-refunds",
                             "-c statement_timeout=20000 -c synchronous_commit=on "
                             "-c client_min_messages=warning",
                             nullptr};

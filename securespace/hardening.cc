@@ -79,7 +79,7 @@ int AddRules(scmp_filter_ctx filter) {
   // filter can see, is not there.
   note(allow(SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)));
   note(seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0));
-  // Memory that can be written is never run.
+  // What was mapped to be written is not made to run.
   note(allow(SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)));
   note(allow(SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME)));
   note(allow(SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONREAD)));

@@ -106,21 +106,30 @@ absl::StatusOr<NotedVoucher> TakeVoucher(const v1::NoteVoucher& from,
 
 absl::Status TakeParts(const VerifiedSession& session, const NoteSigner& signer, SignerCache& tills,
                        Timestamp now, VerifiedNote& verified) {
-  std::set<std::pair<uint32_t, uint32_t>> streams;
-  for (const v1::SenderReceipts& receipts : verified.note.receipts()) {
-    if (!streams.emplace(receipts.sub_session(), receipts.sender_id()).second) {
-      return Malformed(absl::StrCat("the note names sender ", receipts.sender_id(), " twice"));
-    }
-    ASSIGN_OR_RETURN(NotedStream stream, TakeStream(receipts));
-    verified.streams.push_back(std::move(stream));
-  }
   std::set<std::string> ids;
+  std::set<std::pair<uint32_t, uint32_t>> bought;
   for (const v1::NoteVoucher& from : verified.note.vouchers()) {
     ASSIGN_OR_RETURN(NotedVoucher voucher, TakeVoucher(from, session, signer, tills, now));
     if (!ids.insert(voucher.bought.voucher.voucher_id()).second) {
       return Malformed("the note names a voucher twice");
     }
+    if (voucher.granted) {
+      const auto streams = StreamsOf(voucher.bought.voucher.policy(), session.terms());
+      bought.insert(streams.begin(), streams.end());
+    }
     verified.vouchers.push_back(std::move(voucher));
+  }
+  // Sets grow when they are unpacked: only those of streams that were paid for are.
+  std::set<std::pair<uint32_t, uint32_t>> streams;
+  for (const v1::SenderReceipts& receipts : verified.note.receipts()) {
+    if (!streams.emplace(receipts.sub_session(), receipts.sender_id()).second) {
+      return Malformed(absl::StrCat("the note names sender ", receipts.sender_id(), " twice"));
+    }
+    if (!bought.contains({receipts.sub_session(), receipts.sender_id()})) {
+      return Exceeds("the note holds a stream that no voucher of it bought");
+    }
+    ASSIGN_OR_RETURN(NotedStream stream, TakeStream(receipts));
+    verified.streams.push_back(std::move(stream));
   }
   return absl::OkStatus();
 }
