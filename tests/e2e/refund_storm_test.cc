@@ -93,16 +93,32 @@ class StormTest : public testing::Test {
                          world_.Path("desk/issuer.pem"), "--ledger", ledger, "--listen", listen});
   }
 
+  std::unique_ptr<v1::RefundDesk::Stub> Connect(const std::string& desk) {
+    return v1::RefundDesk::NewStub(*rpc::MakeChannel(
+        {.endpoint = desk,
+         .tls = rpc::TlsTrust{.ca_certificate = provider_.tls_ca.certificate.der(),
+                              .server_name = "refunds.nark"}}));
+  }
+
+  // One submitter: asks one desk, and the next where that fails.
+  struct Submitter {
+    size_t desk = 0;
+    std::unique_ptr<v1::RefundDesk::Stub> stub;
+  };
+
   // Submits to whichever desk answers, for as long as it takes.
-  std::string Submit(const std::vector<std::unique_ptr<v1::RefundDesk::Stub>>& desks,
-                     const v1::SubmitDeliveryNoteRequest& request, size_t first) {
+  std::string Submit(const std::vector<std::string>& desks, Submitter& submitter,
+                     const v1::SubmitDeliveryNoteRequest& request) {
     const auto end = std::chrono::steady_clock::now() + kPatience;
-    for (size_t desk = first; std::chrono::steady_clock::now() < end; ++desk) {
+    while (std::chrono::steady_clock::now() < end) {
+      if (submitter.stub == nullptr) {
+        submitter.stub = Connect(desks[++submitter.desk % desks.size()]);
+      }
       grpc::ClientContext context;
       rpc::SetTimeout(context, std::chrono::seconds(5));
       v1::SubmitDeliveryNoteResponse response;
-      const absl::Status status = rpc::FromGrpc(
-          desks[desk % desks.size()]->SubmitDeliveryNote(&context, request, &response));
+      const absl::Status status =
+          rpc::FromGrpc(submitter.stub->SubmitDeliveryNote(&context, request, &response));
       if (status.ok()) {
         EXPECT_EQ(response.receipts_size(), 1);
         return response.receipts_size() == 1 ? Serialise(response.receipts(0)) : "";
@@ -113,6 +129,7 @@ class StormTest : public testing::Test {
         ADD_FAILURE() << status;
         return "";
       }
+      submitter.stub = nullptr;  // a channel would wait longer each time it fails
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     ADD_FAILURE() << "no desk answered within the test's patience";
@@ -123,13 +140,10 @@ class StormTest : public testing::Test {
     const uint64_t seed = std::random_device()();
     SCOPED_TRACE("seed " + std::to_string(seed));
     std::vector<Server> servers;
-    std::vector<std::unique_ptr<v1::RefundDesk::Stub>> stubs;
+    std::vector<std::string> addresses;
     for (size_t i = 0; i < desks; ++i) {
       servers.push_back(StartDesk(ledger, "127.0.0.1:0"));
-      stubs.push_back(v1::RefundDesk::NewStub(*rpc::MakeChannel(
-          {.endpoint = servers.back().listen,
-           .tls = rpc::TlsTrust{.ca_certificate = provider_.tls_ca.certificate.der(),
-                                .server_name = "refunds.nark"}})));
+      addresses.push_back(servers.back().listen);
     }
     // By note: what each of its submitters was told.
     std::vector<std::vector<std::string>> told(kNotes, std::vector<std::string>(kSubmissions));
@@ -137,8 +151,9 @@ class StormTest : public testing::Test {
     std::vector<std::thread> submitters;
     for (size_t t = 0; t < kSubmitters; ++t) {
       submitters.emplace_back([&, t] {
+        Submitter submitter{.desk = t, .stub = nullptr};
         for (size_t i = next++; i < kNotes * kSubmissions; i = next++) {
-          told[i % kNotes][i / kNotes] = Submit(stubs, notes_[i % kNotes], t);
+          told[i % kNotes][i / kNotes] = Submit(addresses, submitter, notes_[i % kNotes]);
         }
         --submitting;
       });
