@@ -1,6 +1,5 @@
 #include "common/rpc/environment.h"
 
-#include <grpc/grpc.h>
 #include <grpc/support/log.h>
 
 #include <cstdlib>
@@ -18,8 +17,6 @@ bool Prepare() {
   if (std::getenv("GRPC_VERBOSITY") == nullptr) {
     gpr_set_log_function([](gpr_log_func_args*) {});
   }
-  // Never given back: the last shutdown waits for a poller that may sleep ten seconds.
-  grpc_init();
   return true;
 }
 

@@ -11,8 +11,6 @@ namespace nark::rpc {
 //   left there need a pre-shared key, which nothing in this process has.
 // - Silence on stderr unless GRPC_VERBOSITY asks for more: errors are returned,
 //   and a program that logs them once is enough.
-// - gRPC stays initialised until the process ends, so that ending a server or a channel
-//   never waits for gRPC's own threads.
 // - No search for lock cycles at run time, on which Debian's Abseil spends some
 //   percent of a busy server's time.
 void PrepareGrpc();
