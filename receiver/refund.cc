@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -43,8 +44,8 @@ absl::StatusOr<v1::SubmitDeliveryNoteResponse> Submit(const RefundSettings& sett
   return response;
 }
 
-void Show(const RefundAnswer& answer, RefundSettings::Report report) {
-  std::puts(report == RefundSettings::Report::kJson ? answer.ToJson().c_str()
+void Show(const RefundSummary& answer, RefundSettings::Report report) {
+  std::puts(report == RefundSettings::Report::kJson ? answer.ToJson().dump().c_str()
                                                     : answer.ToText().c_str());
 }
 
@@ -70,7 +71,7 @@ absl::Status RunRefund(const RefundSettings& settings, Clock& clock) {
   auto response = Submit(settings, endpoint, file.note(), *session);
   if (!response.ok()) {
     if (!ReasonOf(response.status()).empty()) {
-      Show(RefusedAnswer(response.status()), settings.report);
+      Show(RefusedSummary(response.status()), settings.report);
     }
     return MarkRemote(Annotate(response.status(), desk));
   }

@@ -68,7 +68,7 @@ class RefundAnswerTest : public testing::Test {
                                              signer.key, {signer.certificate});
     return response;
   }
-  absl::StatusOr<RefundAnswer> Verify(const v1::SubmitDeliveryNoteResponse& response) {
+  absl::StatusOr<RefundSummary> Verify(const v1::SubmitDeliveryNoteResponse& response) {
     return VerifyRefundAnswer(response, file_, session_.session(), kTestTime);
   }
 
@@ -83,7 +83,7 @@ TEST_F(RefundAnswerTest, ShowsWhatIsPaid) {
   const auto answer = Verify(Response(Receipt()));
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->ToText(), "paid 0.50 EUR for 10 ADUs not delivered, ledger entry 1234");
-  const auto json = nlohmann::json::parse(answer->ToJson());
+  const auto json = answer->ToJson();
   EXPECT_EQ(json["status"], "paid");
   EXPECT_EQ(json["owed"], 10);
   EXPECT_EQ(json["amount_minor"], 50);
@@ -99,10 +99,10 @@ TEST_F(RefundAnswerTest, ShowsARefusalWithItsReason) {
   const auto answer = Verify(Response(receipt));
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->ToText(), "refused NOTHING_OWED, ledger entry 1234");
-  const RefundAnswer refused =
-      RefusedAnswer(Refusal(absl::StatusCode::kFailedPrecondition, "NOTE_NOT_FINAL", "not final"));
-  EXPECT_EQ(nlohmann::json::parse(refused.ToJson())["reason"], "NOTE_NOT_FINAL");
-  EXPECT_EQ(nlohmann::json::parse(refused.ToJson())["status"], "refused");
+  const RefundSummary refused =
+      RefusedSummary(Refusal(absl::StatusCode::kFailedPrecondition, "NOTE_NOT_FINAL", "not final"));
+  EXPECT_EQ(refused.ToJson()["reason"], "NOTE_NOT_FINAL");
+  EXPECT_EQ(refused.ToJson()["status"], "refused");
 }
 
 TEST_F(RefundAnswerTest, RefusesAReceiptThatIsNotTheDesks) {
