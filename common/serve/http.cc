@@ -3,19 +3,23 @@
 #include <httplib.h>
 
 #include <atomic>
-#include <cerrno>
 #include <chrono>
-#include <cstring>
-#include <thread>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/serve/http_listener.h"
 
 namespace nark::serve {
 namespace {
 
 constexpr int kThreads = 3;
+
+constexpr char kStyle[] =
+    "body{font:16px system-ui,sans-serif;margin:2em}"
+    "th{text-align:left;padding-right:2em;font-weight:600}"
+    ".list{border-collapse:collapse;display:block;overflow-x:auto;"
+    "font-variant-numeric:tabular-nums}"
+    ".list th,.list td{padding:.3em 1.2em .3em 0;border-bottom:1px solid #ddd;white-space:nowrap}";
 
 std::string EscapeHtml(const std::string& text) {
   std::string escaped;
@@ -40,6 +44,23 @@ std::string EscapeHtml(const std::string& text) {
   return escaped;
 }
 
+std::string Row(const std::string& tag, const std::vector<std::string>& cells) {
+  std::string row = "<tr>";
+  for (const std::string& cell : cells) {
+    absl::StrAppend(&row, "<", tag, ">", EscapeHtml(cell), "</", tag, ">");
+  }
+  return row + "</tr>\n";
+}
+
+std::string Section(const PageTable& table) {
+  std::string html = absl::StrCat("<h2>", EscapeHtml(table.title), "</h2>\n");
+  if (table.rows.empty()) return absl::StrCat(html, "<p>none</p>\n");
+  absl::StrAppend(&html, "<table class=\"list\"><thead>", Row("th", table.columns),
+                  "</thead><tbody>\n");
+  for (const std::vector<std::string>& row : table.rows) absl::StrAppend(&html, Row("td", row));
+  return absl::StrCat(html, "</tbody></table>\n");
+}
+
 std::string Uptime(std::chrono::steady_clock::duration since) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since).count();
   if (seconds < 60) return absl::StrCat(seconds, " s");
@@ -55,11 +76,6 @@ class SideDoor final : public HttpServer {
     server_.set_read_timeout(std::chrono::seconds(5));
     server_.set_write_timeout(std::chrono::seconds(5));
     server_.set_payload_max_length(1024);
-    // The library's own asks for SO_REUSEPORT, which hides a port in use.
-    server_.set_socket_options([](socket_t fd) {
-      const int on = 1;
-      setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    });
     server_.Get("/metrics", [metrics](const httplib::Request&, httplib::Response& response) {
       response.set_content(metrics->Exposition(), "text/plain; version=0.0.4; charset=utf-8");
     });
@@ -76,44 +92,11 @@ class SideDoor final : public HttpServer {
     });
   }
 
-  ~SideDoor() override {
-    server_.stop();
-    if (thread_.joinable()) thread_.join();
-  }
+  ~SideDoor() override { listener_.Stop(); }
 
-  absl::Status Listen() {
-    const std::string& listen = options_.listen;
-    const size_t colon = listen.rfind(':');
-    int port = -1;
-    if (colon == std::string::npos || !absl::SimpleAtoi(listen.substr(colon + 1), &port) ||
-        port < 0 || port > 65535 || colon == 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("\"", listen, "\" is no address for HTTP; write HOST:PORT"));
-    }
-    std::string host = listen.substr(0, colon);
-    const std::string shown = host;
-    if (host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-    errno = 0;
-    if (port == 0) {
-      port = server_.bind_to_any_port(host.c_str());
-    } else if (!server_.bind_to_port(host.c_str(), port)) {
-      port = -1;
-    }
-    if (port < 0) {
-      return absl::UnavailableError(
-          absl::StrCat(listen, ": ", errno == 0 ? "no such address" : strerror(errno)));
-    }
-    address_ = absl::StrCat(shown, ":", port);
-    thread_ = std::thread([this] {
-      server_.listen_after_bind();
-      ended_ = true;
-    });
-    // stop() before it runs would be lost.
-    while (!server_.is_running() && !ended_) std::this_thread::yield();
-    return absl::OkStatus();
-  }
+  absl::Status Listen() { return listener_.Start(server_, options_.listen); }
 
-  const std::string& address() const override { return address_; }
+  const std::string& address() const override { return listener_.address(); }
   void SetDraining() override { draining_ = true; }
 
  private:
@@ -135,23 +118,24 @@ class SideDoor final : public HttpServer {
     if (options_.state) {
       for (const auto& [name, value] : options_.state()) row(name, value);
     }
+    std::string sections;
+    if (options_.tables) {
+      for (const PageTable& table : options_.tables()) absl::StrAppend(&sections, Section(table));
+    }
     const std::string program = EscapeHtml(options_.program);
-    return absl::StrCat(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>", program,
-        "</title><style>body{font:16px system-ui,sans-serif;margin:2em}"
-        "th{text-align:left;padding-right:2em;font-weight:600}</style><h1>",
-        program, "</h1><table>\n", rows,
-        "</table><p><a href=\"/metrics\">metrics</a> <a href=\"/readyz\">readyz</a> "
-        "<a href=\"/livez\">livez</a></p></html>\n");
+    return absl::StrCat("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>", program,
+                        "</title><meta name=\"viewport\" content=\"width=device-width\"><style>",
+                        kStyle, "</style><h1>", program, "</h1><table>\n", rows, "</table>\n",
+                        sections,
+                        "<p><a href=\"/metrics\">metrics</a> <a href=\"/readyz\">readyz</a> "
+                        "<a href=\"/livez\">livez</a></p></html>\n");
   }
 
   HttpOptions options_;
-  httplib::Server server_;
-  std::thread thread_;
-  std::string address_;
   std::atomic<bool> draining_{false};
-  std::atomic<bool> ended_{false};
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  httplib::Server server_;
+  HttpListener listener_;  // last: uses all of the above
 };
 
 }  // namespace

@@ -14,6 +14,13 @@
 
 namespace nark::serve {
 
+// A table of the page.
+struct PageTable {
+  std::string title;
+  std::vector<std::string> columns;
+  std::vector<std::vector<std::string>> rows;
+};
+
 struct HttpOptions {
   std::string listen;   // "HOST:PORT"; port 0 lets the system choose
   std::string program;  // for the page
@@ -21,6 +28,8 @@ struct HttpOptions {
   // What the page says besides: pairs of name and value. May be empty. Called
   // from the server's threads.
   std::function<std::vector<std::pair<std::string, std::string>>()> state;
+  // Tables below it, where the program has any. Called as `state`.
+  std::function<std::vector<PageTable>()> tables = nullptr;
   // Whether the program can do its work: /readyz is 200 where it is OK and 503
   // with the message otherwise. Absent: always. Called from the server's threads.
   std::function<absl::Status()> ready;

@@ -1,0 +1,70 @@
+#include "common/crypto/tls.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+
+#include <limits>
+#include <memory>
+
+#include "common/base/bytes.h"
+#include "common/base/status.h"
+#include "common/crypto/openssl.h"
+
+namespace nark {
+namespace {
+
+using UniqueBio = std::unique_ptr<BIO, OpenSslFree<BIO_free>>;
+
+// Reads the bytes where they lie; they must outlive it.
+UniqueBio Reader(ByteView bytes) {
+  if (bytes.size() > std::numeric_limits<int>::max()) return nullptr;
+  return UniqueBio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
+}
+
+absl::Status Bad(std::string_view what) {
+  return OpenSslRefusal(absl::StatusCode::kInvalidArgument, what);
+}
+
+// A key in a file is never asked for a password on the terminal.
+int NoPassword(char*, int, int, void*) { return -1; }
+
+absl::Status UseCertificates(SSL_CTX& context, std::string_view pem) {
+  const UniqueBio reader = Reader(AsBytes(pem));
+  if (!reader) return Bad("the TLS certificates could not be read");
+  UniqueX509 leaf(PEM_read_bio_X509(reader.get(), nullptr, NoPassword, nullptr));
+  if (!leaf) return Bad("the TLS certificate is no PEM certificate");
+  if (SSL_CTX_use_certificate(&context, leaf.get()) != 1) {
+    return Bad("the TLS certificate can not be used");
+  }
+  while (UniqueX509 next{PEM_read_bio_X509(reader.get(), nullptr, NoPassword, nullptr)}) {
+    if (SSL_CTX_add1_chain_cert(&context, next.get()) != 1) {
+      return OpenSslError("SSL_CTX_add1_chain_cert");
+    }
+  }
+  // The end of the text is queued as an error.
+  const bool ended = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  ERR_clear_error();
+  return ended ? absl::OkStatus() : Bad("the TLS certificates end in no PEM certificate");
+}
+
+}  // namespace
+
+absl::Status ConfigureTlsServer(ssl_ctx_st& context, std::string_view certificates_pem,
+                                const SecretBytes& key_pem) {
+  if (SSL_CTX_set_min_proto_version(&context, TLS1_3_VERSION) != 1) {
+    return OpenSslError("SSL_CTX_set_min_proto_version");
+  }
+  RETURN_IF_ERROR(UseCertificates(context, certificates_pem));
+  const UniqueBio reader = Reader(key_pem.Reveal());
+  if (!reader) return Bad("the TLS key could not be read");
+  const UniquePkey key(PEM_read_bio_PrivateKey(reader.get(), nullptr, NoPassword, nullptr));
+  if (!key) return Bad("the TLS key is no PEM private key");
+  if (SSL_CTX_use_PrivateKey(&context, key.get()) != 1 ||
+      SSL_CTX_check_private_key(&context) != 1) {
+    return Bad("the TLS key is not the certificate's");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace nark
