@@ -27,6 +27,14 @@ struct DeskKeys {
   SigningIdentity signing;  // its refunds role
 };
 
+// Told of every answer: for metrics, logs and readiness. Thread-safe.
+class DeskObserver {
+ public:
+  virtual ~DeskObserver() = default;
+  virtual void OnReceipt(v1::RefundStatus status) = 0;
+  virtual void OnRefusal(const absl::Status& refusal) = 0;
+};
+
 // The decision of a refund desk (system invariant: paid once). No gRPC, no files.
 // Thread-safe. Each refusal has its reason (docs/reasons.md).
 class Desk {

@@ -2,7 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
-#include <atomic>
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -12,17 +12,28 @@
 #include "absl/strings/strip.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
+#include "common/crypto/random.h"
 #include "common/rpc/server.h"
 #include "common/rpc/watchdog.h"
+#include "common/serve/api_server.h"
 #include "common/serve/http.h"
 #include "common/serve/metrics.h"
 #include "common/serve/ready_file.h"
+#include "refunds/command_payer.h"
+#include "refunds/desk_watch.h"
+#include "refunds/http_payer.h"
+#include "refunds/json_service.h"
+#include "refunds/payout.h"
 #include "refunds/postgres_ledger.h"
 #include "refunds/service.h"
 #include "refunds/sqlite_ledger.h"
 
 namespace nark::refunds {
 namespace {
+
+// A note file of the 2 MiB that gRPC takes, in base64.
+constexpr size_t kMostJsonBytes = 3 << 20;
+constexpr int kJsonThreads = 16;
 
 absl::StatusOr<std::unique_ptr<Ledger>> OpenLedger(const std::string& name) {
   absl::string_view path = name;
@@ -34,40 +45,20 @@ absl::StatusOr<std::unique_ptr<Ledger>> OpenLedger(const std::string& name) {
       absl::StrCat("--ledger ", name, ": write sqlite:PATH or postgresql://..."));
 }
 
-// Counts answers, and knows whether the ledger works.
-class Watch final : public DeskObserver {
- public:
-  explicit Watch(serve::Metrics& metrics) : metrics_(metrics) {}
-
-  void OnReceipt(v1::RefundStatus status) override {
-    const char* name = status == v1::REFUND_STATUS_PAID      ? "paid"
-                       : status == v1::REFUND_STATUS_REFUSED ? "refused"
-                                                             : "conflict";
-    metrics_
-        .AddCounter("nark_refunds_receipts_total", "Receipts answered, repeats among them.",
-                    {{"status", name}})
-        .Increment();
+// Null where nothing is paid out from here.
+absl::StatusOr<std::unique_ptr<Payer>> MakePayer(const DeskOptions& options) {
+  if (!options.pay_command.empty() && !options.pay_url.empty()) {
+    return absl::InvalidArgumentError("give --pay-command or --pay-url, not both");
   }
-  void OnRefusal(const absl::Status& refusal) override {
-    const std::string reason = ReasonOf(refusal);
-    if (reason == "LEDGER_UNAVAILABLE") ledger_works_ = false;
-    metrics_
-        .AddCounter("nark_refunds_refusals_total", "Requests refused, by reason.",
-                    {{"reason", reason}})
-        .Increment();
+  if (!options.pay_command.empty()) {
+    auto payer = MakeCommandPayer(options.pay_command, options.pay_timeout);
+    return payer.ok() ? std::move(payer) : Annotate(payer.status(), "--pay-command");
   }
-  // True where it changed.
-  bool SetLedger(const absl::Status& probed) {
-    return ledger_works_.exchange(probed.ok()) != probed.ok();
-  }
-  absl::Status CheckLedger() const {
-    return ledger_works_ ? absl::OkStatus() : LedgerUnavailable("it takes no write");
-  }
-
- private:
-  serve::Metrics& metrics_;
-  std::atomic<bool> ledger_works_{true};
-};
+  if (options.pay_url.empty()) return nullptr;
+  auto payer = MakeHttpPayer(
+      {.url = options.pay_url, .ca_file = options.pay_ca, .timeout = options.pay_timeout});
+  return payer.ok() ? std::move(payer) : Annotate(payer.status(), "--pay-url");
+}
 
 // The parts of a running desk, in the order in which they must go.
 class DeskServer {
@@ -75,26 +66,34 @@ class DeskServer {
   explicit DeskServer(const DeskOptions& options) : options_(options) {}
 
   absl::Status Start() {
+    ASSIGN_OR_RETURN(payer_, MakePayer(options_));
     ASSIGN_OR_RETURN(ledger_, OpenLedger(options_.ledger));
+    watch_.emplace(metrics_, *ledger_);
     files_version_ = FilesVersion(options_.files);
     ASSIGN_OR_RETURN(LoadedDesk loaded, LoadDesk(options_.files, clock_, *ledger_));
-    service_.emplace(std::move(loaded.desk), watch_);
-    rpc::ServerOptions server;
-    server.listen = options_.listen;
-    if (options_.transport == Transport::kTls) {
-      server.tls = rpc::TlsIdentity{.certificates = std::move(loaded.tls_certificates_pem),
-                                    .key = std::move(loaded.tls_key_pem)};
-    }
-    ASSIGN_OR_RETURN(server_, rpc::Server::Start(std::move(server), {&*service_}));
-    std::vector<std::pair<std::string, std::string>> addresses = {{"listen", server_->address()}};
-    if (!options_.http.empty()) {
-      ASSIGN_OR_RETURN(http_, serve::HttpServer::Start(SideDoor(), &metrics_));
-      addresses.emplace_back("http", http_->address());
-    }
+    service_.emplace(std::move(loaded.desk), *watch_);
+    RETURN_IF_ERROR(StartServers(loaded));
     if (server_->port() != 0) watchdog_.emplace(server_->address(), std::chrono::seconds(10));
-    spdlog::info("listening on {}{}", server_->address(),
-                 options_.transport == Transport::kTls ? "" : " in plaintext");
-    if (http_) spdlog::info("HTTP on {}", http_->address());
+    probe_.emplace(*ledger_, options_.interval, [this](const absl::Status& ledger) {
+      watch_->OnProbe(ledger);
+      server_->SetHealth(ledger.ok() ? rpc::Server::Health::kServing
+                                     : rpc::Server::Health::kNotServing);
+    });
+    if (payer_) {
+      payout_.emplace(*ledger_, *payer_, clock_, random_, *watch_, PayoutOptions());
+      payout_->Start();
+    }
+    const char* const how = options_.transport == Transport::kTls ? "" : " in plaintext";
+    std::vector<std::pair<std::string, std::string>> addresses = {{"listen", server_->address()}};
+    spdlog::info("listening on {}{}", server_->address(), how);
+    if (json_) {
+      addresses.emplace_back("https", json_->address());
+      spdlog::info("JSON on {}{}", json_->address(), how);
+    }
+    if (http_) {
+      addresses.emplace_back("http", http_->address());
+      spdlog::info("HTTP on {}", http_->address());
+    }
     return serve::WriteReadyFile(options_.ready_file, addresses);
   }
 
@@ -106,29 +105,49 @@ class DeskServer {
         return absl::UnavailableError(server_->address() +
                                       ": takes no connections any more; restart it");
       }
-      ProbeLedger();
       const uint64_t version = FilesVersion(options_.files);
       if (event == serve::Signals::Event::kReload || version != files_version_) Reload(version);
     }
     spdlog::info("draining for at most {} ms", options_.drain.count());
     if (http_) http_->SetDraining();
     watchdog_.reset();
+    const auto end = std::chrono::steady_clock::now() + options_.drain;
+    const auto left = [end] {
+      return std::max(std::chrono::milliseconds(0), std::chrono::ceil<std::chrono::milliseconds>(
+                                                        end - std::chrono::steady_clock::now()));
+    };
+    // What still waits for the ledger is answered, whichever way it came.
     server_->Drain(options_.drain);
+    if (json_) json_->Drain();
+    if (payout_) payout_->Stop(left());
     return absl::OkStatus();
   }
 
  private:
-  void ProbeLedger() {
-    const absl::Status probed = ledger_->Probe();
-    if (watch_.SetLedger(probed)) {
-      if (probed.ok()) {
-        spdlog::info("the ledger works again");
-      } else {
-        spdlog::error("{}", Std(probed.message()));
-      }
+  absl::Status StartServers(LoadedDesk& loaded) {
+    rpc::ServerOptions server;
+    server.listen = options_.listen;
+    serve::ApiOptions json;
+    json.listen = options_.https;
+    json.max_body_bytes = kMostJsonBytes;
+    json.threads = kJsonThreads;
+    json.handle = [this](const serve::ApiRequest& request) {
+      return json_service_->Handle(request);
+    };
+    if (options_.transport == Transport::kTls) {
+      json.tls = serve::ApiOptions::Tls{loaded.tls_certificates_pem, loaded.tls_key_pem.Clone()};
+      server.tls = rpc::TlsIdentity{.certificates = std::move(loaded.tls_certificates_pem),
+                                    .key = std::move(loaded.tls_key_pem)};
     }
-    server_->SetHealth(probed.ok() ? rpc::Server::Health::kServing
-                                   : rpc::Server::Health::kNotServing);
+    ASSIGN_OR_RETURN(server_, rpc::Server::Start(std::move(server), {&*service_}));
+    if (!options_.https.empty()) {
+      json_service_.emplace([this] { return service_->desk(); }, *watch_);
+      ASSIGN_OR_RETURN(json_, serve::ApiServer::Start(std::move(json)));
+    }
+    if (!options_.http.empty()) {
+      ASSIGN_OR_RETURN(http_, serve::HttpServer::Start(SideDoor(), &metrics_));
+    }
+    return absl::OkStatus();
   }
 
   void Reload(uint64_t version) {
@@ -151,31 +170,42 @@ class DeskServer {
     http.version = kProgramVersion;
     http.ready = [this]() -> absl::Status {
       RETURN_IF_ERROR(service_->desk()->CheckLists());
-      return watch_.CheckLedger();
+      return watch_->CheckLedger();
     };
     http.state = [this]() -> std::vector<std::pair<std::string, std::string>> {
       return {{"gRPC", server_->address()},
               {"transport", options_.transport == Transport::kTls ? "TLS 1.3" : "plaintext"},
+              {"JSON", json_ ? json_->address() : "no"},
+              {"pays out", !options_.pay_command.empty() ? "by command"
+                           : !options_.pay_url.empty()   ? "by URL"
+                                                         : "no"},
               {"provider", ToHex(service_->desk()->provider())}};
     };
+    http.tables = [this] { return watch_->Tables(); };
     return http;
   }
 
   const DeskOptions& options_;
   SystemClock clock_;
   serve::Metrics metrics_;
-  Watch watch_{metrics_};
   serve::Counter& reloads_ = metrics_.AddCounter("nark_refunds_reloads_total",
                                                  "Times that issuers and lists were reloaded.");
   serve::Counter& reload_failures_ = metrics_.AddCounter(
       "nark_refunds_reload_failures_total", "Times that changed files could not be loaded.");
   uint64_t files_version_ = 0;
-  // Before the server, which waits for answers that the ledger gives.
+  SystemRandom random_;
+  std::unique_ptr<Payer> payer_;
+  // Before the servers, which wait for answers that the ledger gives.
   std::unique_ptr<Ledger> ledger_;
+  std::optional<DeskWatch> watch_;
   std::optional<RefundDeskService> service_;
+  std::optional<JsonService> json_service_;
   std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<serve::ApiServer> json_;
   std::unique_ptr<serve::HttpServer> http_;
   std::optional<rpc::Watchdog> watchdog_;
+  std::optional<LedgerProbe> probe_;
+  std::optional<Payout> payout_;
 };
 
 }  // namespace

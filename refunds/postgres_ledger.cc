@@ -35,8 +35,7 @@ CREATE TABLE IF NOT EXISTS payments(
   ledger_id text PRIMARY KEY, due_us bigint NOT NULL, attempts bigint NOT NULL DEFAULT 0,
   done_us bigint);
 CREATE INDEX IF NOT EXISTS payments_due ON payments(due_us) WHERE done_us IS NULL;
-CREATE TABLE IF NOT EXISTS probe(one integer PRIMARY KEY CHECK(one = 1), writes bigint NOT NULL);
-INSERT INTO probe VALUES(1, 0) ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS probe(written boolean NOT NULL);
 COMMIT;
 )";
 
@@ -265,7 +264,8 @@ class PostgresLedger final : public Ledger {
 
   absl::Status Probe() override {
     absl::MutexLock lock(&desking_);
-    return desk_.Run("UPDATE probe SET writes = writes + 1").status();
+    // What it takes to enter a refund: space, which an update would find in its own page.
+    return desk_.RunScript("BEGIN; TRUNCATE probe; INSERT INTO probe VALUES(true); COMMIT");
   }
 
  private:

@@ -12,14 +12,6 @@
 
 namespace nark::refunds {
 
-// Told of every answer: for metrics, logs and readiness. Thread-safe.
-class DeskObserver {
- public:
-  virtual ~DeskObserver() = default;
-  virtual void OnReceipt(v1::RefundStatus status) = 0;
-  virtual void OnRefusal(const absl::Status& refusal) = 0;
-};
-
 // nark.v1.RefundDesk over a Desk, which can be exchanged while calls run: that is
 // how lists are reloaded. Thread-safe.
 class RefundDeskService final : public v1::RefundDesk::CallbackService {

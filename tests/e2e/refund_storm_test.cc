@@ -1,15 +1,21 @@
-// 64 submitters against desks that die at random: every note is paid exactly once, and
-// everybody who submitted it ends with the same receipt.
+// 64 submitters against desks that die at random: every note is entered exactly once,
+// everybody who submitted it ends with the same receipt, and the provider's hook gets
+// every payment at least once, always under the same key.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <set>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -41,6 +47,7 @@ class StormTest : public testing::Test {
  protected:
   StormTest() {
     WriteDeskFolder();
+    WriteHook();
     for (size_t i = 0; i < kNotes; ++i) notes_.push_back(MakeNote());
   }
 
@@ -62,6 +69,15 @@ class StormTest : public testing::Test {
     };
     write_key("refunds/key.pem", provider_.refunds.key);
     write_key("refunds/tls-key.pem", tls.key);
+  }
+  // Writes each order down; then every sixteenth fails at its first attempt.
+  void WriteHook() {
+    WriteAll(world_.Path("pay"), "#!/bin/sh\nread -r order\nprintf '%s\\n' \"$order\" >> " +
+                                     world_.Path("orders") +
+                                     "\ncase $order in\n"
+                                     "*'0\",\"payer_reference\"'*'\"attempt\":1}') exit 1 ;;\n"
+                                     "esac\n");
+    ::chmod(world_.Path("pay").c_str(), 0700);
   }
   // Ten bought and never granted: owed whole.
   v1::SubmitDeliveryNoteRequest MakeNote() {
@@ -89,8 +105,9 @@ class StormTest : public testing::Test {
 
   Server StartDesk(const std::string& ledger, const std::string& listen) {
     return world_.StartServer(
-        "nark-refunds", {"--provider", world_.Path("desk"), "--issuer",
-                         world_.Path("desk/issuer.pem"), "--ledger", ledger, "--listen", listen});
+        "nark-refunds",
+        {"--provider", world_.Path("desk"), "--issuer", world_.Path("desk/issuer.pem"), "--ledger",
+         ledger, "--listen", listen, "--pay-command", world_.Path("pay"), "--pay-timeout", "2s"});
   }
 
   std::unique_ptr<v1::RefundDesk::Stub> Connect(const std::string& desk) {
@@ -136,7 +153,9 @@ class StormTest : public testing::Test {
     return "";
   }
 
-  void Storm(const std::string& ledger, size_t desks) {
+  // `open` opens the ledger beside the desks.
+  void Storm(const std::string& ledger, size_t desks,
+             const std::function<absl::StatusOr<std::unique_ptr<refunds::Ledger>>()>& open) {
     const uint64_t seed = std::random_device()();
     SCOPED_TRACE("seed " + std::to_string(seed));
     std::vector<Server> servers;
@@ -175,16 +194,43 @@ class StormTest : public testing::Test {
       receipts.insert(answers[0]);
     }
     EXPECT_EQ(receipts.size(), kNotes);
+    const auto opened = open();
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    ExpectEnteredOnce(**opened);
+    ExpectPaidOut(**opened, deaths);
     for (Server& server : servers) EXPECT_EQ(server.process->Stop().status, 0);
   }
 
-  static void ExpectPaidOnce(refunds::Ledger& ledger) {
+  static void ExpectEnteredOnce(refunds::Ledger& ledger) {
     const auto summary = ledger.Summarise(1);
     ASSERT_TRUE(summary.ok()) << summary.status();
     ASSERT_EQ(summary->paid.size(), 1u);
     EXPECT_EQ(summary->paid[0].refunds, kNotes);
     EXPECT_EQ(summary->paid[0].amount_minor, kNotes * kPrice);
-    EXPECT_EQ(ledger.Outbox()->pending, kNotes);
+  }
+
+  void ExpectPaidOut(refunds::Ledger& ledger, size_t deaths) {
+    // A lease of who died in between must end first.
+    EXPECT_TRUE(Eventually([&] {
+      const auto outbox = ledger.Outbox();
+      return outbox.ok() && outbox->pending == 0;
+    }));
+    std::map<std::string, size_t> orders;
+    std::istringstream lines(ReadAll(world_.Path("orders")));
+    size_t failed = 0;
+    for (std::string line; std::getline(lines, line);) {
+      const auto order = nlohmann::json::parse(line);
+      const std::string key = order["idempotency_key"];
+      EXPECT_EQ(order["amount_minor"], kPrice);
+      failed += key.back() == '0' && order["attempt"] == 1 ? 1 : 0;
+      ++orders[key];
+    }
+    EXPECT_EQ(orders.size(), kNotes);
+    EXPECT_GT(failed, 0u);
+    size_t repeated = 0;
+    for (const auto& [key, times] : orders) repeated += times - 1;
+    // What failed, and what the four workers of a desk that died had in their hands.
+    EXPECT_LE(repeated, failed + 4 * deaths);
   }
 
   World world_;
@@ -196,17 +242,12 @@ class StormTest : public testing::Test {
 
 TEST_F(StormTest, ThreeDesksOnOnePostgresqlLedgerPayEachNoteOnce) {
   const Postgres database;
-  Storm(database.url(), 3);
-  auto ledger = refunds::OpenPostgresLedger(database.url());
-  ASSERT_TRUE(ledger.ok()) << ledger.status();
-  ExpectPaidOnce(**ledger);
+  Storm(database.url(), 3, [&] { return refunds::OpenPostgresLedger(database.url()); });
 }
 
 TEST_F(StormTest, OneDeskOnSqlitePaysEachNoteOnce) {
-  Storm("sqlite:" + world_.Path("ledger.db"), 1);
-  auto ledger = refunds::OpenSqliteLedger(world_.Path("ledger.db"));
-  ASSERT_TRUE(ledger.ok()) << ledger.status();
-  ExpectPaidOnce(**ledger);
+  const std::string path = world_.Path("ledger.db");
+  Storm("sqlite:" + path, 1, [&] { return refunds::OpenSqliteLedger(path); });
 }
 
 }  // namespace

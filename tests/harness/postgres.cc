@@ -22,13 +22,38 @@ CommandLine AsNobodySpecial(const std::string& program, std::vector<std::string>
   return {"/usr/bin/unshare", arguments, "", {}};
 }
 
-}  // namespace
-
-Postgres::Postgres() {
-  // Short: a Unix socket's path lies in it.
+// Short: a Unix socket's path lies in it.
+std::string NewFolder() {
   char pattern[] = "/tmp/pgXXXXXX";
   if (mkdtemp(pattern) == nullptr) throw std::runtime_error("no folder for PostgreSQL");
-  folder_ = pattern;
+  return pattern;
+}
+
+std::string Url(const std::string& folder) { return "postgresql://desk@/postgres?host=" + folder; }
+
+void WaitUntilItServes(Process& process, const std::string& folder) {
+  const bool serves = Eventually([&] {
+    return !process.running() ||
+           Execute({std::string(kPrograms) + "pg_isready", {"-q", "-h", folder}, "", {}}, folder)
+                   .status == 0;
+  });
+  if (!serves || !process.running()) {
+    throw std::runtime_error("PostgreSQL does not start: " + process.Kill().ToString());
+  }
+}
+
+void End(Process* process, const std::string& folder) {
+  if (process != nullptr) {
+    process->Signal(SIGINT);
+    process->Wait();
+  }
+  std::error_code ignored;
+  std::filesystem::remove_all(folder, ignored);
+}
+
+}  // namespace
+
+Postgres::Postgres() : folder_(NewFolder()) {
   const Outcome made = Execute(
       AsNobodySpecial("initdb", {"-D", folder_ + "/data", "-A", "trust", "-U", "desk", "-N"}),
       folder_);
@@ -36,30 +61,16 @@ Postgres::Postgres() {
   Start();
 }
 
-Postgres::~Postgres() {
-  if (process_) {
-    process_->Signal(SIGINT);
-    process_->Wait();
-  }
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
-}
+Postgres::~Postgres() { End(process_.get(), folder_); }
 
-std::string Postgres::url() const { return "postgresql://desk@/postgres?host=" + folder_; }
+std::string Postgres::url() const { return Url(folder_); }
 
 void Postgres::Start() {
   process_ = std::make_unique<Process>(
       AsNobodySpecial("postgres", {"-D", folder_ + "/data", "-k", folder_, "-c",
                                    "listen_addresses=", "-c", "max_connections=50"}),
       folder_);
-  const bool serves = Eventually([&] {
-    return !process_->running() ||
-           Execute({std::string(kPrograms) + "pg_isready", {"-q", "-h", folder_}, "", {}}, folder_)
-                   .status == 0;
-  });
-  if (!serves || !process_->running()) {
-    throw std::runtime_error("PostgreSQL does not start: " + process_->Kill().ToString());
-  }
+  WaitUntilItServes(*process_, folder_);
 }
 
 void Postgres::Crash() {
@@ -67,5 +78,40 @@ void Postgres::Crash() {
   process_->Wait();
   process_.reset();
 }
+
+// Only the mount lives in the namespaces of its own; the socket's folder is everybody's.
+SmallDisk::SmallDisk() : folder_(NewFolder()) {
+  std::filesystem::create_directory(folder_ + "/disk");
+  const std::string script =
+      "set -e\n"
+      "mount -t tmpfs -o size=80m,mode=0700 tmpfs \"$1/disk\"\n"
+      "exec unshare -U --map-user=1000 --map-group=1000 sh -c '\n"
+      "\"$2/initdb\" -D \"$1/disk/data\" -A trust -U desk -N && "
+      "exec \"$2/postgres\" -D \"$1/disk/data\" -k \"$1\" -c listen_addresses= "
+      "-c max_connections=20 -c shared_buffers=4MB -c wal_recycle=off' sh \"$1\" \"$2\"\n";
+  process_ = std::make_unique<Process>(
+      CommandLine{
+          "/usr/bin/unshare", {"-Urm", "sh", "-c", script, "sh", folder_, kPrograms}, "", {}},
+      folder_);
+  WaitUntilItServes(*process_, folder_);
+}
+
+SmallDisk::~SmallDisk() { End(process_.get(), folder_); }
+
+std::string SmallDisk::url() const { return Url(folder_); }
+
+std::string SmallDisk::filler() const {
+  return "/proc/" + std::to_string(process_->pid()) + "/root" + folder_ + "/disk/filler";
+}
+
+void SmallDisk::Fill() {
+  std::ofstream file(filler(), std::ios::binary);
+  const std::string page(4096, 'x');
+  while (file.write(page.data(), static_cast<std::streamsize>(page.size())).flush()) {
+  }
+  if (!std::filesystem::exists(filler())) throw std::runtime_error(filler() + " can not be made");
+}
+
+void SmallDisk::Empty() { std::filesystem::remove(filler()); }
 
 }  // namespace nark::harness

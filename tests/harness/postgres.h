@@ -28,6 +28,25 @@ class Postgres {
   std::unique_ptr<Process> process_;
 };
 
+// The same, on a disk of its own that can be filled up. It cannot be restarted.
+class SmallDisk {
+ public:
+  SmallDisk();
+  ~SmallDisk();
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+
+  std::string url() const;
+  // Takes all of the space that is left, and gives it back.
+  void Fill();
+  void Empty();
+
+ private:
+  std::string filler() const;
+  std::string folder_;
+  std::unique_ptr<Process> process_;
+};
+
 }  // namespace nark::harness
 
 #endif  // NARK_TESTS_HARNESS_POSTGRES_H_

@@ -126,6 +126,7 @@ Server World::StartServer(const std::string& program, Words arguments) {
   const std::string ready = ReadAll(ready_file);
   server.listen = JsonField(ready, "listen");
   server.http = JsonField(ready, "http");
+  server.https = JsonField(ready, "https");
   return server;
 }
 

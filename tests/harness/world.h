@@ -27,6 +27,7 @@ struct Server {
   std::unique_ptr<Process> process;
   std::string listen;  // HOST:PORT
   std::string http;    // HOST:PORT; empty without --http
+  std::string https;   // HOST:PORT; empty without --https
 };
 
 struct SecureSpaceFolder {
