@@ -29,6 +29,8 @@ def check_refund(sent, index, check):
     """F: what was written, what the note says, and what was paid for the rest."""
     note = json.load(open("F.note.json"))
     refund = json.load(open("refund.json"))
+    by_curl = json.load(open("refund.curl.json"))
+    orders = [json.loads(line) for line in open("payments.jsonl")]
     adus = {e["adu_id"]: sent[e["offset"] : e["offset"] + e["bytes"]] for e in index}
     ranges = [r for sender in note["senders"] for r in sender["delivered_ranges"]]
     delivered = [adu for first, last in ranges for adu in range(first, last + 1)]
@@ -48,7 +50,16 @@ def check_refund(sent, index, check):
             pathlib.Path("F.refund").read_bytes() == pathlib.Path("F.refund.again").read_bytes(),
             "the second submission is answered with the same bytes",
         ),
+        check(
+            all(by_curl[name] == refund[name] for name in ("status", "owed", "ledger_id")),
+            "curl is answered as the receiver was",
+        ),
         check(paid == (amount, 1), "the ledger's total is what F got, once"),
+        check(
+            [(o["idempotency_key"], o["amount_minor"]) for o in orders]
+            == [(refund["ledger_id"], amount)],
+            "one payment was ordered",
+        ),
     ]
     got = f"{note['delivered']} ADUs; {refund['owed']} owed, {amount / 100:.2f} EUR paid once"
     return got, "yes" if all(held == "yes" for held in holds) else "NO"
