@@ -74,7 +74,8 @@ class Ledger {
  public:
   virtual ~Ledger() = default;
 
-  // What stands for each refund, in the order given: itself where it is new.
+  // What stands for each refund, in the order given: itself where it is new. The note
+  // of one identity may be any of its envelopes that were entered.
   using Entered = std::function<void(absl::StatusOr<std::vector<Refund>>)>;
   // Enters the refunds of one note with their payments, in one transaction that
   // may be shared with others'. `done` is called once, maybe from another thread,

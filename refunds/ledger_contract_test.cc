@@ -117,6 +117,34 @@ TEST_P(LedgerContractTest, AnswersInTheOrderOfTheNote) {
   EXPECT_EQ(entered[2].ledger_id, "id202");
 }
 
+TEST_P(LedgerContractTest, HoldsANoteOnceHoweverManyVouchersItHas) {
+  constexpr uint32_t kVouchers = 1200;  // more than one statement takes
+  const auto refunds = [](std::shared_ptr<const std::string> note) {
+    std::vector<Refund> made;
+    for (uint32_t i = 0; i < kVouchers; ++i) {
+      made.push_back(MakeRefund(250'000 + i, "", i % 100 == 0 ? 10 : 0));
+      made.back().note_identity = Sha256(AsBytes(*note));
+      made.back().receipt = std::make_shared<const std::string>(note->substr(0, 9));
+      made.back().note = note;
+    }
+    return made;
+  };
+  const auto first = std::make_shared<const std::string>(1 << 20, 'f');
+  const auto second = std::make_shared<const std::string>("another note");
+  for (const auto& note : {first, first, second}) {
+    const auto standing = Enter(refunds(note));
+    ASSERT_EQ(standing.size(), kVouchers);
+    EXPECT_EQ(*standing[0].note, *first);
+    for (uint32_t i = 0; i < kVouchers; ++i) {
+      EXPECT_EQ(standing[i].key, MakeRefund(250'000 + i, "").key);
+      EXPECT_EQ(standing[i].note_identity, Sha256(AsBytes(*first)));
+      EXPECT_EQ(standing[i].amount_minor, i % 100 == 0 ? 10u : 0u);
+      EXPECT_EQ(*standing[i].receipt, "fffffffff");
+      EXPECT_EQ(standing[i].note, standing[0].note) << "another copy";
+    }
+  }
+}
+
 TEST_P(LedgerContractTest, ManyWritersOfOneVoucherAgree) {
   // Of two ledgers, as two desks have them.
   std::unique_ptr<Ledger> other = Open();

@@ -1,20 +1,19 @@
 #include "refunds/postgres_ledger.h"
 
-#include <postgresql/libpq-fe.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/status.h"
+#include "refunds/enter_batch.h"
 #include "refunds/group_commit.h"
+#include "refunds/postgres_connection.h"
 
 namespace nark::refunds {
 namespace {
@@ -44,122 +43,13 @@ constexpr char kColumns[] =
     "r.owed, r.amount_minor, r.currency, r.reason, r.payer_reference, r.decided_us";
 constexpr int kColumnCount = 13;
 
-struct ClearResult {
-  void operator()(PGresult* result) const { PQclear(result); }
-};
-using Result = std::unique_ptr<PGresult, ClearResult>;
-struct FinishConnection {
-  void operator()(PGconn* connection) const { PQfinish(connection); }
-};
-
-// Parameters in text form; byte strings as \x and hexadecimal digits.
-class Parameters {
- public:
-  Parameters& Add(ByteView blob) {
-    values_.push_back("\\x" + ToHex(blob));
-    return *this;
-  }
-  Parameters& AddText(std::string text) {
-    values_.push_back(std::move(text));
-    return *this;
-  }
-  Parameters& Add(uint64_t number) { return AddText(absl::StrCat(number)); }
-  std::vector<const char*> pointers() const {
-    std::vector<const char*> pointers;
-    for (const std::string& value : values_) pointers.push_back(value.c_str());
-    return pointers;
-  }
-
- private:
-  std::vector<std::string> values_;
-};
-
-// A connection that is made when it is needed and dropped after any error, so
-// that a half-done transaction never lives on. One thread at a time.
-class Connection {
- public:
-  explicit Connection(const std::string& url) : url_(url) {}
-
-  absl::StatusOr<Result> Run(const std::string& sql, const Parameters& parameters = {}) {
-    RETURN_IF_ERROR(Connect());
-    const std::vector<const char*> values = parameters.pointers();
-    return Checked(PQexecParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()),
-                                nullptr, values.data(), nullptr, nullptr, 0));
-  }
-  // Several statements, without parameters.
-  absl::Status RunScript(const char* sql) {
-    RETURN_IF_ERROR(Connect());
-    return Checked(PQexec(connection_.get(), sql)).status();
-  }
-  void Drop() { connection_.reset(); }
-
- private:
-  absl::Status Connect() {
-    if (connection_ && PQstatus(connection_.get()) == CONNECTION_OK) return absl::OkStatus();
-    // A database that vanishes without a word must not hold the desk: the kernel gives up
-    // what it does not acknowledge, and asks after what is silent.
-    const char* names[] = {"dbname",
-                           "connect_timeout",
-                           "tcp_user_timeout",
-                           "keepalives_idle",
-                           "keepalives_interval",
-                           "keepalives_count",
-                           "fallback_application_name",
-                           "options",
-                           nullptr};
-    const char* values[] = {url_.c_str(),
-                            "5",
-                            "10000",
-                            "5",
-                            "2",
-                            "3",
-                            "nark-refunds",
-                            "-c statement_timeout=20000 -c synchronous_commit=on "
-                            "-c client_min_messages=warning",
-                            nullptr};
-    connection_.reset(PQconnectdbParams(names, values, /*expand_dbname=*/1));
-    if (PQstatus(connection_.get()) == CONNECTION_OK) return absl::OkStatus();
-    return Failed();
-  }
-  absl::StatusOr<Result> Checked(PGresult* raw) {
-    Result result(raw);
-    const ExecStatusType status = PQresultStatus(raw);
-    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) return result;
-    return Failed();
-  }
-  absl::Status Failed() {
-    std::string message = PQerrorMessage(connection_.get());
-    std::replace(message.begin(), message.end(), '\n', ' ');
-    connection_.reset();
-    return LedgerUnavailable(message);
-  }
-
-  const std::string url_;
-  std::unique_ptr<PGconn, FinishConnection> connection_;
-};
-
-std::string Blob(const PGresult* result, int row, int column) {
-  const std::string_view hex = PQgetvalue(result, row, column);
-  return hex.size() < 2 ? std::string() : ToText(FromHex(hex.substr(2)));
-}
-
-uint64_t Number(const PGresult* result, int row, int column) {
-  uint64_t number = 0;
-  return absl::SimpleAtoi(PQgetvalue(result, row, column), &number) ? number : 0;
-}
-
-template <size_t N>
-void Read(const std::string& from, std::array<uint8_t, N>& to) {
-  if (from.size() == N) std::memcpy(to.data(), from.data(), N);
-}
-
 Refund ReadRefund(const PGresult* result, int row) {
   Refund refund;
-  Read(Blob(result, row, 0), refund.key.provider);
-  Read(Blob(result, row, 1), refund.key.voucher_id);
-  Read(Blob(result, row, 2), refund.note_identity);
+  ReadBlob(result, row, 0, refund.key.provider);
+  ReadBlob(result, row, 1, refund.key.voucher_id);
+  ReadBlob(result, row, 2, refund.note_identity);
   refund.ledger_id = PQgetvalue(result, row, 3);
-  Read(Blob(result, row, 4), refund.session_id);
+  ReadBlob(result, row, 4, refund.session_id);
   refund.bought = Number(result, row, 5);
   refund.delivered = Number(result, row, 6);
   refund.owed = Number(result, row, 7);
@@ -180,6 +70,161 @@ std::string Placeholders(size_t rows, size_t columns) {
   return text + ")";
 }
 
+constexpr size_t kRowsAStatement = 500;
+// Each may be a MiB, thrice in hexadecimal digits and bytes.
+constexpr size_t kNotesAStatement = 8;
+
+// Calls with (begin, end) of as many parts of `size` as there must be.
+template <typename Call>
+absl::Status ForParts(size_t size, size_t most, Call call) {
+  for (size_t at = 0; at < size; at += most) {
+    RETURN_IF_ERROR(call(at, std::min(size, at + most)));
+  }
+  return absl::OkStatus();
+}
+
+class PostgresStore final : public RefundStore {
+ public:
+  explicit PostgresStore(Connection& connection) : connection_(connection) {}
+
+  absl::StatusOr<Rows> ReadRefunds(const std::vector<RefundKey>& keys) override {
+    Rows rows;
+    RETURN_IF_ERROR(ForParts(keys.size(), kRowsAStatement, [&](size_t begin, size_t end) {
+      return ReadPart(keys, begin, end, rows);
+    }));
+    return rows;
+  }
+
+  absl::StatusOr<Notes> ReadNotes(const std::set<Digest>& identities) override {
+    const std::vector<Digest> all(identities.begin(), identities.end());
+    Notes notes;
+    RETURN_IF_ERROR(ForParts(all.size(), kNotesAStatement, [&](size_t begin, size_t end) {
+      return ReadNotesPart(all, begin, end, notes);
+    }));
+    return notes;
+  }
+
+  absl::StatusOr<std::set<RefundKey>> Insert(const std::vector<const Refund*>& refunds) override {
+    absl::StatusOr<std::set<RefundKey>> entered = InsertIn(refunds);
+    // Ends the transaction on the server too.
+    if (!entered.ok()) connection_.Drop();
+    return entered;
+  }
+
+ private:
+  absl::Status ReadPart(const std::vector<RefundKey>& keys, size_t begin, size_t end, Rows& rows) {
+    std::vector<ByteView> providers, vouchers;
+    for (size_t i = begin; i < end; ++i) {
+      providers.push_back(keys[i].provider);
+      vouchers.push_back(keys[i].voucher_id);
+    }
+    Parameters parameters;
+    parameters.Add(providers).Add(vouchers);
+    ASSIGN_OR_RETURN(
+        const Result found,
+        connection_.Run(absl::StrCat("SELECT ", kColumns,
+                                     ", r.receipt FROM unnest($1::bytea[], $2::bytea[]) AS "
+                                     "k(provider, voucher_id) JOIN refunds r "
+                                     "USING(provider, voucher_id)"),
+                        parameters));
+    for (int i = 0; i < PQntuples(found.get()); ++i) {
+      Refund refund = ReadRefund(found.get(), i);
+      refund.receipt = std::make_shared<const std::string>(Blob(found.get(), i, kColumnCount));
+      rows.emplace(refund.key, std::move(refund));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadNotesPart(const std::vector<Digest>& identities, size_t begin, size_t end,
+                             Notes& notes) {
+    std::vector<ByteView> wanted;
+    for (size_t i = begin; i < end; ++i) wanted.push_back(identities[i]);
+    Parameters parameters;
+    parameters.Add(wanted);
+    ASSIGN_OR_RETURN(const Result found,
+                     connection_.Run("SELECT note_identity, note FROM notes WHERE "
+                                     "note_identity = ANY($1::bytea[])",
+                                     parameters));
+    for (int i = 0; i < PQntuples(found.get()); ++i) {
+      Digest identity{};
+      ReadBlob(found.get(), i, 0, identity);
+      notes.emplace(identity, std::make_shared<const std::string>(Blob(found.get(), i, 1)));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::set<RefundKey>> InsertIn(const std::vector<const Refund*>& refunds) {
+    RETURN_IF_ERROR(connection_.Run("BEGIN").status());
+    std::set<RefundKey> entered;
+    RETURN_IF_ERROR(ForParts(refunds.size(), kRowsAStatement, [&](size_t begin, size_t end) {
+      return InsertPart(refunds, begin, end, entered);
+    }));
+    RETURN_IF_ERROR(InsertNotes(refunds, entered));
+    RETURN_IF_ERROR(connection_.Run("COMMIT").status());
+    return entered;
+  }
+
+  absl::Status InsertPart(const std::vector<const Refund*>& refunds, size_t begin, size_t end,
+                          std::set<RefundKey>& entered) {
+    Parameters parameters;
+    for (size_t i = begin; i < end; ++i) {
+      const Refund& refund = *refunds[i];
+      parameters.Add(refund.key.provider)
+          .Add(refund.key.voucher_id)
+          .Add(refund.note_identity)
+          .AddText(refund.ledger_id)
+          .Add(refund.session_id)
+          .Add(refund.bought)
+          .Add(refund.delivered)
+          .Add(refund.owed)
+          .Add(refund.amount_minor)
+          .AddText(refund.currency)
+          .AddText(refund.reason)
+          .Add(AsBytes(refund.payer_reference))
+          .Add(ToMicros(refund.decided))
+          .Add(AsBytes(*refund.receipt));
+    }
+    ASSIGN_OR_RETURN(
+        const Result result,
+        connection_.Run(absl::StrCat("WITH entered AS (INSERT INTO refunds VALUES ",
+                                     Placeholders(end - begin, 14),
+                                     " ON CONFLICT (provider, voucher_id) DO NOTHING RETURNING "
+                                     "provider, voucher_id, ledger_id, amount_minor, decided_us), "
+                                     "due AS (INSERT INTO payments(ledger_id, due_us) SELECT "
+                                     "ledger_id, decided_us FROM entered WHERE amount_minor > 0) "
+                                     "SELECT provider, voucher_id FROM entered"),
+                        parameters));
+    for (int i = 0; i < PQntuples(result.get()); ++i) {
+      RefundKey key;
+      ReadBlob(result.get(), i, 0, key.provider);
+      ReadBlob(result.get(), i, 1, key.voucher_id);
+      entered.insert(key);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status InsertNotes(const std::vector<const Refund*>& refunds,
+                           const std::set<RefundKey>& entered) {
+    // By identity, so that desks wait for each other in one order.
+    std::map<Digest, const Refund*> notes;
+    for (const Refund* refund : refunds) {
+      if (entered.contains(refund->key)) notes.emplace(refund->note_identity, refund);
+    }
+    if (notes.empty()) return absl::OkStatus();
+    Parameters parameters;
+    for (const auto& [identity, refund] : notes) {
+      parameters.Add(identity).Add(AsBytes(*refund->note));
+    }
+    return connection_
+        .Run(absl::StrCat("INSERT INTO notes VALUES ", Placeholders(notes.size(), 2),
+                          " ON CONFLICT DO NOTHING"),
+             parameters)
+        .status();
+  }
+
+  Connection& connection_;
+};
+
 class PostgresLedger final : public Ledger {
  public:
   explicit PostgresLedger(const std::string& url) : writer_(url), desk_(url) {}
@@ -195,7 +240,8 @@ class PostgresLedger final : public Ledger {
 
   absl::StatusOr<std::optional<Refund>> Find(const RefundKey& key) override {
     absl::MutexLock lock(&desking_);
-    return FindBy(desk_, key);
+    PostgresStore store(desk_);
+    return FindOne(key, store);
   }
 
   absl::StatusOr<std::vector<Payment>> ClaimPayments(Timestamp now, std::chrono::microseconds lease,
@@ -269,105 +315,9 @@ class PostgresLedger final : public Ledger {
   }
 
  private:
-  static absl::StatusOr<std::optional<Refund>> FindBy(Connection& connection,
-                                                      const RefundKey& key) {
-    Parameters parameters;
-    parameters.Add(key.provider).Add(key.voucher_id);
-    ASSIGN_OR_RETURN(const Result found,
-                     connection.Run(absl::StrCat("SELECT ", kColumns,
-                                                 ", r.receipt, n.note FROM refunds r JOIN notes n "
-                                                 "USING(note_identity) WHERE r.provider = $1 AND "
-                                                 "r.voucher_id = $2"),
-                                    parameters));
-    if (PQntuples(found.get()) == 0) return std::nullopt;
-    Refund refund = ReadRefund(found.get(), 0);
-    refund.receipt = std::make_shared<const std::string>(Blob(found.get(), 0, kColumnCount));
-    refund.note = std::make_shared<const std::string>(Blob(found.get(), 0, kColumnCount + 1));
-    return refund;
-  }
-
   absl::StatusOr<std::vector<Refund>> Write(const std::vector<Refund>& refunds) {
-    absl::StatusOr<std::vector<Refund>> standing = WriteIn(refunds);
-    // Ends the transaction on the server too.
-    if (!standing.ok()) writer_.Drop();
-    return standing;
-  }
-
-  absl::StatusOr<std::vector<Refund>> WriteIn(const std::vector<Refund>& refunds) {
-    RETURN_IF_ERROR(writer_.Run("BEGIN").status());
-    std::map<std::string, const Refund*> entered;  // by ledger id
-    for (size_t at = 0; at < refunds.size(); at += kRowsAStatement) {
-      RETURN_IF_ERROR(Insert(refunds, at, std::min(refunds.size(), at + kRowsAStatement), entered));
-    }
-    RETURN_IF_ERROR(InsertNotes(entered));
-    std::vector<Refund> standing;
-    for (const Refund& refund : refunds) {
-      const auto is_new = entered.find(refund.ledger_id);
-      if (is_new != entered.end() && is_new->second->note_identity == refund.note_identity) {
-        standing.push_back(*is_new->second);
-        continue;
-      }
-      ASSIGN_OR_RETURN(std::optional<Refund> found, FindBy(writer_, refund.key));
-      if (!found) return LedgerUnavailable("a refund has no note");
-      standing.push_back(*std::move(found));
-    }
-    RETURN_IF_ERROR(writer_.Run("COMMIT").status());
-    return standing;
-  }
-
-  absl::Status Insert(const std::vector<Refund>& refunds, size_t begin, size_t end,
-                      std::map<std::string, const Refund*>& entered) {
-    // A statement may name a row once only where the answer must say which stands.
-    std::map<std::string, const Refund*> rows;
-    Parameters parameters;
-    for (size_t i = begin; i < end; ++i) {
-      const Refund& refund = refunds[i];
-      if (!rows.emplace(refund.ledger_id, &refund).second) continue;
-      parameters.Add(refund.key.provider)
-          .Add(refund.key.voucher_id)
-          .Add(refund.note_identity)
-          .AddText(refund.ledger_id)
-          .Add(refund.session_id)
-          .Add(refund.bought)
-          .Add(refund.delivered)
-          .Add(refund.owed)
-          .Add(refund.amount_minor)
-          .AddText(refund.currency)
-          .AddText(refund.reason)
-          .Add(AsBytes(refund.payer_reference))
-          .Add(ToMicros(refund.decided))
-          .Add(AsBytes(*refund.receipt));
-    }
-    ASSIGN_OR_RETURN(
-        const Result result,
-        writer_.Run(absl::StrCat("WITH entered AS (INSERT INTO refunds VALUES ",
-                                 Placeholders(rows.size(), 14),
-                                 " ON CONFLICT (provider, voucher_id) DO NOTHING RETURNING "
-                                 "ledger_id, amount_minor, decided_us), due AS (INSERT INTO "
-                                 "payments(ledger_id, due_us) SELECT ledger_id, decided_us FROM "
-                                 "entered WHERE amount_minor > 0) SELECT ledger_id FROM entered"),
-                    parameters));
-    for (int i = 0; i < PQntuples(result.get()); ++i) {
-      const std::string id = PQgetvalue(result.get(), i, 0);
-      entered[id] = rows.at(id);
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status InsertNotes(const std::map<std::string, const Refund*>& entered) {
-    // By identity, so that desks wait for each other in one order.
-    std::map<Digest, const Refund*> notes;
-    for (const auto& [id, refund] : entered) notes.emplace(refund->note_identity, refund);
-    if (notes.empty()) return absl::OkStatus();
-    Parameters parameters;
-    for (const auto& [identity, refund] : notes) {
-      parameters.Add(identity).Add(AsBytes(*refund->note));
-    }
-    return writer_
-        .Run(absl::StrCat("INSERT INTO notes VALUES ", Placeholders(notes.size(), 2),
-                          " ON CONFLICT DO NOTHING"),
-             parameters)
-        .status();
+    PostgresStore store(writer_);
+    return EnterBatch(refunds, store);
   }
 
   absl::Status UpdatePayment(const char* sql, const std::string& ledger_id, Timestamp time) {
@@ -377,7 +327,6 @@ class PostgresLedger final : public Ledger {
     return desk_.Run(sql, parameters).status();
   }
 
-  static constexpr size_t kRowsAStatement = 500;
   absl::Mutex desking_;
   Connection writer_;  // the committing thread's
   Connection desk_ ABSL_GUARDED_BY(desking_);

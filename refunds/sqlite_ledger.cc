@@ -1,20 +1,21 @@
 #include "refunds/sqlite_ledger.h"
 
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/status.h"
+#include "refunds/enter_batch.h"
 #include "refunds/group_commit.h"
+#include "refunds/sqlite_database.h"
 
 namespace nark::refunds {
 namespace {
@@ -44,80 +45,6 @@ constexpr char kColumns[] =
     "r.owed, r.amount_minor, r.currency, r.reason, r.payer_reference, r.decided_us";
 constexpr int kColumnCount = 13;
 
-struct CloseDatabase {
-  void operator()(sqlite3* database) const { sqlite3_close_v2(database); }
-};
-using Database = std::unique_ptr<sqlite3, CloseDatabase>;
-
-absl::Status ErrorOf(sqlite3* database) { return LedgerUnavailable(sqlite3_errmsg(database)); }
-
-// One prepared statement in use; bound from 1, read from 0.
-class Statement {
- public:
-  static absl::StatusOr<Statement> Prepare(sqlite3* database, const std::string& sql) {
-    sqlite3_stmt* statement = nullptr;
-    if (sqlite3_prepare_v2(database, sql.c_str(), -1, &statement, nullptr) != SQLITE_OK) {
-      return ErrorOf(database);
-    }
-    return Statement(database, statement);
-  }
-  Statement& Bind(ByteView blob) {
-    sqlite3_bind_blob(get(), ++bound_, blob.data(), static_cast<int>(blob.size()),
-                      SQLITE_TRANSIENT);
-    return *this;
-  }
-  Statement& BindText(const std::string& text) {
-    sqlite3_bind_text(get(), ++bound_, text.data(), static_cast<int>(text.size()),
-                      SQLITE_TRANSIENT);
-    return *this;
-  }
-  Statement& Bind(uint64_t number) {
-    sqlite3_bind_int64(get(), ++bound_, static_cast<int64_t>(number));
-    return *this;
-  }
-  // Whether there is a row.
-  absl::StatusOr<bool> Step() {
-    const int result = sqlite3_step(get());
-    if (result == SQLITE_ROW) return true;
-    if (result == SQLITE_DONE) return false;
-    return ErrorOf(database_);
-  }
-  // For statements without rows; may be bound anew afterwards.
-  absl::Status Run() {
-    const absl::Status status = Step().status();
-    Reset();
-    return status;
-  }
-  void Reset() {
-    sqlite3_reset(get());
-    bound_ = 0;
-  }
-  std::string Text(int column) const {
-    const void* data = sqlite3_column_blob(get(), column);
-    const auto size = static_cast<size_t>(sqlite3_column_bytes(get(), column));
-    return size == 0 ? std::string() : std::string(static_cast<const char*>(data), size);
-  }
-  uint64_t Number(int column) const {
-    return static_cast<uint64_t>(sqlite3_column_int64(get(), column));
-  }
-  template <size_t N>
-  void Read(int column, std::array<uint8_t, N>& to) const {
-    const std::string text = Text(column);
-    if (text.size() == N) std::memcpy(to.data(), text.data(), N);
-  }
-
- private:
-  struct Finalize {
-    void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
-  };
-  Statement(sqlite3* database, sqlite3_stmt* statement)
-      : database_(database), statement_(statement) {}
-  sqlite3_stmt* get() const { return statement_.get(); }
-  sqlite3* database_;
-  std::unique_ptr<sqlite3_stmt, Finalize> statement_;
-  int bound_ = 0;
-};
-
 Refund ReadRefund(const Statement& row) {
   Refund refund;
   row.Read(0, refund.key.provider);
@@ -136,50 +63,90 @@ Refund ReadRefund(const Statement& row) {
   return refund;
 }
 
-absl::Status Execute(sqlite3* database, const char* sql) {
-  return sqlite3_exec(database, sql, nullptr, nullptr, nullptr) == SQLITE_OK ? absl::OkStatus()
-                                                                             : ErrorOf(database);
-}
-
-// Rolls back where it is not committed.
-class Transaction {
+// Used under the lock of its connection.
+class SqliteStore final : public RefundStore {
  public:
-  static absl::StatusOr<Transaction> Begin(sqlite3* database) {
-    RETURN_IF_ERROR(Execute(database, "BEGIN IMMEDIATE"));
-    return Transaction(database);
-  }
-  Transaction(Transaction&& other) noexcept : database_(std::exchange(other.database_, nullptr)) {}
-  ~Transaction() {
-    // Some errors have rolled back by themselves.
-    if (database_ != nullptr && sqlite3_get_autocommit(database_) == 0) {
-      sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
+  explicit SqliteStore(sqlite3* database) : database_(database) {}
+
+  absl::StatusOr<Rows> ReadRefunds(const std::vector<RefundKey>& keys) override {
+    ASSIGN_OR_RETURN(
+        Statement find,
+        Statement::Prepare(database_, absl::StrCat("SELECT ", kColumns,
+                                                   ", r.receipt FROM refunds r WHERE "
+                                                   "r.provider = ? AND r.voucher_id = ?")));
+    Rows rows;
+    for (const RefundKey& key : keys) {
+      ASSIGN_OR_RETURN(const bool found, find.Bind(key.provider).Bind(key.voucher_id).Step());
+      if (found) {
+        Refund refund = ReadRefund(find);
+        refund.receipt = std::make_shared<const std::string>(find.Text(kColumnCount));
+        rows.emplace(key, std::move(refund));
+      }
+      find.Reset();
     }
+    return rows;
   }
-  absl::Status Commit() {
-    RETURN_IF_ERROR(Execute(database_, "COMMIT"));
-    database_ = nullptr;
-    return absl::OkStatus();
+
+  absl::StatusOr<Notes> ReadNotes(const std::set<Digest>& identities) override {
+    ASSIGN_OR_RETURN(
+        Statement find,
+        Statement::Prepare(database_, "SELECT note FROM notes WHERE note_identity = ?"));
+    Notes notes;
+    for (const Digest& identity : identities) {
+      ASSIGN_OR_RETURN(const bool found, find.Bind(identity).Step());
+      if (found) notes.emplace(identity, std::make_shared<const std::string>(find.Text(0)));
+      find.Reset();
+    }
+    return notes;
+  }
+
+  absl::StatusOr<std::set<RefundKey>> Insert(const std::vector<const Refund*>& refunds) override {
+    ASSIGN_OR_RETURN(Statement insert,
+                     Statement::Prepare(database_,
+                                        "INSERT INTO refunds VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+                                        "ON CONFLICT(provider, voucher_id) DO NOTHING"));
+    ASSIGN_OR_RETURN(Statement note, Statement::Prepare(database_,
+                                                        "INSERT INTO notes VALUES(?,?) ON "
+                                                        "CONFLICT(note_identity) DO NOTHING"));
+    ASSIGN_OR_RETURN(
+        Statement payment,
+        Statement::Prepare(database_, "INSERT INTO payments(ledger_id, due_us) VALUES(?,?)"));
+    std::set<RefundKey> entered;
+    std::set<Digest> noted;
+    ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_));
+    for (const Refund* refund : refunds) {
+      RETURN_IF_ERROR(BindRefund(*refund, insert).Run());
+      if (sqlite3_changes(database_) == 0) continue;
+      entered.insert(refund->key);
+      if (noted.insert(refund->note_identity).second) {
+        RETURN_IF_ERROR(note.Bind(refund->note_identity).Bind(AsBytes(*refund->note)).Run());
+      }
+      if (refund->amount_minor == 0) continue;
+      RETURN_IF_ERROR(payment.BindText(refund->ledger_id).Bind(ToMicros(refund->decided)).Run());
+    }
+    RETURN_IF_ERROR(transaction.Commit());
+    return entered;
   }
 
  private:
-  explicit Transaction(sqlite3* database) : database_(database) {}
-  sqlite3* database_;
+  static Statement& BindRefund(const Refund& refund, Statement& insert) {
+    return insert.Bind(refund.key.provider)
+        .Bind(refund.key.voucher_id)
+        .Bind(refund.note_identity)
+        .BindText(refund.ledger_id)
+        .Bind(refund.session_id)
+        .Bind(refund.bought)
+        .Bind(refund.delivered)
+        .Bind(refund.owed)
+        .Bind(refund.amount_minor)
+        .BindText(refund.currency)
+        .BindText(refund.reason)
+        .BindText(refund.payer_reference)
+        .Bind(ToMicros(refund.decided))
+        .Bind(AsBytes(*refund.receipt));
+  }
+  sqlite3* const database_;
 };
-
-absl::StatusOr<std::optional<Refund>> FindIn(sqlite3* database, const RefundKey& key) {
-  ASSIGN_OR_RETURN(
-      Statement find,
-      Statement::Prepare(database, absl::StrCat("SELECT ", kColumns,
-                                                ", r.receipt, n.note FROM refunds r JOIN notes n "
-                                                "USING(note_identity) "
-                                                "WHERE r.provider = ? AND r.voucher_id = ?")));
-  ASSIGN_OR_RETURN(const bool found, find.Bind(key.provider).Bind(key.voucher_id).Step());
-  if (!found) return std::nullopt;
-  Refund refund = ReadRefund(find);
-  refund.receipt = std::make_shared<const std::string>(find.Text(kColumnCount));
-  refund.note = std::make_shared<const std::string>(find.Text(kColumnCount + 1));
-  return refund;
-}
 
 class SqliteLedger final : public Ledger {
  public:
@@ -192,7 +159,8 @@ class SqliteLedger final : public Ledger {
 
   absl::StatusOr<std::optional<Refund>> Find(const RefundKey& key) override {
     absl::MutexLock lock(&reading_);
-    return FindIn(reader_.get(), key);
+    SqliteStore store(reader_.get());
+    return FindOne(key, store);
   }
 
   absl::StatusOr<std::vector<Payment>> ClaimPayments(Timestamp now, std::chrono::microseconds lease,
@@ -286,54 +254,8 @@ class SqliteLedger final : public Ledger {
  private:
   absl::StatusOr<std::vector<Refund>> Write(const std::vector<Refund>& refunds) {
     absl::MutexLock lock(&writing_);
-    std::vector<Refund> standing;
-    ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(writer_.get()));
-    for (const Refund& refund : refunds) {
-      ASSIGN_OR_RETURN(const bool entered, Insert(refund));
-      if (entered) {
-        standing.push_back(refund);
-        continue;
-      }
-      ASSIGN_OR_RETURN(std::optional<Refund> found, FindIn(writer_.get(), refund.key));
-      if (!found) return LedgerUnavailable("a refund has no note");
-      standing.push_back(*std::move(found));
-    }
-    RETURN_IF_ERROR(transaction.Commit());
-    return standing;
-  }
-
-  // Whether it is new.
-  absl::StatusOr<bool> Insert(const Refund& refund) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writing_) {
-    ASSIGN_OR_RETURN(Statement insert,
-                     Statement::Prepare(writer_.get(),
-                                        "INSERT INTO refunds VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
-                                        "ON CONFLICT(provider, voucher_id) DO NOTHING"));
-    insert.Bind(refund.key.provider)
-        .Bind(refund.key.voucher_id)
-        .Bind(refund.note_identity)
-        .BindText(refund.ledger_id)
-        .Bind(refund.session_id)
-        .Bind(refund.bought)
-        .Bind(refund.delivered)
-        .Bind(refund.owed)
-        .Bind(refund.amount_minor)
-        .BindText(refund.currency)
-        .BindText(refund.reason)
-        .BindText(refund.payer_reference)
-        .Bind(ToMicros(refund.decided))
-        .Bind(AsBytes(*refund.receipt));
-    RETURN_IF_ERROR(insert.Run());
-    if (sqlite3_changes(writer_.get()) == 0) return false;
-    ASSIGN_OR_RETURN(Statement note, Statement::Prepare(writer_.get(),
-                                                        "INSERT INTO notes VALUES(?,?) ON "
-                                                        "CONFLICT(note_identity) DO NOTHING"));
-    RETURN_IF_ERROR(note.Bind(refund.note_identity).Bind(AsBytes(*refund.note)).Run());
-    if (refund.amount_minor == 0) return true;
-    ASSIGN_OR_RETURN(
-        Statement payment,
-        Statement::Prepare(writer_.get(), "INSERT INTO payments(ledger_id, due_us) VALUES(?,?)"));
-    RETURN_IF_ERROR(payment.BindText(refund.ledger_id).Bind(ToMicros(refund.decided)).Run());
-    return true;
+    SqliteStore store(writer_.get());
+    return EnterBatch(refunds, store);
   }
 
   absl::Status UpdatePayment(const char* sql, const std::string& ledger_id, Timestamp time) {
@@ -349,20 +271,6 @@ class SqliteLedger final : public Ledger {
   GroupCommit commits_{[this](const std::vector<Refund>& refunds) { return Write(refunds); }};
 };
 
-absl::StatusOr<Database> Open(const std::string& path) {
-  sqlite3* opened = nullptr;
-  const int result =
-      sqlite3_open_v2(path.c_str(), &opened,
-                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
-  Database database(opened);
-  if (result != SQLITE_OK) return absl::UnavailableError(absl::StrCat(path, ": can not be opened"));
-  sqlite3_busy_timeout(opened, 5000);
-  for (const char* pragma : {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL"}) {
-    if (absl::Status set = Execute(opened, pragma); !set.ok()) return Annotate(set, path);
-  }
-  return database;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Ledger>> OpenSqliteLedger(const std::string& path) {
@@ -370,9 +278,9 @@ absl::StatusOr<std::unique_ptr<Ledger>> OpenSqliteLedger(const std::string& path
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return absl::UnavailableError(absl::StrCat(path, ": ", std::strerror(errno)));
   ::close(fd);
-  ASSIGN_OR_RETURN(Database writer, Open(path));
+  ASSIGN_OR_RETURN(Database writer, OpenDatabase(path));
   if (absl::Status made = Execute(writer.get(), kSchema); !made.ok()) return Annotate(made, path);
-  ASSIGN_OR_RETURN(Database reader, Open(path));
+  ASSIGN_OR_RETURN(Database reader, OpenDatabase(path));
   return std::unique_ptr<Ledger>(
       std::make_unique<SqliteLedger>(std::move(writer), std::move(reader)));
 }

@@ -1,0 +1,99 @@
+#include "refunds/postgres_connection.h"
+
+#include <algorithm>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "refunds/ledger.h"
+
+namespace nark::refunds {
+
+Parameters& Parameters::Add(ByteView blob) { return AddText("\\x" + ToHex(blob)); }
+
+Parameters& Parameters::AddText(std::string text) {
+  values_.push_back(std::move(text));
+  return *this;
+}
+
+Parameters& Parameters::Add(uint64_t number) { return AddText(absl::StrCat(number)); }
+
+Parameters& Parameters::Add(const std::vector<ByteView>& blobs) {
+  std::string text = "{";
+  for (const ByteView blob : blobs) {
+    absl::StrAppend(&text, text.size() == 1 ? "" : ",", "\"\\\\x", ToHex(blob), "\"");
+  }
+  return AddText(text + "}");
+}
+
+std::vector<const char*> Parameters::pointers() const {
+  std::vector<const char*> pointers;
+  for (const std::string& value : values_) pointers.push_back(value.c_str());
+  return pointers;
+}
+
+absl::StatusOr<Result> Connection::Run(const std::string& sql, const Parameters& parameters) {
+  RETURN_IF_ERROR(Connect());
+  const std::vector<const char*> values = parameters.pointers();
+  return Checked(PQexecParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()),
+                              nullptr, values.data(), nullptr, nullptr, 0));
+}
+
+absl::Status Connection::RunScript(const char* sql) {
+  RETURN_IF_ERROR(Connect());
+  return Checked(PQexec(connection_.get(), sql)).status();
+}
+
+absl::Status Connection::Connect() {
+  if (connection_ && PQstatus(connection_.get()) == CONNECTION_OK) return absl::OkStatus();
+  // A database that vanishes without a word must not hold the desk: the kernel gives up
+  // what it does not acknowledge, and asks after what is silent.
+  const char* names[] = {"dbname",
+                         "connect_timeout",
+                         "tcp_user_timeout",
+                         "keepalives_idle",
+                         "keepalives_interval",
+                         "keepalives_count",
+                         "fallback_application_name",
+                         "options",
+                         nullptr};
+  const char* values[] = {url_.c_str(),
+                          "5",
+                          "10000",
+                          "5",
+                          "2",
+                          "3",
+                          "nark-refunds",
+                          "-c statement_timeout=20000 -c synchronous_commit=on "
+                          "-c client_min_messages=warning",
+                          nullptr};
+  connection_.reset(PQconnectdbParams(names, values, /*expand_dbname=*/1));
+  if (PQstatus(connection_.get()) == CONNECTION_OK) return absl::OkStatus();
+  return Failed();
+}
+
+absl::StatusOr<Result> Connection::Checked(PGresult* raw) {
+  Result result(raw);
+  const ExecStatusType status = PQresultStatus(raw);
+  if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) return result;
+  return Failed();
+}
+
+absl::Status Connection::Failed() {
+  std::string message = PQerrorMessage(connection_.get());
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  connection_.reset();
+  return LedgerUnavailable(message);
+}
+
+std::string Blob(const PGresult* result, int row, int column) {
+  const std::string_view hex = PQgetvalue(result, row, column);
+  return hex.size() < 2 ? std::string() : ToText(FromHex(hex.substr(2)));
+}
+
+uint64_t Number(const PGresult* result, int row, int column) {
+  uint64_t number = 0;
+  return absl::SimpleAtoi(PQgetvalue(result, row, column), &number) ? number : 0;
+}
+
+}  // namespace nark::refunds
