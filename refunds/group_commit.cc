@@ -13,6 +13,18 @@ namespace {
 constexpr size_t kMostWaiting = 16384;
 constexpr size_t kBatchRefunds = 512;  // reached, a batch takes no more notes
 
+// What the refunds of one note hold, its note once.
+size_t BytesOf(const std::vector<Refund>& refunds) {
+  size_t bytes = 0;
+  const std::string* note = nullptr;
+  for (const Refund& refund : refunds) {
+    bytes += sizeof refund + refund.receipt->size();
+    if (refund.note.get() != note) bytes += refund.note->size();
+    note = refund.note.get();
+  }
+  return bytes;
+}
+
 }  // namespace
 
 absl::Status LedgerUnavailable(std::string_view what) {
@@ -45,11 +57,14 @@ GroupCommit::~GroupCommit() {
 }
 
 void GroupCommit::Enter(std::vector<Refund> refunds, Ledger::Entered done) {
+  const size_t bytes = BytesOf(refunds);
   {
     absl::MutexLock lock(&mutex_);
-    if (waiting_refunds_ + refunds.size() <= kMostWaiting) {
+    if (waiting_refunds_ + refunds.size() <= kMostWaiting &&
+        waiting_bytes_ + bytes <= kMostWaitingBytes) {
       waiting_refunds_ += refunds.size();
-      waiting_.push_back({std::move(refunds), std::move(done)});
+      waiting_bytes_ += bytes;
+      waiting_.push_back({std::move(refunds), std::move(done), bytes});
       return;
     }
   }
@@ -67,13 +82,16 @@ std::vector<GroupCommit::Submission> GroupCommit::Take() {
       },
       this));
   std::vector<Submission> batch;
-  size_t refunds = 0;
+  size_t refunds = 0, bytes = 0;
   while (!waiting_.empty() && refunds < kBatchRefunds) {
+    if (!batch.empty() && bytes + waiting_.front().bytes > kBatchBytes) break;
     refunds += waiting_.front().refunds.size();
+    bytes += waiting_.front().bytes;
     batch.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
   }
   waiting_refunds_ -= refunds;
+  waiting_bytes_ -= bytes;
   return batch;
 }
 

@@ -20,6 +20,11 @@ class GroupCommit {
   // Called from one thread. The refunds are sorted by key.
   using Write = std::function<absl::StatusOr<std::vector<Refund>>(const std::vector<Refund>&)>;
 
+  // Of notes and receipts. A batch takes no more than this, a larger note goes alone.
+  static constexpr size_t kBatchBytes = 16 << 20;
+  // Beyond it, what comes is turned away (DESK_BUSY).
+  static constexpr size_t kMostWaitingBytes = 64 << 20;
+
   explicit GroupCommit(Write write);
   // Writes what waits, and ends.
   ~GroupCommit();
@@ -33,6 +38,7 @@ class GroupCommit {
   struct Submission {
     std::vector<Refund> refunds;
     Ledger::Entered done;
+    size_t bytes = 0;
   };
   void Run();
   std::vector<Submission> Take();
@@ -42,6 +48,7 @@ class GroupCommit {
   absl::Mutex mutex_;
   std::deque<Submission> waiting_ ABSL_GUARDED_BY(mutex_);
   size_t waiting_refunds_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t waiting_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;  // last: uses all of the above
 };
