@@ -45,6 +45,18 @@ v1::RefundReceipt ReceiptOf(const Refund& refund) {
   return receipt;
 }
 
+absl::Status Busy() {
+  absl::Status busy = Refusal(absl::StatusCode::kResourceExhausted, "DESK_BUSY",
+                              "too many large notes are judged just now; repeat");
+  SetRetryAfterSeconds(busy, 1);
+  return busy;
+}
+
+// Known before anything is unpacked.
+size_t MostRangesOf(const v1::NoteFile& file) {
+  return std::min(kMaxNoteRanges, file.note().payload().size() * kMaxRangesAByte);
+}
+
 absl::Status Damaged() {
   return Refusal(absl::StatusCode::kInternal, "INTERNAL", "an entry of the ledger does not parse");
 }
@@ -75,8 +87,11 @@ absl::Status Desk::CheckLists() const {
 }
 
 void Desk::Submit(const v1::NoteFile& file, Answer answer) {
+  Admission::Pass pass = deciding_.Enter(MostRangesOf(file));
+  if (!pass) return answer(Busy());
   const Timestamp now = clock_.Now();
   absl::StatusOr<std::vector<Refund>> decided = Decide(file, now);
+  pass.reset();
   if (!decided.ok()) return answer(decided.status());
   std::vector<Refund> wanted = *decided;
   ledger_.Enter(*std::move(decided),

@@ -12,11 +12,13 @@
 #include "absl/synchronization/mutex.h"
 #include "common/base/clock.h"
 #include "common/object/delivery_note.h"
+#include "common/object/id_codec.h"
 #include "common/object/identity.h"
 #include "common/object/session.h"
 #include "common/object/signer_cache.h"
 #include "common/object/trust.h"
 #include "nark/v1/refund_desk.pb.h"
+#include "refunds/admission.h"
 #include "refunds/ledger.h"
 
 namespace nark::refunds {
@@ -44,9 +46,14 @@ class Desk {
   static absl::StatusOr<std::unique_ptr<Desk>> Create(DeskKeys keys, Trust trust, Clock& clock,
                                                       Ledger& ledger);
 
+  // Ranges of receipts that the notes under decision may hold together, of which one
+  // takes some 100 bytes while its note is judged. Small notes hardly count.
+  static constexpr size_t kMostRangesInWork = 2 * kMaxNoteRanges;
+
   using Answer = std::function<void(absl::StatusOr<v1::SubmitDeliveryNoteResponse>)>;
-  // Verifies in the caller's thread; answers once, after the ledger is durable,
-  // from the ledger's thread or, for a refusal, from the caller's. Must outlive the
+  // Verifies in the caller's thread, or refuses at once (RESOURCE_EXHAUSTED, reason
+  // DESK_BUSY) where that would be more than the desk holds; answers once, after the ledger is
+  // durable, from the ledger's thread or, for a refusal, from the caller's. Must outlive the
   // answer: hold the shared_ptr in `answer`.
   void Submit(const v1::NoteFile& file, Answer answer);
 
@@ -60,7 +67,11 @@ class Desk {
 
  private:
   Desk(DeskKeys keys, Trust trust, Clock& clock, Ledger& ledger)
-      : keys_(std::move(keys)), trust_(std::move(trust)), clock_(clock), ledger_(ledger) {}
+      : keys_(std::move(keys)),
+        trust_(std::move(trust)),
+        clock_(clock),
+        ledger_(ledger),
+        deciding_(kMostRangesInWork) {}
   struct Known {
     std::shared_ptr<const VerifiedSession> session;
     Timestamp verified;
@@ -82,6 +93,7 @@ class Desk {
   Clock& clock_;
   Ledger& ledger_;
   SignerCache tills_;
+  Admission deciding_;
   absl::Mutex mutex_;
   std::map<Digest, Known> sessions_ ABSL_GUARDED_BY(mutex_);
 };

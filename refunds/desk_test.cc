@@ -3,12 +3,16 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/notification.h"
 #include "common/base/status.h"
 #include "common/object/envelope.h"
@@ -35,12 +39,15 @@ class DeskTest : public testing::Test {
   }
 
   std::unique_ptr<Desk> MakeDesk(const std::vector<RevocationList>& lists) {
+    return MakeDesk(lists, clock_);
+  }
+  std::unique_ptr<Desk> MakeDesk(const std::vector<RevocationList>& lists, Clock& clock) {
     auto trust = Trust::Create({provider_.issuer.certificate}, lists, std::nullopt);
     EXPECT_TRUE(trust.ok()) << trust.status();
     auto key = PrivateKey::FromPkcs8(*provider_.refunds.key.ToPkcs8());
     auto desk = Desk::Create(
         {provider_.root.certificate, {*std::move(key), provider_.refunds.certificate, {}}},
-        *std::move(trust), clock_, *ledger_);
+        *std::move(trust), clock, *ledger_);
     EXPECT_TRUE(desk.ok()) << desk.status();
     return *std::move(desk);
   }
@@ -225,6 +232,51 @@ TEST_F(DeskTest, RefusesWithItsReason) {
                 "NOTE_EXCEEDS_PURCHASE");
   ExpectRefused(File(Note({Voucher(9, uint64_t{1} << 63)}, 1)), absl::StatusCode::kInvalidArgument,
                 "NOTE_MALFORMED");
+}
+
+// Holds the next `most` that ask for the time until it lets them go.
+class HeldClock final : public Clock {
+ public:
+  Timestamp Now() override {
+    if (left_.fetch_sub(1) > 0) {
+      held_->DecrementCount();
+      let_go_.WaitForNotification();
+    }
+    return kTestTime;
+  }
+  void Hold(int most) {
+    held_.emplace(most);
+    left_ = most;
+  }
+  void WaitUntilAllAreHeld() { held_->Wait(); }
+  void LetGo() { let_go_.Notify(); }
+
+ private:
+  std::atomic<int> left_ = 0;
+  std::optional<absl::BlockingCounter> held_;
+  absl::Notification let_go_;
+};
+
+TEST_F(DeskTest, JudgesFewLargeNotesAtOnce) {
+  HeldClock clock;
+  const auto desk = MakeDesk({}, clock);
+  v1::NoteFile large = File(Note({Voucher(9, 1000)}, 7));
+  large.mutable_note()->set_payload(std::string(kMaxPayloadBytes, 'x'));
+  std::vector<std::thread> submitters;
+  constexpr int kFit = Desk::kMostRangesInWork / kMaxNoteRanges;
+  clock.Hold(kFit);
+  for (int i = 0; i < kFit; ++i) {
+    submitters.emplace_back(
+        [&] { EXPECT_EQ(ReasonOf(Submit(*desk, large).status()), "NOTE_SIGNATURE"); });
+  }
+  clock.WaitUntilAllAreHeld();
+  const absl::Status busy = Submit(*desk, large).status();
+  EXPECT_EQ(busy.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReasonOf(busy), "DESK_BUSY");
+  EXPECT_GT(RetryAfterSeconds(busy), 0);
+  clock.LetGo();
+  for (std::thread& submitter : submitters) submitter.join();
+  EXPECT_TRUE(Submit(*desk, File(Note({Voucher(9, 1000)}, 7))).ok());
 }
 
 TEST_F(DeskTest, AnExpiredSecureSpaceIsPaidARevokedOneIsNot) {

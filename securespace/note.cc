@@ -17,11 +17,20 @@ namespace {
 constexpr int kMaxUnserved = 16;
 
 absl::Status AddReceipts(const SessionState& state, v1::DeliveryNote& note) {
+  size_t ranges = 0;
   for (const auto& [name, stream] : state.streams) {
+    const IdSet released = stream.released->ToIdSet();
+    ranges += released.ranges().size() + stream.late.ranges().size();
+    // Whoever verifies the note counts alike: none is signed that they would refuse.
+    if (ranges > kMaxNoteRanges) {
+      return absl::ResourceExhaustedError(absl::StrCat("a delivery note would hold more than ",
+                                                       kMaxNoteRanges,
+                                                       " ranges of released and late ADUs"));
+    }
     v1::SenderReceipts& receipts = *note.add_receipts();
     receipts.set_sender_id(name.sender_id);
     receipts.set_sub_session(name.sub_session);
-    ASSIGN_OR_RETURN(Bytes delivered, PackIds(stream.released->ToIdSet()));
+    ASSIGN_OR_RETURN(Bytes delivered, PackIds(released));
     ASSIGN_OR_RETURN(Bytes late, PackIds(stream.late));
     receipts.set_delivered(ToText(delivered));
     receipts.set_late(ToText(late));

@@ -263,6 +263,33 @@ TEST(LargeNoteTest, LeavesTheSessionOpenWhereThereAreMoreRanges) {
   EXPECT_TRUE(note.ok()) << note.status();
 }
 
+// What is released and what is late count together, as for whoever verifies it.
+TEST(LargeNoteTest, CountsTheRangesOfAllItsSets) {
+  TestWorld world;
+  ASSERT_TRUE(world.Join(world.Voucher(0, uint64_t{1} << 26)).ok());
+  const auto one = [] { return uint64_t{1}; };
+  const auto three = [] { return uint64_t{3}; };
+  constexpr uint64_t kLate = 1000;
+  ASSERT_TRUE(ReleaseRanges(world, kMaxNoteRanges - kLate, one, three).ok());
+  const auto late = [&](uint64_t ranges) {
+    return world.EditState([&](SessionState& state) {
+      for (uint64_t i = 0; i < ranges; ++i) state.Stream({0, 1}).late.Insert(4 * i + 2);
+    });
+  };
+  ASSERT_TRUE(late(kLate + 1).ok());
+  absl::Status closed = world.space().GetDeliveryNote(Ask(world, v1::NOTE_STATUS_FINAL)).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(closed)) << closed;
+  EXPECT_NE(closed.message().find("stays open"), absl::string_view::npos) << closed;
+  ASSERT_TRUE(world.EditState([&](SessionState& state) {
+                     state.Stream({0, 1}).late.Remove(2);
+                   })
+                  .ok());
+  auto note = VerifiedFinal(world, Ask(world, v1::NOTE_STATUS_FINAL));
+  ASSERT_TRUE(note.ok()) << note.status();
+  EXPECT_EQ(note->streams[0].delivered.ranges().size() + note->streams[0].late.ranges().size(),
+            kMaxNoteRanges);
+}
+
 TEST(LargeNoteTest, LeavesTheSessionOpenWhereItCannotBeSigned) {
   TestWorld world;
   ASSERT_TRUE(world.Join(world.Voucher(0, uint64_t{1} << 26)).ok());

@@ -54,20 +54,26 @@ absl::Status CheckShape(const v1::DeliveryNote& note) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<IdSet> Unpack(const std::string& packed) {
-  absl::StatusOr<IdSet> ids = UnpackIds(AsBytes(packed));
+// Takes its ranges from what is `left` to the note.
+absl::StatusOr<IdSet> Unpack(const std::string& packed, size_t& left) {
+  absl::StatusOr<IdSet> ids = UnpackIds(AsBytes(packed), left);
+  if (absl::IsResourceExhausted(ids.status())) {
+    return Malformed(absl::StrCat("the note's receipts have more than ", kMaxNoteRanges,
+                                  " ranges, which no secure space signs"));
+  }
   if (!ids.ok()) return Malformed("the note's receipts are not packed as they must be");
+  left -= ids->ranges().size();
   return ids;
 }
 
-absl::StatusOr<NotedStream> TakeStream(const v1::SenderReceipts& receipts) {
+absl::StatusOr<NotedStream> TakeStream(const v1::SenderReceipts& receipts, size_t& ranges_left) {
   NotedStream stream{.sub_session = receipts.sub_session(),
                      .sender_id = receipts.sender_id(),
                      .delivered = {},
                      .late = {},
                      .highest_signed_time_us = receipts.highest_signed_time_us()};
-  ASSIGN_OR_RETURN(stream.delivered, Unpack(receipts.delivered()));
-  ASSIGN_OR_RETURN(stream.late, Unpack(receipts.late()));
+  ASSIGN_OR_RETURN(stream.delivered, Unpack(receipts.delivered(), ranges_left));
+  ASSIGN_OR_RETURN(stream.late, Unpack(receipts.late(), ranges_left));
   for (const auto& [first, last] : stream.late.ranges()) {
     if (stream.delivered.CountIn(first, last) != 0) {
       return Malformed("the note calls an ADU delivered and late");
@@ -120,6 +126,7 @@ absl::Status TakeParts(const VerifiedSession& session, const NoteSigner& signer,
     verified.vouchers.push_back(std::move(voucher));
   }
   // Sets grow when they are unpacked: only those of streams that were paid for are.
+  size_t ranges_left = kMaxNoteRanges;
   std::set<std::pair<uint32_t, uint32_t>> streams;
   for (const v1::SenderReceipts& receipts : verified.note.receipts()) {
     if (!streams.emplace(receipts.sub_session(), receipts.sender_id()).second) {
@@ -128,7 +135,7 @@ absl::Status TakeParts(const VerifiedSession& session, const NoteSigner& signer,
     if (!bought.contains({receipts.sub_session(), receipts.sender_id()})) {
       return Exceeds("the note holds a stream that no voucher of it bought");
     }
-    ASSIGN_OR_RETURN(NotedStream stream, TakeStream(receipts));
+    ASSIGN_OR_RETURN(NotedStream stream, TakeStream(receipts, ranges_left));
     verified.streams.push_back(std::move(stream));
   }
   return absl::OkStatus();

@@ -143,6 +143,23 @@ TEST_F(DeliveryNoteTest, RefusesCountsSpentOnWhatWasNotDelivered) {
   EXPECT_EQ(Reason(note), "NOTE_MALFORMED");
 }
 
+TEST_F(DeliveryNoteTest, IsBoundedInTheRangesOfAllItsSets) {
+  const auto some = [](uint64_t first, uint64_t ranges) {
+    IdSet ids;
+    for (uint64_t i = 0; i < ranges; ++i) ids.Insert(first + 4 * i);
+    return ToText(*PackIds(ids));
+  };
+  v1::DeliveryNote note = Note();
+  Add(note, Voucher(0, 1 << 26));
+  note.mutable_receipts(0)->set_delivered(some(0, kMaxNoteRanges - 10));
+  note.mutable_receipts(0)->set_late(some(2, 10));
+  EXPECT_EQ(Reason(note), "") << Verify(note).status();
+  note.mutable_receipts(0)->set_late(some(2, 11));
+  const absl::Status refused = Verify(note).status();
+  EXPECT_EQ(ReasonOf(refused), "NOTE_MALFORMED");
+  EXPECT_NE(refused.message().find("1048576 ranges"), absl::string_view::npos) << refused;
+}
+
 TEST_F(DeliveryNoteTest, IsRefusedWhereItDoesNotBelong) {
   using Change = std::function<void(v1::DeliveryNote&)>;
   TestSecureSpace other = provider_.MakeSecureSpace();

@@ -156,6 +156,7 @@ class PackedReader {
 class Rebuilt {
  public:
   Rebuilt(uint64_t first, uint64_t last) : next_(first), last_(last) {}
+  size_t ranges() const { return ids_.ranges().size(); }
   // False where that does not fit before `last`.
   bool Add(uint64_t present, uint64_t missing) {
     if (present > last_ - next_ || missing > last_ - next_ - present) return false;
@@ -174,7 +175,11 @@ class Rebuilt {
   uint64_t last_;
 };
 
-absl::StatusOr<IdSet> Unpack(ByteView packed) {
+absl::Status TooMany() {
+  return absl::ResourceExhaustedError("a set of ADU ids has too many gaps to be unpacked");
+}
+
+absl::StatusOr<IdSet> Unpack(ByteView packed, size_t most_ranges) {
   PackedReader from(packed);
   const uint8_t form = from.Byte();
   if (form == kEmpty && from.ok()) return IdSet();
@@ -193,7 +198,10 @@ absl::StatusOr<IdSet> Unpack(ByteView packed) {
     const uint64_t present = from.Rice(k) + (form == kRuns ? 1 : 0);
     const uint64_t missing = form == kRuns ? from.Rice(m) + 1 : 1;
     if (!from.ok() || !ids.Add(present, missing)) return NotPacked();
+    // The last range is still to come.
+    if (ids.ranges() >= most_ranges) return TooMany();
   }
+  if (most_ranges == 0) return TooMany();
   return ids.Finish();
 }
 
@@ -240,8 +248,8 @@ absl::StatusOr<Bytes> PackIds(const IdSet& ids) {
   return packed;
 }
 
-absl::StatusOr<IdSet> UnpackIds(ByteView packed) {
-  ASSIGN_OR_RETURN(IdSet ids, Unpack(packed));
+absl::StatusOr<IdSet> UnpackIds(ByteView packed, size_t most_ranges) {
+  ASSIGN_OR_RETURN(IdSet ids, Unpack(packed, most_ranges));
   // One set, one encoding: what else would unpack to it is refused.
   absl::StatusOr<Bytes> again = PackIds(ids);
   if (!again.ok() || !Equal(*again, packed)) return NotPacked();

@@ -16,11 +16,19 @@ namespace nark {
 // More ranges than this are not packed: unpacking must stay bounded.
 inline constexpr size_t kMaxPackedRanges = 1 << 20;
 
+// More ranges than this, of all its sets together, no note holds: no secure space signs
+// it and nobody unpacks it, so that a MiB of note stays bounded in memory.
+inline constexpr size_t kMaxNoteRanges = kMaxPackedRanges;
+
+// The shortest a range can be packed is two bits.
+inline constexpr size_t kMaxRangesAByte = 4;
+
 // RESOURCE_EXHAUSTED beyond kMaxPackedRanges; INVALID_ARGUMENT for ids of 2^63 and above.
 absl::StatusOr<Bytes> PackIds(const IdSet& ids);
 
-// INVALID_ARGUMENT for whatever PackIds does not make.
-absl::StatusOr<IdSet> UnpackIds(ByteView packed);
+// INVALID_ARGUMENT for whatever PackIds does not make; RESOURCE_EXHAUSTED beyond
+// `most_ranges`, and no more than those were held.
+absl::StatusOr<IdSet> UnpackIds(ByteView packed, size_t most_ranges = kMaxPackedRanges);
 
 }  // namespace nark
 
