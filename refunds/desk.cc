@@ -196,7 +196,7 @@ absl::StatusOr<NoteSigner> Desk::SignerOf(const v1::NoteFile& file, Timestamp no
 
 absl::StatusOr<Refund> Desk::DecideOne(const NotedVoucher& voucher, const VerifiedNote& note,
                                        const VerifiedSession& session, Timestamp now) const {
-  ASSIGN_OR_RETURN(const VoucherAccount account, AccountOf(voucher, note, session));
+  ASSIGN_OR_RETURN(const VoucherAccount account, AccountOf(voucher, note));
   const v1::Voucher& bought = voucher.bought.voucher;
   std::optional<uint64_t> price;
   if (bought.has_price()) price = bought.price().amount_minor();

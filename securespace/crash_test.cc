@@ -175,7 +175,7 @@ class Life {
       host.wrong.push_back("the final note names other vouchers");
       return;
     }
-    const auto count = AccountOf(note.vouchers[1], note, world_.session.session());
+    const auto count = AccountOf(note.vouchers[1], note);
     const uint64_t expected = delivered.CountIn(kIds / 2, kIds - 1);
     if (!count.ok() || count->delivered != expected || expected > kCount) {
       host.wrong.push_back("the count is not what was released of it");

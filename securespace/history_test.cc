@@ -261,7 +261,7 @@ class HistoryTest : public testing::TestWithParam<std::tuple<v1::ReceiptType, ui
           ++delivered;
         }
       }
-      auto account = AccountOf(voucher, *note, world_.session.session());
+      auto account = AccountOf(voucher, *note);
       ASSERT_TRUE(account.ok()) << account.status();
       ASSERT_EQ(account->delivered, delivered) << "voucher " << i;
     }

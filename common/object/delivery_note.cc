@@ -70,14 +70,14 @@ absl::StatusOr<NotedStream> TakeStream(const v1::SenderReceipts& receipts, size_
   NotedStream stream{.sub_session = receipts.sub_session(),
                      .sender_id = receipts.sender_id(),
                      .delivered = {},
+                     .counts = {},
                      .late = {},
                      .highest_signed_time_us = receipts.highest_signed_time_us()};
   ASSIGN_OR_RETURN(stream.delivered, Unpack(receipts.delivered(), ranges_left));
   ASSIGN_OR_RETURN(stream.late, Unpack(receipts.late(), ranges_left));
-  for (const auto& [first, last] : stream.late.ranges()) {
-    if (stream.delivered.CountIn(first, last) != 0) {
-      return Malformed("the note calls an ADU delivered and late");
-    }
+  stream.counts = IdCounts(stream.delivered);
+  if (stream.counts.CountIn(stream.late) != 0) {
+    return Malformed("the note calls an ADU delivered and late");
   }
   return stream;
 }
@@ -98,6 +98,8 @@ absl::StatusOr<NotedVoucher> TakeVoucher(const v1::NoteVoucher& from,
   }
   voucher.granted = from.granted();
   const v1::Policy& policy = voucher.bought.voucher.policy();
+  voucher.streams = StreamsOf(policy, session.terms());
+  std::sort(voucher.streams.begin(), voucher.streams.end());
   for (const v1::CountSpent& spent : from.spent()) {
     if (spent.spent() == 0 || !voucher.granted || policy.count() == 0) {
       return Malformed("the note spends a count where there is none");
@@ -120,8 +122,7 @@ absl::Status TakeParts(const VerifiedSession& session, const NoteSigner& signer,
       return Malformed("the note names a voucher twice");
     }
     if (voucher.granted) {
-      const auto streams = StreamsOf(voucher.bought.voucher.policy(), session.terms());
-      bought.insert(streams.begin(), streams.end());
+      bought.insert(voucher.streams.begin(), voucher.streams.end());
     }
     verified.vouchers.push_back(std::move(voucher));
   }
@@ -141,21 +142,18 @@ absl::Status TakeParts(const VerifiedSession& session, const NoteSigner& signer,
   return absl::OkStatus();
 }
 
-bool Buys(const v1::Policy& policy, const v1::Terms& terms, const NotedStream& stream) {
-  const auto bought = StreamsOf(policy, terms);
-  return std::find(bought.begin(), bought.end(), std::pair(stream.sub_session, stream.sender_id)) !=
-         bought.end();
+bool Buys(const NotedVoucher& voucher, const NotedStream& stream) {
+  return std::binary_search(voucher.streams.begin(), voucher.streams.end(),
+                            std::pair(stream.sub_session, stream.sender_id));
 }
 
 // How many of the stream's released ids lie outside `bought`.
 uint64_t Outside(const NotedStream& stream, const IdSet& bought) {
-  uint64_t inside = 0;
-  for (const auto& [first, last] : bought.ranges()) inside += stream.delivered.CountIn(first, last);
-  return stream.delivered.size() - inside;
+  return stream.counts.size() - stream.counts.CountIn(bought);
 }
 
 // Each ADU spends one count at most, of a voucher that covers it.
-absl::Status CheckSpent(const VerifiedNote& note, const v1::Terms& terms) {
+absl::Status CheckSpent(const VerifiedNote& note) {
   std::map<uint32_t, uint64_t> spent;  // by sender
   std::map<std::pair<uint32_t, uint32_t>, IdSet> covered;
   for (const NotedVoucher& voucher : note.vouchers) {
@@ -163,9 +161,9 @@ absl::Status CheckSpent(const VerifiedNote& note, const v1::Terms& terms) {
     const v1::Policy& policy = voucher.bought.voucher.policy();
     std::map<uint32_t, uint64_t> released;  // of what this voucher covers
     for (const NotedStream& stream : note.streams) {
-      if (!Buys(policy, terms, stream)) continue;
+      if (!Buys(voucher, stream)) continue;
       released[stream.sender_id] +=
-          stream.delivered.CountIn(policy.range().first(), policy.range().last());
+          stream.counts.CountIn(policy.range().first(), policy.range().last());
       covered[{stream.sub_session, stream.sender_id}].Insert(policy.range().first(),
                                                              policy.range().last());
     }
@@ -180,7 +178,7 @@ absl::Status CheckSpent(const VerifiedNote& note, const v1::Terms& terms) {
     const auto ids = covered.find({stream.sub_session, stream.sender_id});
     if (ids == covered.end()) continue;
     uint64_t& left = spent[stream.sender_id];
-    left -= std::min(left, stream.delivered.size() - Outside(stream, ids->second));
+    left -= std::min(left, stream.counts.CountIn(ids->second));
   }
   for (const auto& [sender, left] : spent) {
     if (left != 0) return Malformed("the note spends two counts on one ADU");
@@ -190,13 +188,13 @@ absl::Status CheckSpent(const VerifiedNote& note, const v1::Terms& terms) {
 
 // Nothing beyond what was bought: no id outside every policy, and no more ids
 // outside the ranges than counts were spent on.
-absl::Status CheckPurchase(const VerifiedNote& note, const v1::Terms& terms) {
+absl::Status CheckPurchase(const VerifiedNote& note) {
   std::map<uint32_t, uint64_t> counted;  // by sender
   for (const NotedStream& stream : note.streams) {
     IdSet any, free;
     for (const NotedVoucher& voucher : note.vouchers) {
       const v1::Policy& policy = voucher.bought.voucher.policy();
-      if (!voucher.granted || !Buys(policy, terms, stream)) continue;
+      if (!voucher.granted || !Buys(voucher, stream)) continue;
       any.Insert(policy.range().first(), policy.range().last());
       if (policy.count() == 0) free.Insert(policy.range().first(), policy.range().last());
     }
@@ -275,20 +273,18 @@ absl::StatusOr<VerifiedNote> VerifyNote(const v1::SignedEnvelope& note,
   RETURN_IF_ERROR(CheckBelongs(verified.note, session, signer));
   RETURN_IF_ERROR(CheckShape(verified.note));
   RETURN_IF_ERROR(TakeParts(session, signer, tills, now, verified));
-  RETURN_IF_ERROR(CheckPurchase(verified, session.terms()));
-  RETURN_IF_ERROR(CheckSpent(verified, session.terms()));
+  RETURN_IF_ERROR(CheckPurchase(verified));
+  RETURN_IF_ERROR(CheckSpent(verified));
   return verified;
 }
 
-absl::StatusOr<VoucherAccount> AccountOf(const NotedVoucher& voucher, const VerifiedNote& note,
-                                         const VerifiedSession& session) {
+absl::StatusOr<VoucherAccount> AccountOf(const NotedVoucher& voucher, const VerifiedNote& note) {
   const v1::Policy& policy = voucher.bought.voucher.policy();
   const v1::AduRange& range = policy.range();
-  const auto streams = StreamsOf(policy, session.terms());
   const uint64_t size = range.last() - range.first() + 1;
   // A count is per sender, a range per sender and sub-session.
   std::map<uint32_t, uint64_t> by_sender;
-  for (const auto& [sub, sender] : streams) {
+  for (const auto& [sub, sender] : voucher.streams) {
     if (size > kMostAdus || by_sender[sender] > kMostAdus - size) {
       return Exceeds("a voucher of the note buys more ADUs than can be counted");
     }
@@ -306,8 +302,8 @@ absl::StatusOr<VoucherAccount> AccountOf(const NotedVoucher& voucher, const Veri
     for (const auto& [sender, spent] : voucher.spent) account.delivered += spent;
   } else {
     for (const NotedStream& stream : note.streams) {
-      if (!Buys(policy, session.terms(), stream)) continue;
-      account.delivered += stream.delivered.CountIn(range.first(), range.last());
+      if (!Buys(voucher, stream)) continue;
+      account.delivered += stream.counts.CountIn(range.first(), range.last());
     }
   }
   if (account.delivered > account.bought) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -10,6 +11,7 @@
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/crypto/certificate.h"
+#include "common/object/id_counts.h"
 #include "common/object/id_set.h"
 #include "common/object/leaf_form.h"
 #include "common/object/session.h"
@@ -36,6 +38,7 @@ struct NotedStream {
   uint32_t sub_session = 0;
   uint32_t sender_id = 0;
   IdSet delivered;
+  IdCounts counts;  // of delivered
   IdSet late;
   uint64_t highest_signed_time_us = 0;
 };
@@ -45,6 +48,8 @@ struct NotedVoucher {
   VerifiedVoucher bought;
   bool granted = false;
   std::map<uint32_t, uint64_t> spent;  // of its count, by sender
+  // What its policy buys, sorted, as StreamsOf has it.
+  std::vector<std::pair<uint32_t, uint32_t>> streams;
 };
 
 // A note that has been verified for a session: signed by its secure space's note
@@ -73,8 +78,7 @@ struct VoucherAccount {
   uint64_t delivered = 0;  // at most bought
 };
 // OUT_OF_RANGE, reason NOTE_EXCEEDS_PURCHASE, where the numbers do not fit.
-absl::StatusOr<VoucherAccount> AccountOf(const NotedVoucher& voucher, const VerifiedNote& note,
-                                         const VerifiedSession& session);
+absl::StatusOr<VoucherAccount> AccountOf(const NotedVoucher& voucher, const VerifiedNote& note);
 
 // The streams that a policy buys, as (sub-session, sender).
 std::vector<std::pair<uint32_t, uint32_t>> StreamsOf(const v1::Policy& policy,

@@ -2,12 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <ctime>
 #include <functional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/crypto/random.h"
 #include "common/object/envelope.h"
 #include "common/object/id_codec.h"
 #include "common/object/testing.h"
@@ -73,8 +77,8 @@ TEST_F(DeliveryNoteTest, CountsARangeByWhatItCovers) {
   Add(note, Voucher(5, 12));
   auto verified = Verify(note);
   ASSERT_TRUE(verified.ok()) << verified.status();
-  auto first = AccountOf(verified->vouchers[0], *verified, session_.session());
-  auto second = AccountOf(verified->vouchers[1], *verified, session_.session());
+  auto first = AccountOf(verified->vouchers[0], *verified);
+  auto second = AccountOf(verified->vouchers[1], *verified);
   ASSERT_TRUE(first.ok() && second.ok());
   EXPECT_EQ(first->bought, 20u);
   EXPECT_EQ(first->delivered, 11u);
@@ -88,7 +92,7 @@ TEST_F(DeliveryNoteTest, CountsACountByWhatWasSpent) {
   Add(note, Voucher(0, 99, 5), 1);
   auto verified = Verify(note);
   ASSERT_TRUE(verified.ok()) << verified.status();
-  auto count = AccountOf(verified->vouchers[1], *verified, session_.session());
+  auto count = AccountOf(verified->vouchers[1], *verified);
   ASSERT_TRUE(count.ok());
   EXPECT_EQ(count->bought, 5u);
   EXPECT_EQ(count->delivered, 1u);
@@ -101,10 +105,89 @@ TEST_F(DeliveryNoteTest, CountsWhatWasNeverGrantedAsUndelivered) {
   note.mutable_vouchers(1)->set_granted(false);
   auto verified = Verify(note);
   ASSERT_TRUE(verified.ok()) << verified.status();
-  auto account = AccountOf(verified->vouchers[1], *verified, session_.session());
+  auto account = AccountOf(verified->vouchers[1], *verified);
   ASSERT_TRUE(account.ok());
   EXPECT_EQ(account->bought, 10u);
   EXPECT_EQ(account->delivered, 0u);
+}
+
+// Against a model that looks at each id.
+TEST_F(DeliveryNoteTest, CountsAsOneIdAfterTheOtherWould) {
+  int accepted = 0;
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    SeededRandom random(seed);
+    v1::DeliveryNote note = Note();
+    std::vector<std::pair<uint64_t, uint64_t>> bought;
+    for (uint64_t i = 1 + random.Below(4); i > 0; --i) {
+      const uint64_t first = random.Below(60);
+      bought.emplace_back(first, first + random.Below(60));
+      Add(note, Voucher(bought.back().first, bought.back().second));
+    }
+    std::set<uint64_t> delivered;
+    IdSet packed;
+    bool exceeds = false;
+    for (uint64_t i = random.Below(40); i > 0; --i) {
+      // Most of what was bought, seldom anything.
+      const auto& [first, last] = bought[random.Below(bought.size())];
+      const uint64_t id =
+          random.Below(100) == 0 ? random.Below(120) : first + random.Below(last - first + 1);
+      delivered.insert(id);
+      packed.Insert(id);
+    }
+    for (const uint64_t id : delivered) {
+      exceeds = exceeds || std::none_of(bought.begin(), bought.end(), [&](const auto& range) {
+                  return range.first <= id && id <= range.second;
+                });
+    }
+    note.mutable_receipts(0)->set_delivered(ToText(*PackIds(packed)));
+    note.mutable_receipts(0)->set_late(Packed({}));
+    const auto verified = Verify(note);
+    EXPECT_EQ(ReasonOf(verified.status()), exceeds ? "NOTE_EXCEEDS_PURCHASE" : "");
+    if (!verified.ok()) continue;
+    ++accepted;
+    for (size_t i = 0; i < bought.size(); ++i) {
+      const auto account = AccountOf(verified->vouchers[i], *verified);
+      ASSERT_TRUE(account.ok()) << account.status();
+      EXPECT_EQ(account->delivered, static_cast<uint64_t>(std::count_if(
+                                        delivered.begin(), delivered.end(), [&](uint64_t id) {
+                                          return bought[i].first <= id && id <= bought[i].second;
+                                        })));
+    }
+  }
+  EXPECT_GT(accepted, 30);
+}
+
+double ThreadSeconds() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+TEST_F(DeliveryNoteTest, CountsManyVouchersOfManyRangesWithoutWalkingThem) {
+  constexpr uint64_t kRanges = 100'000;
+  constexpr int kVouchers = 64;
+  v1::DeliveryNote note = Note();
+  IdSet ids;
+  for (uint64_t i = 0; i < kRanges; ++i) ids.Insert(2 * i);
+  note.mutable_receipts(0)->set_delivered(ToText(*PackIds(ids)));
+  note.mutable_receipts(0)->set_late(Packed({}));
+  for (int i = 0; i < kVouchers; ++i) Add(note, Voucher(0, 2 * kRanges - 1 + i));
+  const auto verified = Verify(note);
+  ASSERT_TRUE(verified.ok()) << verified.status();
+  double begin = ThreadSeconds();
+  for (const NotedVoucher& voucher : verified->vouchers) {
+    const auto account = AccountOf(voucher, *verified);
+    ASSERT_TRUE(account.ok());
+    EXPECT_EQ(account->delivered, kRanges);
+  }
+  const double counted = ThreadSeconds() - begin;
+  begin = ThreadSeconds();
+  uint64_t walked_ids = 0;
+  for (int i = 0; i < kVouchers; ++i) walked_ids += ids.CountIn(0, 2 * kRanges - 1 + i);
+  const double walked = ThreadSeconds() - begin;
+  EXPECT_EQ(walked_ids, kVouchers * kRanges);
+  EXPECT_LT(20 * counted, walked);
 }
 
 TEST_F(DeliveryNoteTest, RefusesMoreThanWasBought) {
