@@ -137,7 +137,7 @@ absl::StatusOr<std::vector<Refund>> Desk::Decide(const v1::NoteFile& file, Times
                    "the note is INTERIM: keys may still be released; take a FINAL one");
   }
   std::vector<Refund> refunds;
-  const auto bytes = std::make_shared<const std::string>(Serialise(file.note()));
+  const auto bytes = std::make_shared<const std::string>(Serialise(KnownFields(file.note())));
   for (const NotedVoucher& voucher : note.vouchers) {
     ASSIGN_OR_RETURN(Refund refund, DecideOne(voucher, note, *session, now));
     refund.note = bytes;
@@ -148,8 +148,9 @@ absl::StatusOr<std::vector<Refund>> Desk::Decide(const v1::NoteFile& file, Times
 
 absl::StatusOr<std::shared_ptr<const VerifiedSession>> Desk::SessionOf(
     const v1::SignedEnvelope& descriptor, Timestamp now) {
-  // By all of its bytes: one flipped bit is refused, whatever was verified before.
-  const Digest name = Sha256(AsBytes(Serialise(descriptor)));
+  // By all of its bytes that have a meaning: one flipped bit is refused, whatever was
+  // verified before, and what is only added makes no other session of it.
+  const Digest name = Sha256(AsBytes(Serialise(KnownFields(descriptor))));
   {
     absl::MutexLock lock(&mutex_);
     const auto found = sessions_.find(name);
@@ -177,6 +178,11 @@ absl::StatusOr<std::shared_ptr<const VerifiedSession>> Desk::SessionOf(
   if (sessions_.size() >= kMostSessions) sessions_.clear();
   sessions_.insert_or_assign(name, Known{session, now});
   return session;
+}
+
+size_t Desk::known_sessions() const {
+  absl::MutexLock lock(&mutex_);
+  return sessions_.size();
 }
 
 absl::StatusOr<NoteSigner> Desk::SignerOf(const v1::NoteFile& file, Timestamp now) const {

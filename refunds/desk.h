@@ -63,6 +63,8 @@ class Desk {
   // UNAVAILABLE where a revocation list is past its next update.
   absl::Status CheckLists() const;
   const Digest& provider() const { return keys_.root.public_key().id(); }
+  // Session descriptors that it remembers as verified.
+  size_t known_sessions() const;
   Timestamp lists_next_update() const { return trust_.next_update(); }
 
  private:
@@ -94,7 +96,7 @@ class Desk {
   Ledger& ledger_;
   SignerCache tills_;
   Admission deciding_;
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   std::map<Digest, Known> sessions_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -188,6 +188,28 @@ TEST_F(DeskTest, SaysInTheReceiptWhyNothingIsPaid) {
   EXPECT_EQ(reason(0, 1), "NO_PRICE");
 }
 
+// Fields that nothing signs and that this version does not know.
+void Pad(google::protobuf::Message& message, size_t bytes) {
+  message.GetReflection()->MutableUnknownFields(&message)->AddLengthDelimited(
+      999, std::string(bytes, 'p'));
+}
+
+TEST_F(DeskTest, UnknownFieldsMakeNoOtherObjectAndAreNotKept) {
+  const v1::NoteFile file = File(Note({Voucher(9, 1000)}, 7));
+  for (size_t bytes = 1; bytes <= 20; ++bytes) {
+    v1::NoteFile padded = file;
+    Pad(padded, bytes);
+    Pad(*padded.mutable_note(), bytes);
+    Pad(*padded.mutable_session_descriptor(), bytes);
+    ASSERT_TRUE(Submit(padded).ok());
+  }
+  EXPECT_EQ(desk_->known_sessions(), 1u);
+  v1::GetRefundRequest request;
+  request.set_provider(ToText(provider_.id()));
+  request.set_voucher_id(Open(Submit(file)->receipts(0)).voucher_id());
+  EXPECT_EQ(Serialise(desk_->Find(request)->note()), Serialise(file.note()));
+}
+
 TEST_F(DeskTest, FindsWhatWasAnswered) {
   const v1::NoteFile file = File(Note({Voucher(9, 1000)}, 7));
   v1::GetRefundRequest request;

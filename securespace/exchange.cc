@@ -195,9 +195,13 @@ absl::StatusOr<Exchange> Emulation::Core::BeginExchange(const v1::AttestRequest&
     contact_sequence = known->state().contact_obeyed;
   }
   ASSIGN_OR_RETURN(HpkePrivateKey key, HpkePrivateKey::Generate(surroundings_.random));
-  return Exchange{
-      std::move(session), ToMicros(now), std::move(voucher), request.voucher(), std::move(key),
-      contact_sequence,   Digest{}};
+  return Exchange{std::move(session),
+                  ToMicros(now),
+                  std::move(voucher),
+                  KnownFields(request.voucher()),
+                  std::move(key),
+                  contact_sequence,
+                  Digest{}};
 }
 
 absl::StatusOr<v1::AttestResponse> Emulation::Core::Attest(const v1::AttestRequest& request) {

@@ -159,7 +159,7 @@ absl::StatusOr<UnservedVouchers> Emulation::Core::VerifyUnserved(
     }
     auto [named, is_new] = identities.emplace(voucher.voucher.voucher_id(), voucher.identity);
     if (is_new) {
-      unserved.vouchers.push_back(envelope);
+      unserved.vouchers.push_back(KnownFields(envelope));
     } else if (named->second != voucher.identity) {
       // No refund desk would take a note that names one id twice.
       return absl::InvalidArgumentError("two different vouchers carry the same voucher id");

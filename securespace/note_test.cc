@@ -216,6 +216,20 @@ TEST(UnservedVoucherTest, MustNotShareAnIdWithAnother) {
       absl::IsInvalidArgument(world.space().GetDeliveryNote(AskNaming(world, {*two})).status()));
 }
 
+// Nobody takes a note with fields that are not known, and it can not be signed again.
+TEST(DeliveryNoteTest, KeepsNoUnknownFieldsOfVouchers) {
+  TestWorld world;
+  const auto padded = [&](uint64_t first, uint64_t last) {
+    v1::SignedEnvelope voucher = world.Voucher(first, last);
+    voucher.GetReflection()->MutableUnknownFields(&voucher)->AddVarint(999, 1);
+    return voucher;
+  };
+  ASSERT_TRUE(world.Join(padded(0, 9)).ok());
+  const auto note = VerifiedFinal(world, AskNaming(world, {padded(10, 19)}));
+  ASSERT_TRUE(note.ok()) << note.status();
+  EXPECT_EQ(note->vouchers.size(), 2u);
+}
+
 TEST(UnservedVoucherTest, AreNamedOnceTheClassIsCertifiedOnly) {
   TestWorld world;
   auto bare =

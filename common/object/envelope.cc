@@ -135,6 +135,11 @@ absl::Status ParseStrictly(ByteView bytes, std::string_view what, google::protob
   return absl::OkStatus();
 }
 
+v1::SignedEnvelope KnownFields(v1::SignedEnvelope envelope) {
+  envelope.DiscardUnknownFields();
+  return envelope;
+}
+
 std::string Serialise(const google::protobuf::Message& message) {
   std::string bytes;
   {

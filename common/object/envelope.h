@@ -85,6 +85,11 @@ absl::StatusOr<Message> PayloadOf(const v1::SignedEnvelope& envelope, std::strin
   return message;
 }
 
+// The envelope without what this version does not know. Nothing signs those fields and
+// nobody checks them: whoever keeps, hashes or passes on an envelope keeps this, or
+// anybody could make one object look like many, of any size. Never for payloads.
+v1::SignedEnvelope KnownFields(v1::SignedEnvelope envelope);
+
 // Canonical bytes of a message (deterministic serialisation).
 std::string Serialise(const google::protobuf::Message& message);
 

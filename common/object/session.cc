@@ -120,7 +120,7 @@ absl::StatusOr<VerifiedSession> VerifiedSession::Verify(const v1::SignedEnvelope
   RETURN_IF_ERROR(session.VerifySenders(now));
   session.terms_identity_ = ObjectIdentity(terms);
   session.descriptor_identity_ = ObjectIdentity(envelope);
-  session.envelope_ = envelope;
+  session.envelope_ = KnownFields(envelope);
   return session;
 }
 

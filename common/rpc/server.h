@@ -30,7 +30,9 @@ struct ServerOptions {
   // Absent: plaintext, for unix sockets, loopback, or behind a balancer that
   // ends TLS. Present: TLS 1.3 and nothing older.
   std::optional<TlsIdentity> tls = std::nullopt;
-  size_t max_message_bytes = 2 << 20;
+  size_t max_message_bytes = 2 << 20;  // that comes in
+  // That goes out: the server's own, so it may be larger than what it takes.
+  size_t max_send_message_bytes = 16 << 20;
   // A connection is asked to leave after its age, so that a balancer can spread
   // clients anew; its calls get the grace to end.
   std::chrono::seconds max_connection_age{600};

@@ -25,7 +25,7 @@
 namespace nark::rpc {
 namespace {
 
-// Echoes the secure-space id in the challenge's body; "wait" blocks until told.
+// Echoes the secure-space id in the challenge's body; "large" grows, "wait" blocks until told.
 class Echo final : public v1::KeyManager::CallbackService {
  public:
   grpc::ServerUnaryReactor* GetChallenge(grpc::CallbackServerContext* context,
@@ -38,6 +38,9 @@ class Echo final : public v1::KeyManager::CallbackService {
       return reactor;
     }
     response->mutable_challenge()->set_body(request->secure_space_id());
+    if (request->secure_space_id() == "large") {
+      response->mutable_challenge()->set_body(std::string(4000, 'x'));
+    }
     if (request->secure_space_id() != "wait") {
       reactor->Finish(grpc::Status::OK);
       return reactor;
@@ -222,6 +225,18 @@ TEST_F(ServerTest, RefusesMessagesAboveItsLimit) {
   EXPECT_TRUE(Call({.endpoint = server->address()}, std::string(900, 'x')).ok());
   EXPECT_EQ(Call({.endpoint = server->address()}, std::string(1100, 'x')).status().code(),
             absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(ServerTest, AnswersMayBeLargerThanRequests) {
+  const auto answer = [&](size_t most) {
+    ServerOptions options = Plain();
+    options.max_message_bytes = 100;
+    options.max_send_message_bytes = most;
+    const auto server = Start(std::move(options));
+    return Call({.endpoint = server->address()}, "large");
+  };
+  EXPECT_TRUE(answer(5000).ok());
+  EXPECT_EQ(answer(3000).status().code(), absl::StatusCode::kResourceExhausted);
 }
 
 TEST_F(ServerTest, AUnixSocketIsForItsOwnerOnly) {
