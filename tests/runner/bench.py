@@ -31,6 +31,8 @@ TARGETS = {
     "note besides receipts bursty": ("most value", 1024),
     "releases": ("value", 5e5),
     "releases durable": ("value", 5e4),
+    "refunds sqlite": ("value", 1000),
+    "refunds postgresql": ("value", 500),
 }
 
 
