@@ -91,16 +91,24 @@ class BitWriter {
  public:
   explicit BitWriter(Bytes& to) : to_(to) {}
   void Rice(unsigned k, uint64_t value) {
-    for (uint64_t quotient = value >> k; quotient > 0; --quotient) Bit(1);
-    Bit(0);
-    for (unsigned i = k; i > 0; --i) Bit(static_cast<unsigned>(value >> (i - 1)) & 1);
+    uint64_t quotient = value >> k;
+    for (; quotient >= 32; quotient -= 32) Put(0xffffffff, 32);
+    // The ones that are left, and the zero.
+    Put((uint64_t{1} << (quotient + 1)) - 2, static_cast<unsigned>(quotient) + 1);
+    Put(value, k);
   }
 
  private:
-  void Bit(unsigned bit) {
-    if (used_ == 0) to_.push_back(0);
-    to_.back() = static_cast<uint8_t>(to_.back() | bit << (7 - used_));
-    used_ = (used_ + 1) % 8;
+  // The low `count` bits, the most significant first.
+  void Put(uint64_t bits, unsigned count) {
+    while (count > 0) {
+      if (used_ == 0) to_.push_back(0);
+      const unsigned now = std::min(count, 8 - used_);
+      const auto part = static_cast<unsigned>(bits >> (count - now)) & ((1u << now) - 1);
+      to_.back() = static_cast<uint8_t>(to_.back() | part << (8 - used_ - now));
+      used_ = (used_ + now) % 8;
+      count -= now;
+    }
   }
   Bytes& to_;
   unsigned used_ = 0;

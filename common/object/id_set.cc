@@ -22,6 +22,11 @@ uint64_t IdSet::CountIn(uint64_t first, uint64_t last) const {
 }
 
 void IdSet::Insert(uint64_t first, uint64_t last) {
+  // Most come in order.
+  if (ranges_.empty() || ranges_.rbegin()->second < first - (first > 0 ? 1 : 0)) {
+    ranges_.emplace_hint(ranges_.end(), first, last);
+    return;
+  }
   // The range before may reach into the new one or touch it; `first - 1` would
   // wrap at 0, `second + 1` cannot: a range before ends below `first`.
   auto next = ranges_.upper_bound(first);
