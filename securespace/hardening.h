@@ -14,8 +14,8 @@ absl::Status KeepMemoryPrivate();
 
 // Once everything is open and loaded: from now on this process may serve, log and
 // write files, and nothing else. Whatever it does beyond (execve, ptrace, a socket
-// other than a Unix one, another's memory) kills it (SIGSYS). For all threads, those
-// to come too, and for good.
+// other than a Unix one, another's memory, memory that may be executed) kills it (SIGSYS). For all
+// threads, those to come too, and for good.
 //
 // Sanitizers need calls of their own: built with one, it does nothing and says so
 // (SystemCallsAreConfined).

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -68,6 +69,34 @@ TEST_F(HardeningTest, WhatAThiefWouldCallKills) {
               (void)setrlimit(RLIMIT_CORE, &limit);
             }),
             SIGSYS);
+}
+
+TEST_F(HardeningTest, NothingNewMayRun) {
+  if (kill_ == 0) return;
+  constexpr int kExecutable = PROT_READ | PROT_EXEC;
+  EXPECT_EQ(
+      EndOf([] { (void)mmap(nullptr, 4096, kExecutable, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }),
+      SIGSYS);
+  const int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  ASSERT_GE(file, 0);
+  EXPECT_EQ(EndOf([file] { (void)mmap(nullptr, 4096, kExecutable, MAP_PRIVATE, file, 0); }),
+            SIGSYS);
+  EXPECT_EQ(EndOf([file] {
+              if (mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, file, 0) == MAP_FAILED) _exit(1);
+            }),
+            0);
+  close(file);
+}
+
+// Which unwinds its stack by a library that glibc maps then.
+TEST_F(HardeningTest, AThreadEndsInItsMiddle) {
+  EXPECT_EQ(EndOf([] {
+              pthread_t thread;
+              const auto end = [](void*) -> void* { pthread_exit(nullptr); };
+              if (pthread_create(&thread, nullptr, end, nullptr) != 0) _exit(1);
+              if (pthread_join(thread, nullptr) != 0) _exit(2);
+            }),
+            0);
 }
 
 TEST_F(HardeningTest, ThreadsStartAndFilesOpen) {
