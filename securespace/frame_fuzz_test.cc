@@ -17,6 +17,7 @@ void Read(ByteView input) {
     if (!frame.ok()) return;
     if (frame->has_value()) {
       (void)ParseRelease((*frame)->message);
+      (void)ParseOpen((*frame)->message);
       (void)ParseDecisions((*frame)->message);
       (void)ParseStatus(**frame);
       continue;
@@ -37,6 +38,7 @@ void Read(ByteView input) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   nark::securespace::Read({data, size});
   (void)nark::securespace::ParseRelease({data, size});
+  (void)nark::securespace::ParseOpen({data, size});
   (void)nark::securespace::ParseDecisions({data, size});
   return 0;
 }

@@ -114,6 +114,48 @@ TEST(MessagesTest, ReleasesKeepEveryHeader) {
   EXPECT_TRUE(absl::IsInvalidArgument(ParseRelease(AsBytes("\x1a\x7f")).status()));
 }
 
+TEST(MessagesTest, OpeningKeepsEveryAdu) {
+  OpenRequest request;
+  request.session.provider.fill(1);
+  request.session.session_id.fill(2);
+  request.sub_session = 300;
+  const Bytes header(700, 9), ciphertext(2000, 8);
+  request.adus = {{header, ciphertext}, {ByteView(), ByteView()}, {ByteView(), ciphertext}};
+  const std::string message = ToMessage(request).SerializeAsString();
+  auto back = ParseOpen(AsBytes(message));
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_TRUE(back->session == request.session);
+  EXPECT_EQ(back->sub_session, 300u);
+  ASSERT_EQ(back->adus.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_TRUE(Equal(back->adus[i].header, request.adus[i].header)) << i;
+    EXPECT_TRUE(Equal(back->adus[i].ciphertext, request.adus[i].ciphertext)) << i;
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(ParseOpen(AsBytes("\x1a\x02\x0a\x05")).status()));
+}
+
+// Two bytes an item: 64 MiB would name 32 million of them.
+TEST(MessagesTest, RefusesEndlessListsBeforeTheyTakeMemory) {
+  ReleaseRequest release;
+  OpenRequest open;
+  release.headers.resize(kMaxReleaseHeaders);
+  open.adus.resize(kMaxOpenAdus);
+  std::string headers = SerialiseRelease(release), adus = ToMessage(open).SerializeAsString();
+  EXPECT_EQ(ParseRelease(AsBytes(headers))->headers.size(), kMaxReleaseHeaders);
+  EXPECT_EQ(ParseOpen(AsBytes(adus))->adus.size(), kMaxOpenAdus);
+  const std::string one_more("\x1a\0", 2);
+  const absl::Status too_many = ParseRelease(AsBytes(headers + one_more)).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(too_many)) << too_many;
+  EXPECT_EQ(too_many.message(), "a list holds at most 1024 headers");
+  EXPECT_EQ(ParseOpen(AsBytes(adus + one_more)).status().message(), "a list holds at most 64 ADUs");
+
+  std::string answers;
+  for (size_t i = 0; i < kMaxReleaseHeaders; ++i) answers.append("\x0a\0", 2);
+  EXPECT_TRUE(ParseDecisions(AsBytes(answers)).ok());
+  answers.append("\x0a\0", 2);
+  EXPECT_TRUE(absl::IsInternal(ParseDecisions(AsBytes(answers)).status()));
+}
+
 TEST(MessagesTest, StatusesKeepCodeAndReason) {
   SecretBytes frame =
       FrameStatus(Refusal(absl::StatusCode::kFailedPrecondition, "NO_EXCHANGE", "ask first"));

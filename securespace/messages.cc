@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/rpc/details.h"
 #include "google/rpc/status.pb.h"
@@ -18,11 +19,19 @@ using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 using google::protobuf::io::CodedOutputStream;
 
+// What is no list of headers or ADUs: some signed objects, whose empty parts take up
+// to twenty times their bytes once parsed.
+constexpr size_t kMaxObjectsBytes = 4 << 20;
+
 // A field's tag on the wire: number and type.
 constexpr uint32_t Varint(uint32_t field) { return field << 3; }
 constexpr uint32_t Delimited(uint32_t field) { return field << 3 | 2; }
 
 absl::Status Malformed() { return absl::InvalidArgumentError("the message does not parse"); }
+
+absl::Status TooLong(size_t most, const char* items) {
+  return absl::InvalidArgumentError(absl::StrCat("a list holds at most ", most, " ", items));
+}
 
 // A length-delimited field, as a view into what `in` reads.
 bool ReadView(CodedInputStream& in, ByteView& view) {
@@ -43,6 +52,45 @@ bool ReadView(CodedInputStream& in, ByteView& view) {
 
 CodedInputStream StreamOf(ByteView message) {
   return CodedInputStream(message.data(), static_cast<int>(message.size()));
+}
+
+// A list: its session in field 1, its sub-session in 2, and `add` for each item in 3.
+template <typename Request, typename Add>
+absl::Status ParseList(ByteView message, Request& request, const Add& add) {
+  v1::SessionRef session;
+  CodedInputStream in = StreamOf(message);
+  while (uint32_t tag = in.ReadTag()) {
+    ByteView view;
+    if (tag == Delimited(1)) {
+      if (!ReadView(in, view) ||
+          !session.ParseFromArray(view.data(), static_cast<int>(view.size()))) {
+        return Malformed();
+      }
+    } else if (tag == Varint(2)) {
+      if (!in.ReadVarint32(&request.sub_session)) return Malformed();
+    } else if (tag == Delimited(3)) {
+      if (!ReadView(in, view)) return Malformed();
+      RETURN_IF_ERROR(add(view));
+    } else if (!WireFormatLite::SkipField(&in, tag)) {
+      return Malformed();
+    }
+  }
+  if (!in.ConsumedEntireMessage()) return Malformed();
+  ASSIGN_OR_RETURN(request.session, SessionName::FromProto(session));
+  return absl::OkStatus();
+}
+
+bool ParseAdu(ByteView message, SealedAdu& adu) {
+  CodedInputStream in = StreamOf(message);
+  while (uint32_t tag = in.ReadTag()) {
+    const bool header = tag == Delimited(1);
+    if (header || tag == Delimited(2)) {
+      if (!ReadView(in, header ? adu.header : adu.ciphertext)) return false;
+    } else if (!WireFormatLite::SkipField(&in, tag)) {
+      return false;
+    }
+  }
+  return in.ConsumedEntireMessage();
 }
 
 bool ParseDecision(ByteView message, KeyDecision& decision) {
@@ -85,6 +133,10 @@ SecretBytes Answer(const absl::StatusOr<Response>& response) {
 // Parses the request and has it answered.
 template <typename Request, typename Call>
 SecretBytes Answer(ByteView message, const Call& call) {
+  if (message.size() > kMaxObjectsBytes) {
+    return FrameStatus(absl::InvalidArgumentError(
+        absl::StrCat("such a call has at most ", kMaxObjectsBytes, " bytes")));
+  }
   Request request;
   if (!request.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
     return FrameStatus(Malformed());
@@ -99,8 +151,8 @@ SecretBytes AnswerRelease(SecureSpace& space, ByteView message) {
   return decisions.ok() ? FrameDecisions(*decisions) : FrameStatus(decisions.status());
 }
 
-absl::StatusOr<v1::OpenAdusResponse> Open(SecureSpace& space, const v1::OpenAdusRequest& request) {
-  ASSIGN_OR_RETURN(OpenRequest list, FromMessage(request));
+absl::StatusOr<v1::OpenAdusResponse> Open(SecureSpace& space, ByteView message) {
+  ASSIGN_OR_RETURN(OpenRequest list, ParseOpen(message));
   ASSIGN_OR_RETURN(std::vector<OpenDecision> decisions, space.OpenAdus(list));
   return ToMessage(decisions);
 }
@@ -117,26 +169,20 @@ std::string SerialiseRelease(const ReleaseRequest& request) {
 
 absl::StatusOr<ReleaseRequest> ParseRelease(ByteView message) {
   ReleaseRequest request;
-  v1::SessionRef session;
-  CodedInputStream in = StreamOf(message);
-  while (uint32_t tag = in.ReadTag()) {
-    ByteView view;
-    if (tag == Delimited(1)) {
-      if (!ReadView(in, view) ||
-          !session.ParseFromArray(view.data(), static_cast<int>(view.size()))) {
-        return Malformed();
-      }
-    } else if (tag == Varint(2)) {
-      if (!in.ReadVarint32(&request.sub_session)) return Malformed();
-    } else if (tag == Delimited(3)) {
-      if (!ReadView(in, view)) return Malformed();
-      request.headers.push_back(view);
-    } else if (!WireFormatLite::SkipField(&in, tag)) {
-      return Malformed();
-    }
-  }
-  if (!in.ConsumedEntireMessage()) return Malformed();
-  ASSIGN_OR_RETURN(request.session, SessionName::FromProto(session));
+  RETURN_IF_ERROR(ParseList(message, request, [&](ByteView header) -> absl::Status {
+    if (request.headers.size() == kMaxReleaseHeaders) return TooLong(kMaxReleaseHeaders, "headers");
+    request.headers.push_back(header);
+    return absl::OkStatus();
+  }));
+  return request;
+}
+
+absl::StatusOr<OpenRequest> ParseOpen(ByteView message) {
+  OpenRequest request;
+  RETURN_IF_ERROR(ParseList(message, request, [&](ByteView item) -> absl::Status {
+    if (request.adus.size() == kMaxOpenAdus) return TooLong(kMaxOpenAdus, "ADUs");
+    return ParseAdu(item, request.adus.emplace_back()) ? absl::OkStatus() : Malformed();
+  }));
   return request;
 }
 
@@ -174,7 +220,8 @@ absl::StatusOr<std::vector<KeyDecision>> ParseDecisions(ByteView message) {
   while (uint32_t tag = good ? in.ReadTag() : 0) {
     ByteView view;
     if (tag == Delimited(1)) {
-      good = ReadView(in, view) && ParseDecision(view, decisions.emplace_back());
+      good = decisions.size() < kMaxReleaseHeaders && ReadView(in, view) &&
+             ParseDecision(view, decisions.emplace_back());
     } else {
       good = WireFormatLite::SkipField(&in, tag);
     }
@@ -237,8 +284,7 @@ SecretBytes AnswerFrame(SecureSpace& space, const Frame& request) {
     case Method::kReleaseKeys:
       return AnswerRelease(space, request.message);
     case Method::kOpenAdus:
-      return Answer<v1::OpenAdusRequest>(request.message,
-                                         [&](const auto& message) { return Open(space, message); });
+      return Answer(Open(space, request.message));
     case Method::kGetDeliveryNote:
       return Answer<v1::GetDeliveryNoteRequest>(
           request.message, [&](const auto& message) { return space.GetDeliveryNote(message); });

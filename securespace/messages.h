@@ -16,7 +16,8 @@ namespace nark::securespace {
 // Lists as the messages of nark.v1, for both ways over a socket.
 
 std::string SerialiseRelease(const ReleaseRequest& request);
-// Headers are views into `message`. INVALID_ARGUMENT where it is none.
+// Headers are views into `message`. INVALID_ARGUMENT where it is none, and for more
+// than kMaxReleaseHeaders, of which no more are held in memory.
 absl::StatusOr<ReleaseRequest> ParseRelease(ByteView message);
 
 // A whole answering frame with a ReleaseKeysResponse: keys pass through no string.
@@ -24,6 +25,8 @@ SecretBytes FrameDecisions(const std::vector<KeyDecision>& decisions);
 // The mirror, of the message alone. INTERNAL where it is none.
 absl::StatusOr<std::vector<KeyDecision>> ParseDecisions(ByteView message);
 
+// The same of an OpenAdusRequest; ADUs are views into `message`.
+absl::StatusOr<OpenRequest> ParseOpen(ByteView message);
 v1::OpenAdusRequest ToMessage(const OpenRequest& request);
 // ADUs are views into `message`.
 absl::StatusOr<OpenRequest> FromMessage(const v1::OpenAdusRequest& message);

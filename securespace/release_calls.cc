@@ -10,9 +10,6 @@
 namespace nark::securespace {
 namespace {
 
-constexpr size_t kMaxHeaders = 1024;
-constexpr size_t kMaxAdus = 64;
-
 // Whether the fragments of `ciphertext` hash to what the verified header says.
 bool IsIntact(const wire::Header& header, ByteView ciphertext) {
   if (ciphertext.size() != header.ciphertext_bytes) return false;
@@ -37,9 +34,9 @@ bool IsIntact(const wire::Header& header, ByteView ciphertext) {
 absl::StatusOr<std::vector<KeyDecision>> Emulation::Core::ReleaseKeys(
     const ReleaseRequest& request) {
   RETURN_IF_ERROR(CheckUsable());
-  if (request.headers.size() > kMaxHeaders) {
+  if (request.headers.size() > kMaxReleaseHeaders) {
     return absl::InvalidArgumentError(
-        absl::StrCat("a list holds at most ", kMaxHeaders, " headers"));
+        absl::StrCat("a list holds at most ", kMaxReleaseHeaders, " headers"));
   }
   Session* session = FindSession(request.session);
   ReleaseList list(session, request.sub_session, v1::RELEASE_MODE_KEY, id_, *control_cipher_);
@@ -67,8 +64,8 @@ absl::StatusOr<KeyDecision> Emulation::Core::ReleaseOne(ReleaseList& list, ByteV
 
 absl::StatusOr<std::vector<OpenDecision>> Emulation::Core::OpenAdus(const OpenRequest& request) {
   RETURN_IF_ERROR(CheckUsable());
-  if (request.adus.size() > kMaxAdus) {
-    return absl::InvalidArgumentError(absl::StrCat("a list holds at most ", kMaxAdus, " ADUs"));
+  if (request.adus.size() > kMaxOpenAdus) {
+    return absl::InvalidArgumentError(absl::StrCat("a list holds at most ", kMaxOpenAdus, " ADUs"));
   }
   Session* session = FindSession(request.session);
   ReleaseList list(session, request.sub_session, v1::RELEASE_MODE_PLAINTEXT, id_, *control_cipher_);

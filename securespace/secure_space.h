@@ -19,10 +19,14 @@ struct KeyDecision {
   SecretBytes data_key;                                        // empty where refused
 };
 
+// The most that one call decides on; a longer list is INVALID_ARGUMENT.
+inline constexpr size_t kMaxReleaseHeaders = 1024;
+inline constexpr size_t kMaxOpenAdus = 64;
+
 struct ReleaseRequest {
   SessionName session;
   uint32_t sub_session = 0;
-  std::vector<ByteView> headers;  // signed headers with authentication, at most 1,024
+  std::vector<ByteView> headers;  // signed headers with authentication
 };
 
 // One complete ADU, for on-card decryption.
