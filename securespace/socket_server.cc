@@ -10,7 +10,9 @@
 
 #include <atomic>
 #include <cerrno>
+#include <optional>
 #include <set>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -65,6 +67,17 @@ void SetTimeouts(int fd, std::chrono::seconds time) {
   const timeval value{.tv_sec = time.count(), .tv_usec = 0};
   (void)::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &value, sizeof value);
   (void)::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &value, sizeof value);
+}
+
+// Nothing, with errno, where the system has no more of them.
+template <typename Work>
+std::optional<std::thread> StartThread(Work work) {
+  try {
+    return std::thread(std::move(work));
+  } catch (const std::system_error& error) {
+    errno = error.code().value();
+    return std::nullopt;
+  }
 }
 
 // One connection that speaks frames. One thread.
@@ -172,7 +185,7 @@ class Server final : public SocketServer {
   absl::Status Listen(const std::string& name);
 
   SocketCounts counts() const override {
-    return {refused_peers_, refused_full_, dropped_connections_};
+    return {refused_peers_, refused_full_, refused_threads_, dropped_connections_};
   }
 
  private:
@@ -195,6 +208,7 @@ class Server final : public SocketServer {
   std::atomic<size_t> held_bytes_{0};
   std::atomic<uint64_t> refused_peers_{0};
   std::atomic<uint64_t> refused_full_{0};
+  std::atomic<uint64_t> refused_threads_{0};
   std::atomic<uint64_t> dropped_connections_{0};
   SteadyClock::time_point complained_{};
   absl::Mutex mutex_;
@@ -223,7 +237,9 @@ absl::Status Server::Listen(const std::string& name) {
     return fail();
   }
   if (::listen(listener_, 64) != 0) return fail();
-  acceptor_ = std::thread([this] { Accept(); });
+  std::optional<std::thread> acceptor = StartThread([this] { Accept(); });
+  if (!acceptor.has_value()) return fail();
+  acceptor_ = *std::move(acceptor);
   return absl::OkStatus();
 }
 
@@ -283,7 +299,13 @@ void Server::Admit(int fd) {
     ::close(-1 - fd);
     return;
   }
-  std::thread([this, fd] { Serve(fd); }).detach();
+  if (std::optional<std::thread> thread = StartThread([this, fd] { Serve(fd); })) {
+    thread->detach();
+    return;
+  }
+  ++refused_threads_;
+  Complain("out of threads");
+  Forget(fd);
 }
 
 void Server::Serve(int fd) {

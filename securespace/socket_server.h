@@ -31,6 +31,7 @@ struct SocketLimits {
 struct SocketCounts {
   uint64_t refused_peers = 0;        // of another user
   uint64_t refused_full = 0;         // beyond the cap
+  uint64_t refused_threads = 0;      // no thread could be had for them
   uint64_t dropped_connections = 0;  // for what they sent, or how slowly
 };
 

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -143,6 +144,38 @@ TEST_F(SocketServerTest, HoldsNoMoreConnectionsThanItsCap) {
   EXPECT_EQ(server_->counts().refused_full, 1u);
   peers.clear();
   while (!Honest().ok()) std::this_thread::yield();
+}
+
+// Threads of this process cannot be had while one lives: their stacks fit no memory.
+class NoMoreThreads {
+ public:
+  NoMoreThreads() {
+    EXPECT_EQ(pthread_getattr_default_np(&before_), 0);
+    pthread_attr_t greedy;
+    EXPECT_EQ(pthread_attr_init(&greedy), 0);
+    EXPECT_EQ(pthread_attr_setstacksize(&greedy, size_t{1} << 48), 0);
+    EXPECT_EQ(pthread_setattr_default_np(&greedy), 0);
+    pthread_attr_destroy(&greedy);
+  }
+  ~NoMoreThreads() {
+    EXPECT_EQ(pthread_setattr_default_np(&before_), 0);
+    pthread_attr_destroy(&before_);
+  }
+
+ private:
+  pthread_attr_t before_;
+};
+
+TEST_F(SocketServerTest, RefusesWhomItHasNoThreadFor) {
+  Start();
+  EXPECT_TRUE(Honest().ok());
+  {
+    NoMoreThreads none;
+    RawPeer peer(socket_);
+    EXPECT_EQ(peer.Listen(), "");
+    EXPECT_EQ(server_->counts().refused_threads, 1u);
+  }
+  EXPECT_TRUE(Honest().ok());
 }
 
 TEST_F(SocketServerTest, RefusesOtherUsers) {
