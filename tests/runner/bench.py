@@ -33,6 +33,8 @@ TARGETS = {
     "releases durable": ("value", 5e4),
     "refunds sqlite": ("value", 1000),
     "refunds postgresql": ("value", 500),
+    "process single p99": ("most value", 150),
+    "process batched": ("value", 2e5),
 }
 
 
