@@ -6,6 +6,7 @@
 #include "common/base/status.h"
 #include "common/crypto/hash.h"
 #include "common/object/envelope.h"
+#include "common/wire/batch_tree.h"
 #include "common/wire/header.h"
 #include "common/wire/layout.h"
 
@@ -15,13 +16,13 @@ namespace {
 constexpr uint8_t kSingle = 1;
 constexpr uint8_t kBatch = 2;
 constexpr uint8_t kLeaf[1] = {0};
-constexpr uint8_t kNode[1] = {1};
 constexpr size_t kSignatureBytes = 64;
-constexpr size_t kHashBytes = 32;
 constexpr size_t kBatchPayloadBytes = 32 + 4 + 2 + 32;
 // Roots (or single headers) remembered: more than the batches in flight of a few
 // senders, few enough to scan.
 constexpr size_t kSeen = 64;
+// Batches whose nodes are remembered, of up to 66 KiB each.
+constexpr size_t kTrees = 8;
 
 absl::Status Malformed(std::string_view what) {
   return absl::InvalidArgumentError("malformed header authentication: " + std::string(what));
@@ -32,45 +33,6 @@ Digest LeafHash(const Digest& session_context, ByteView header) {
   const std::string prefix =
       PreAuthenticationPrefix(payload_type::kAduHeader, session_context.size() + header.size());
   return Sha256({kLeaf, AsBytes(prefix), session_context, header});
-}
-
-Digest NodeHash(ByteView left, ByteView right) { return Sha256({kNode, left, right}); }
-
-// How many nodes the path of a leaf has: one for each level on which it has a
-// sibling. The last node of an odd level has none and moves up as it is.
-size_t PathLength(uint32_t index, uint32_t count) {
-  size_t length = 0;
-  for (uint32_t last = count - 1; last > 0; index /= 2, last /= 2) {
-    if (index % 2 == 1 || index < last) ++length;
-  }
-  return length;
-}
-
-// `path` has PathLength(index, count) nodes.
-Digest RootFromPath(Digest hash, uint32_t index, uint32_t count, ByteView path) {
-  for (uint32_t last = count - 1; last > 0; index /= 2, last /= 2) {
-    if (index % 2 == 0 && index == last) continue;
-    const ByteView sibling = path.first(kHashBytes);
-    hash = index % 2 == 1 ? NodeHash(sibling, hash) : NodeHash(hash, sibling);
-    path = path.subspan(kHashBytes);
-  }
-  return hash;
-}
-
-// Levels of the tree, leaves first; the last holds the root alone.
-std::vector<std::vector<Digest>> BuildTree(std::vector<Digest> leaves) {
-  std::vector<std::vector<Digest>> levels = {std::move(leaves)};
-  while (levels.back().size() > 1) {
-    const std::vector<Digest>& below = levels.back();
-    std::vector<Digest> level;
-    level.reserve((below.size() + 1) / 2);
-    for (size_t i = 0; i + 1 < below.size(); i += 2) {
-      level.push_back(NodeHash(below[i], below[i + 1]));
-    }
-    if (below.size() % 2 == 1) level.push_back(below.back());
-    levels.push_back(std::move(level));
-  }
-  return levels;
 }
 
 // session context[32] || u32 sender id || u16 count || root[32]
@@ -114,7 +76,7 @@ absl::StatusOr<AuthenticationParts> SplitAuthentication(ByteView field) {
     if (parts.count == 0 || parts.count > kMaxBatch) return Malformed("batch size");
     if (parts.index >= parts.count) return Malformed("place outside the batch");
     if (place[4] != PathLength(parts.index, parts.count)) return Malformed("path length");
-    parts.path = reader.Take(kHashBytes * place[4]);
+    parts.path = reader.Take(kTreeHashBytes * place[4]);
   }
   parts.signature = reader.Take(kSignatureBytes);
   if (reader.failed()) return Malformed("truncated");
@@ -127,9 +89,10 @@ absl::StatusOr<ParsedAuthentication> ParseAuthentication(ByteView field) {
   ParsedAuthentication parsed;
   std::copy(parts.signature.begin(), parts.signature.end(), parsed.signature.begin());
   if (!parts.batch) return parsed;
-  BatchPlace place{parts.index, parts.count, std::vector<Digest>(parts.path.size() / kHashBytes)};
+  BatchPlace place{parts.index, parts.count,
+                   std::vector<Digest>(parts.path.size() / kTreeHashBytes)};
   for (size_t i = 0; i < place.path.size(); ++i) {
-    std::copy_n(&parts.path[kHashBytes * i], kHashBytes, place.path[i].begin());
+    std::copy_n(&parts.path[kTreeHashBytes * i], kTreeHashBytes, place.path[i].begin());
   }
   parsed.batch = std::move(place);
   return parsed;
@@ -192,10 +155,31 @@ absl::Status HeaderVerifier::Verify(const ParsedHeader& header, const PublicKey&
     Append(payload, header.bytes);
     return VerifyOnce(payload_type::kAduHeader, payload, parts.signature, sender_key);
   }
-  const Digest root =
-      RootFromPath(LeafHash(context_, header.bytes), parts.index, parts.count, parts.path);
-  const auto payload = BatchPayload(context_, header.header.sender_id, parts.count, root);
-  return VerifyOnce(payload_type::kAduBatch, payload, parts.signature, sender_key);
+  return VerifyBatch(header, parts, sender_key);
+}
+
+absl::Status HeaderVerifier::VerifyBatch(const ParsedHeader& header,
+                                         const AuthenticationParts& parts, const PublicKey& key) {
+  const uint32_t sender_id = header.header.sender_id;
+  const Digest leaf = LeafHash(context_, header.bytes);
+  for (VerifiedBatch& batch : batches_) {
+    if (batch.sender_id != sender_id || batch.tree.count() != parts.count ||
+        !Equal(batch.signature, parts.signature) || batch.key_id != key.id()) {
+      continue;
+    }
+    // Under this very signature the key's holder signed this root: with its path, the
+    // header is as good as signed.
+    if (batch.tree.Contains(leaf, parts.index, parts.path)) return absl::OkStatus();
+  }
+  const Digest root = RootFromPath(leaf, parts.index, parts.count, parts.path);
+  const auto payload = BatchPayload(context_, sender_id, parts.count, root);
+  RETURN_IF_ERROR(VerifyOnce(payload_type::kAduBatch, payload, parts.signature, key));
+  VerifiedBatch batch{key.id(), sender_id, {}, BatchTree(parts.count, root)};
+  std::copy(parts.signature.begin(), parts.signature.end(), batch.signature.begin());
+  batch.tree.Contains(leaf, parts.index, parts.path);
+  if (batches_.size() == kTrees) batches_.pop_front();
+  batches_.push_back(std::move(batch));
+  return absl::OkStatus();
 }
 
 absl::Status HeaderVerifier::VerifyOnce(std::string_view type, ByteView payload, ByteView signature,

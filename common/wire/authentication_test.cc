@@ -171,6 +171,62 @@ TEST_F(AuthenticationTest, ForgetsTheOldestOnly) {
   EXPECT_EQ(verifier_.signatures_checked(), 66u);
 }
 
+// What is remembered of a batch vouches for nothing but its headers on their own paths.
+TEST_F(AuthenticationTest, RefusesSplicesOfABatchThatHasVerified) {
+  const std::vector<Bytes> batch = Batch(8);
+  for (const Bytes& header : batch) ASSERT_EQ(Verify(header), StatusCode::kOk);
+  std::vector<Bytes> forged_headers;
+  for (uint64_t i = 0; i < 8; ++i) forged_headers.push_back(SerialiseHeader(HeaderOf(500 + i)));
+  const PrivateKey stranger = *PrivateKey::Generate();
+  const std::vector<Bytes> forged = *SignBatch(context_, 1, forged_headers, stranger);
+  for (size_t i = 0; i < 8; ++i) {
+    const size_t header_end = 2 + LoadBig16(batch[i].data());
+    ASSERT_EQ(forged[i].size(), batch[i].size());
+    // A forged header on a genuine path, and with the genuine signature alone.
+    Bytes on_path = forged[i], signature = forged[i];
+    std::copy(batch[i].begin() + header_end, batch[i].end(), on_path.begin() + header_end);
+    std::copy(batch[i].end() - 64, batch[i].end(), signature.end() - 64);
+    EXPECT_EQ(Verify(on_path), StatusCode::kUnauthenticated);
+    EXPECT_EQ(Verify(signature), StatusCode::kUnauthenticated);
+    // A genuine header with each sibling replaced.
+    for (size_t at = header_end + 6; at + 64 < batch[i].size(); at += 32) {
+      Bytes poisoned = batch[i];
+      std::copy_n(forged[i].begin() + at, 32, poisoned.begin() + at);
+      EXPECT_EQ(Verify(poisoned), StatusCode::kUnauthenticated);
+    }
+    EXPECT_EQ(Verify(signature), StatusCode::kUnauthenticated);
+    EXPECT_EQ(Verify(batch[i]), StatusCode::kOk);
+  }
+}
+
+TEST_F(AuthenticationTest, RefusesWhatVerifiedUnderAnotherKeyOrForAnotherSender) {
+  const std::vector<Bytes> batch = Batch(4);
+  for (const Bytes& header : batch) ASSERT_EQ(Verify(header), StatusCode::kOk);
+  const PrivateKey other = *PrivateKey::Generate();
+  const auto parsed = ParseSignedHeader(batch[1]);
+  EXPECT_EQ(verifier_.Verify(*parsed, other.public_key()).code(), StatusCode::kUnauthenticated);
+}
+
+TEST_F(AuthenticationTest, RemembersFewBatchesAndOnlyGenuineOnes) {
+  const PrivateKey stranger = *PrivateKey::Generate();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(Verify(SignBatch(context_, 1, HeadersOf(4), stranger)->front()),
+              StatusCode::kUnauthenticated);
+  }
+  EXPECT_EQ(verifier_.batches_remembered(), 0u);
+  std::vector<std::vector<Bytes>> batches;
+  for (size_t count = 1; count <= 40; ++count) {
+    batches.push_back(Batch(count));
+    for (const Bytes& header : batches.back()) EXPECT_EQ(Verify(header), StatusCode::kOk);
+    EXPECT_LE(verifier_.batches_remembered(), 8u);
+  }
+  EXPECT_EQ(verifier_.signatures_checked(), 20u + 40u);
+  // A forgotten one is hashed again; its signature has been checked all the same.
+  EXPECT_EQ(Verify(batches[1][1]), StatusCode::kOk);
+  EXPECT_EQ(verifier_.signatures_checked(), 20u + 40u);
+  EXPECT_EQ(verifier_.batches_remembered(), 8u);
+}
+
 TEST_F(AuthenticationTest, ParsesBothForms) {
   const Bytes single = Single();
   const auto parsed_single = ParseAuthentication(ParseSignedHeader(single)->authentication);

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
 #include "common/crypto/signature.h"
+#include "common/wire/batch_tree.h"
 #include "common/wire/datagram.h"
 
 namespace nark::wire {
@@ -181,9 +183,12 @@ absl::StatusOr<std::vector<Bytes>> SignBatch(const Digest& session_context, uint
                                              const std::vector<Bytes>& headers,
                                              const PrivateKey& key);
 
+struct AuthenticationParts;  // layout.h
+
 // Verifies headers of one session; remembers the last roots (bounded, per
 // sender) so that the signature of a batch, and of a header that repeats, is
-// checked once. One thread only.
+// checked once, and nodes below the last of them so that paths are not hashed
+// to their ends. One thread only.
 class HeaderVerifier {
  public:
   explicit HeaderVerifier(const Digest& session_context) : context_(session_context) {}
@@ -192,14 +197,26 @@ class HeaderVerifier {
   absl::Status Verify(const ParsedHeader& header, const PublicKey& sender_key);
   // Signatures really checked, for statistics and tests.
   uint64_t signatures_checked() const { return signatures_checked_; }
+  // Batches of which nodes are remembered: at most 8, whatever comes.
+  size_t batches_remembered() const { return batches_.size(); }
 
  private:
+  // A batch whose root has verified under this signature and key.
+  struct VerifiedBatch {
+    Digest key_id;
+    uint32_t sender_id;
+    Signature signature;
+    BatchTree tree;
+  };
+  absl::Status VerifyBatch(const ParsedHeader& header, const AuthenticationParts& parts,
+                           const PublicKey& key);
   absl::Status VerifyOnce(std::string_view type, ByteView payload, ByteView signature,
                           const PublicKey& key);
 
   Digest context_;
-  std::vector<Digest> seen_;  // of (key id, message, signature), only what has verified
-  size_t next_ = 0;           // the oldest, once seen_ is full
+  std::deque<VerifiedBatch> batches_;  // the oldest first
+  std::vector<Digest> seen_;           // of (key id, message, signature), only what has verified
+  size_t next_ = 0;                    // the oldest, once seen_ is full
   uint64_t signatures_checked_ = 0;
 };
 
