@@ -24,6 +24,17 @@ static_assert(sizeof(SHA256_CTX) <= sizeof(Sha256Stream));
 static_assert(alignof(SHA256_CTX) <= alignof(Sha256Stream));
 static_assert(std::is_trivially_copyable_v<SHA256_CTX>);
 
+// A last message that is hashed at once: OpenSSL buffers parts one by one, which costs a
+// short one as much as hashing it.
+constexpr size_t kShortBytes = 6 * kBlock;
+constexpr size_t kPadding = 1 + 8;  // at least
+
+size_t SizeOf(std::initializer_list<ByteView> parts) {
+  size_t size = 0;
+  for (ByteView part : parts) size += part.size();
+  return size;
+}
+
 void CheckRoom(MutableByteView out) {
   CheckOpenSsl(out.size() == kHash, "the result of SHA-256 takes 32 bytes");
 }
@@ -54,6 +65,34 @@ Digest Sha256Stream::Finish() {
   return digest;
 }
 
+// FIPS 180-4, 5.1.1: the message, a one bit, zeros, the length in bits as 64 bits.
+void Sha256Stream::FinishWith(std::initializer_list<ByteView> parts, MutableByteView out) {
+  auto* context = reinterpret_cast<SHA256_CTX*>(state_.data());
+  const size_t waiting = context->num, added = SizeOf(parts);
+  if (added > kShortBytes || waiting + added > kShortBytes - kPadding) {
+    for (ByteView part : parts) Update(part);
+    Finish(out);
+    return;
+  }
+  CheckRoom(out);
+  alignas(kBlock) uint8_t blocks[kShortBytes];
+  std::memcpy(blocks, context->data, waiting);
+  size_t size = waiting;
+  for (ByteView part : parts) {
+    if (!part.empty()) std::memcpy(blocks + size, part.data(), part.size());
+    size += part.size();
+  }
+  const size_t padded = (size + kPadding + kBlock - 1) / kBlock * kBlock;
+  std::memset(blocks + size, 0, padded - size);
+  blocks[size] = 0x80;
+  const uint64_t bits_before = uint64_t{context->Nh} << 32 | context->Nl;
+  StoreBig64(blocks + padded - 8, bits_before + 8 * added);
+  context->num = 0;
+  CheckOpenSsl(SHA256_Update(context, blocks, padded), "SHA-256");
+  for (size_t i = 0; i < kHash / 4; ++i) StoreBig32(out.data() + 4 * i, context->h[i]);
+  Wipe({blocks, padded});
+}
+
 Digest Sha256(ByteView data) { return Sha256({data}); }
 
 Digest Sha256(std::initializer_list<ByteView> parts) {
@@ -63,9 +102,7 @@ Digest Sha256(std::initializer_list<ByteView> parts) {
 }
 
 void Sha256Into(std::initializer_list<ByteView> parts, MutableByteView out) {
-  Sha256Stream stream;
-  for (ByteView part : parts) stream.Update(part);
-  stream.Finish(out);
+  Sha256Stream().FinishWith(parts, out);
 }
 
 Bytes LabelledEncoding(std::string_view label, std::initializer_list<ByteView> parts) {
@@ -107,13 +144,8 @@ HmacSha256Key::HmacSha256Key(ByteView key) {
 }
 
 void HmacSha256Key::MacInto(std::initializer_list<ByteView> parts, MutableByteView out) const {
-  CheckRoom(out);
-  Sha256Stream inner = inner_;
-  for (ByteView part : parts) inner.Update(part);
-  inner.Finish(out);
-  Sha256Stream outer = outer_;
-  outer.Update(out);
-  outer.Finish(out);
+  Sha256Stream(inner_).FinishWith(parts, out);
+  Sha256Stream(outer_).FinishWith({out}, out);
 }
 
 Digest HmacSha256Key::Mac(std::initializer_list<ByteView> parts) const {

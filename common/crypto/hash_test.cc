@@ -37,6 +37,41 @@ TEST(Sha256Test, PiecesHashLikeTheWhole) {
   }
 }
 
+// Where the faster way ends and the general one begins, too.
+TEST(Sha256Test, FinishingWithPartsIsUpdatingWithThem) {
+  Bytes whole(500);
+  for (size_t i = 0; i < whole.size(); ++i) whole[i] = static_cast<uint8_t>(7 * i);
+  ByteView view(whole);
+  for (size_t before : {0, 1, 20, 55, 63, 64, 65, 100, 128}) {
+    for (size_t end = before; end <= whole.size(); ++end) {
+      const size_t cut = before + (end - before) / 3;
+      Sha256Stream general, short_one;
+      general.Update(view.first(end));
+      short_one.Update(view.first(before));
+      Digest digest;
+      short_one.FinishWith({view.subspan(before, cut - before), {}, view.subspan(cut, end - cut)},
+                           digest);
+      EXPECT_EQ(digest, general.Finish()) << before << " " << end;
+    }
+  }
+}
+
+TEST(HmacTest, IsTwoHashesAtEveryLength) {
+  const Bytes key(32, 0x5a), data(500, 3);
+  const HmacSha256Key hmac(key);
+  for (size_t size = 0; size <= data.size(); ++size) {
+    Sha256Stream inner, outer;
+    for (size_t i = 0; i < 64; ++i) {
+      const uint8_t byte = i < key.size() ? key[i] : 0;
+      inner.Update(Bytes(1, byte ^ 0x36));
+      outer.Update(Bytes(1, byte ^ 0x5c));
+    }
+    inner.Update(ByteView(data).first(size));
+    outer.Update(inner.Finish());
+    EXPECT_EQ(hmac.Mac({ByteView(data).first(size)}), outer.Finish()) << size;
+  }
+}
+
 // RFC 4231, sections 4.2 to 4.8 (4.6 is truncated to 128 bits).
 struct HmacVector {
   std::string key, data, mac;
