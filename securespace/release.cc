@@ -5,7 +5,6 @@
 
 #include "common/base/status.h"
 #include "common/crypto/aead.h"
-#include "common/schedule/key_schedule.h"
 
 namespace nark::securespace {
 namespace {
@@ -92,10 +91,11 @@ v1::RefusalReason ReleaseList::Authenticate(ByteView signed_header, Candidate& c
 absl::StatusOr<v1::RefusalReason> ReleaseList::OpenLeaf(Candidate& candidate) {
   schedule::KeySource* keys = session_->FindKeySource(candidate.stream);
   if (keys == nullptr) return v1::REFUSAL_REASON_RANGE;
-  candidate.leaf = SecretBytes(32);
-  absl::Status status = keys->Leaf(candidate.parsed.header.adu_id, candidate.leaf);
+  SecretBytes leaf(32);
+  absl::Status status = keys->Leaf(candidate.parsed.header.adu_id, leaf);
   if (absl::IsOutOfRange(status)) return v1::REFUSAL_REASON_RANGE;
   RETURN_IF_ERROR(status);
+  ASSIGN_OR_RETURN(candidate.keys, schedule::AduKeys::Of(leaf));
   return kNone;
 }
 
@@ -112,9 +112,8 @@ bool ReleaseList::IsTarget(ByteView target) const {
 
 absl::StatusOr<v1::RefusalReason> ReleaseList::ObeyControl(Candidate& candidate) {
   const wire::Header& header = candidate.parsed.header;
-  ASSIGN_OR_RETURN(
-      SecretBytes key,
-      schedule::ControlKey(candidate.leaf, candidate.sub_session->context, candidate.parsed.core));
+  const SecretBytes key =
+      candidate.keys->ControlKey(candidate.sub_session->context, candidate.parsed.core);
   absl::StatusOr<Bytes> plain = control_cipher_.Open(key, header.control_block);
   if (!plain.ok()) return v1::REFUSAL_REASON_CONTROL;
   absl::StatusOr<std::vector<wire::ControlEntry>> entries = wire::ParseControlBlock(*plain);
@@ -165,9 +164,9 @@ v1::RefusalReason ReleaseList::CheckHistory(const Candidate& candidate) {
 }
 
 absl::StatusOr<SecretBytes> ReleaseList::DataKey(const Candidate& candidate) const {
-  return schedule::DataKey(candidate.leaf, candidate.sub_session->context, candidate.parsed.core,
-                           candidate.parsed.header.control_block,
-                           session_->tools().suite->key_bytes());
+  return candidate.keys->DataKey(candidate.sub_session->context, candidate.parsed.core,
+                                 candidate.parsed.header.control_block,
+                                 session_->tools().suite->key_bytes());
 }
 
 void ReleaseList::MarkReleased(const Candidate& candidate) {

@@ -2,11 +2,13 @@
 #define NARK_SECURESPACE_RELEASE_H_
 
 #include <cstdint>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
 #include "common/crypto/secret_bytes.h"
+#include "common/schedule/key_schedule.h"
 #include "common/wire/control_block.h"
 #include "common/wire/header.h"
 #include "nark/v1/session.pb.h"
@@ -26,7 +28,7 @@ class ReleaseList {
     wire::ParsedHeader parsed;
     const SubSession* sub_session = nullptr;
     StreamName stream;
-    SecretBytes leaf;
+    std::optional<schedule::AduKeys> keys;
     Grant* spends = nullptr;
   };
 

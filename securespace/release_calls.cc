@@ -41,6 +41,7 @@ absl::StatusOr<std::vector<KeyDecision>> Emulation::Core::ReleaseKeys(
   Session* session = FindSession(request.session);
   ReleaseList list(session, request.sub_session, v1::RELEASE_MODE_KEY, id_, *control_cipher_);
   std::vector<KeyDecision> decisions;
+  decisions.reserve(request.headers.size());
   for (ByteView header : request.headers) {
     absl::StatusOr<KeyDecision> decision = ReleaseOne(list, header);
     if (!decision.ok()) return Fail(decision.status());

@@ -52,27 +52,40 @@ absl::StatusOr<SecretBytes> SenderRoot(const SecretBytes& session_seed, const Se
   return Hkdf(AsBytes(kRootSalt), session_seed, info, kSecretBytes);
 }
 
-absl::StatusOr<SecretBytes> ControlKey(const SecretBytes& leaf, const Digest& session_context,
-                                       ByteView core) {
+absl::StatusOr<AduKeys> AduKeys::Of(const SecretBytes& leaf) {
   RETURN_IF_ERROR(CheckSize(leaf, "a leaf"));
+  return AduKeys(leaf);
+}
+
+SecretBytes AduKeys::ControlKey(const Digest& session_context, ByteView core) const {
   SecretBytes block(kSecretBytes);
-  HmacSha256Key(leaf.Reveal())
-      .MacInto({AsBytes(kControlLabel), session_context, core, kFirstBlock}, block.RevealMutable());
+  leaf_.MacInto({AsBytes(kControlLabel), session_context, core, kFirstBlock},
+                block.RevealMutable());
   return FirstBytes(block, kControlKeyBytes);
 }
 
-absl::StatusOr<SecretBytes> DataKey(const SecretBytes& leaf, const Digest& session_context,
-                                    ByteView core, ByteView control_block, size_t key_bytes) {
-  RETURN_IF_ERROR(CheckSize(leaf, "a leaf"));
+absl::StatusOr<SecretBytes> AduKeys::DataKey(const Digest& session_context, ByteView core,
+                                             ByteView control_block, size_t key_bytes) const {
   if (key_bytes == 0 || key_bytes > kSecretBytes) {
     return absl::InvalidArgumentError("a data key has 1 to 32 bytes");
   }
   const Digest control_hash = Sha256(control_block);
   SecretBytes block(kSecretBytes);
-  HmacSha256Key(leaf.Reveal())
-      .MacInto({AsBytes(kDataLabel), session_context, control_hash, core, kFirstBlock},
-               block.RevealMutable());
+  leaf_.MacInto({AsBytes(kDataLabel), session_context, control_hash, core, kFirstBlock},
+                block.RevealMutable());
   return FirstBytes(block, key_bytes);
+}
+
+absl::StatusOr<SecretBytes> ControlKey(const SecretBytes& leaf, const Digest& session_context,
+                                       ByteView core) {
+  ASSIGN_OR_RETURN(const AduKeys keys, AduKeys::Of(leaf));
+  return keys.ControlKey(session_context, core);
+}
+
+absl::StatusOr<SecretBytes> DataKey(const SecretBytes& leaf, const Digest& session_context,
+                                    ByteView core, ByteView control_block, size_t key_bytes) {
+  ASSIGN_OR_RETURN(const AduKeys keys, AduKeys::Of(leaf));
+  return keys.DataKey(session_context, core, control_block, key_bytes);
 }
 
 }  // namespace nark::schedule

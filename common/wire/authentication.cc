@@ -28,11 +28,22 @@ absl::Status Malformed(std::string_view what) {
   return absl::InvalidArgumentError("malformed header authentication: " + std::string(what));
 }
 
-// RFC 6962, 2.1: a leaf over the pre-authentication encoding of the header.
-Digest LeafHash(const Digest& session_context, ByteView header) {
+// RFC 6962, 2.1: a leaf over the pre-authentication encoding of the header; what stands
+// before a header of that many bytes.
+Sha256Stream StartLeaf(const Digest& session_context, size_t header_bytes) {
   const std::string prefix =
-      PreAuthenticationPrefix(payload_type::kAduHeader, session_context.size() + header.size());
-  return Sha256({kLeaf, AsBytes(prefix), session_context, header});
+      PreAuthenticationPrefix(payload_type::kAduHeader, session_context.size() + header_bytes);
+  Sha256Stream leaf;
+  for (ByteView part : {ByteView(kLeaf), AsBytes(prefix), ByteView(session_context)}) {
+    leaf.Update(part);
+  }
+  return leaf;
+}
+
+Digest FinishLeaf(Sha256Stream leaf, ByteView header) {
+  Digest hash;
+  leaf.FinishWith({header}, hash);
+  return hash;
 }
 
 // session context[32] || u32 sender id || u16 count || root[32]
@@ -117,7 +128,9 @@ absl::StatusOr<std::vector<Bytes>> SignBatch(const Digest& session_context, uint
   }
   std::vector<Digest> leaves;
   leaves.reserve(headers.size());
-  for (const Bytes& header : headers) leaves.push_back(LeafHash(session_context, header));
+  for (const Bytes& header : headers) {
+    leaves.push_back(FinishLeaf(StartLeaf(session_context, header.size()), header));
+  }
   const std::vector<std::vector<Digest>> tree = BuildTree(std::move(leaves));
   const auto count = static_cast<uint16_t>(headers.size());
   const auto payload = BatchPayload(session_context, sender_id, count, tree.back().front());
@@ -158,10 +171,18 @@ absl::Status HeaderVerifier::Verify(const ParsedHeader& header, const PublicKey&
   return VerifyBatch(header, parts, sender_key);
 }
 
+Digest HeaderVerifier::LeafHash(ByteView header) {
+  if (header.size() != leaf_bytes_) {
+    leaf_start_ = StartLeaf(context_, header.size());
+    leaf_bytes_ = header.size();
+  }
+  return FinishLeaf(leaf_start_, header);
+}
+
 absl::Status HeaderVerifier::VerifyBatch(const ParsedHeader& header,
                                          const AuthenticationParts& parts, const PublicKey& key) {
   const uint32_t sender_id = header.header.sender_id;
-  const Digest leaf = LeafHash(context_, header.bytes);
+  const Digest leaf = LeafHash(header.bytes);
   for (VerifiedBatch& batch : batches_) {
     if (batch.sender_id != sender_id || batch.tree.count() != parts.count ||
         !Equal(batch.signature, parts.signature) || batch.key_id != key.id()) {

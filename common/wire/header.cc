@@ -97,6 +97,12 @@ absl::StatusOr<ParsedHeader> ParseHeader(ByteView bytes) {
   return parsed;
 }
 
+// How many pages hold the hashes of a level.
+uint32_t PagesFor(uint32_t hashes, uint16_t fragment_bytes) {
+  const uint32_t page_hashes = fragment_bytes / kFragmentHashBytes;
+  return (hashes + page_hashes - 1) / page_hashes;
+}
+
 absl::Status CheckFragments(const Header& header) {
   if (header.fragment_bytes < kMinFragmentBytes || header.fragment_bytes % 16 != 0) {
     return Malformed("fragment size");
@@ -106,7 +112,7 @@ absl::Status CheckFragments(const Header& header) {
   if (header.source_fragments != source) return Malformed("number of source fragments");
   const uint32_t fragments = source + header.parity_fragments;
   if (fragments > kMaxFragments) return Malformed("too many fragments");
-  if (header.hashes.size() != LevelSizes(fragments, header.fragment_bytes).back()) {
+  if (header.hashes.size() != TopLevelSize(fragments, header.fragment_bytes)) {
     return Malformed("number of hashes");
   }
   return absl::OkStatus();
@@ -119,12 +125,16 @@ size_t MaxRootHashes(uint16_t fragment_bytes) {
 }
 
 std::vector<uint32_t> LevelSizes(uint32_t fragments, uint16_t fragment_bytes) {
-  const uint32_t page_hashes = fragment_bytes / kFragmentHashBytes;
   std::vector<uint32_t> sizes = {fragments};
   while (sizes.back() > MaxRootHashes(fragment_bytes)) {
-    sizes.push_back((sizes.back() + page_hashes - 1) / page_hashes);
+    sizes.push_back(PagesFor(sizes.back(), fragment_bytes));
   }
   return sizes;
+}
+
+uint32_t TopLevelSize(uint32_t fragments, uint16_t fragment_bytes) {
+  while (fragments > MaxRootHashes(fragment_bytes)) fragments = PagesFor(fragments, fragment_bytes);
+  return fragments;
 }
 
 absl::Status CheckClearMap(const std::vector<ClearRange>& clear, uint32_t plaintext_bytes) {

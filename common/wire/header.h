@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
+#include "common/crypto/hash.h"
 #include "common/crypto/signature.h"
 #include "common/wire/batch_tree.h"
 #include "common/wire/datagram.h"
@@ -109,6 +110,8 @@ size_t MaxRootHashes(uint16_t fragment_bytes);
 // as kHashes datagrams, numbered through from the level above the fragments
 // upwards. `fragment_bytes` is at least kMinFragmentBytes.
 std::vector<uint32_t> LevelSizes(uint32_t fragments, uint16_t fragment_bytes);
+// The last of them alone.
+uint32_t TopLevelSize(uint32_t fragments, uint16_t fragment_bytes);
 
 // INVALID_ARGUMENT where a range is empty, out of order, overlaps another or
 // leaves the plaintext, or where there are too many.
@@ -127,7 +130,7 @@ Bytes SerialiseHeader(const Header& header);
 //   source fragments == ceil(ciphertext bytes / fragment bytes); at most
 //   kMaxFragments in all; deadline 0 or >= signed time; CheckClearMap; control
 //   block of kMinControlBlockBytes to kMaxControlBlockBytes, and 16 for its tag;
-//   as many hashes as the last of LevelSizes.
+//   as many hashes as TopLevelSize.
 absl::Status CheckHeader(const Header& header);
 
 // Whether a datagram's prefix names the ADU of the header.
@@ -208,12 +211,15 @@ class HeaderVerifier {
     Signature signature;
     BatchTree tree;
   };
+  Digest LeafHash(ByteView header);
   absl::Status VerifyBatch(const ParsedHeader& header, const AuthenticationParts& parts,
                            const PublicKey& key);
   absl::Status VerifyOnce(std::string_view type, ByteView payload, ByteView signature,
                           const PublicKey& key);
 
   Digest context_;
+  Sha256Stream leaf_start_;  // for headers of leaf_bytes_: most have the size of the last
+  size_t leaf_bytes_ = 0;
   std::deque<VerifiedBatch> batches_;  // the oldest first
   std::vector<Digest> seen_;           // of (key id, message, signature), only what has verified
   size_t next_ = 0;                    // the oldest, once seen_ is full

@@ -43,8 +43,9 @@ double BareSeconds(Releases& bench, const std::vector<Bytes>& headers, size_t si
   const double keys = SecondsOf([&] {
     for (size_t id = 0; id < headers.size(); ++id) {
       Must(source->Leaf(id, leaf));
-      (void)Must(schedule::ControlKey(leaf, context, header.core));
-      (void)Must(schedule::DataKey(leaf, context, header.core, header.header.control_block, 16));
+      const schedule::AduKeys adu = Must(schedule::AduKeys::Of(leaf));
+      (void)adu.ControlKey(context, header.core);
+      (void)Must(adu.DataKey(context, header.core, header.header.control_block, 16));
     }
   });
   const PublicKey& key = session.session().FindSender(1)->key;
