@@ -8,8 +8,11 @@
 namespace nark::securespace {
 namespace {
 
-// Holds a list of a hundred headers, and stays with its connection.
+// Holds a list of a hundred headers.
 constexpr size_t kSmallBuffer = 64 << 10;
+// Holds one of some three hundred, and stays with a connection that sent one: pages that
+// are mapped anew for each cost more than what they carry.
+constexpr size_t kKeptBuffer = 256 << 10;
 
 }  // namespace
 
@@ -36,7 +39,7 @@ void FrameReader::MoveTo(size_t size) {
 
 MutableByteView FrameReader::Room() {
   if (begin_ == end_) {
-    if (buffer_.size() > kSmallBuffer) buffer_ = SecretBytes(kSmallBuffer);
+    if (buffer_.size() > kKeptBuffer) buffer_ = SecretBytes(kSmallBuffer);
     begin_ = end_ = 0;
   }
   const size_t wanted = FrameBytes();
@@ -70,10 +73,14 @@ absl::StatusOr<std::optional<Frame>> FrameReader::Next() {
   return Frame{frame[4], frame.subspan(kFrameHeaderBytes)};
 }
 
+void WriteFrameHeader(uint8_t kind, size_t message_bytes, uint8_t* to) {
+  StoreBig32(to, static_cast<uint32_t>(message_bytes));
+  to[4] = kind;
+}
+
 SecretBytes MakeFrame(uint8_t kind, size_t message_bytes) {
   SecretBytes frame(kFrameHeaderBytes + message_bytes);
-  StoreBig32(frame.RevealMutable().data(), static_cast<uint32_t>(message_bytes));
-  frame.RevealMutable()[4] = kind;
+  WriteFrameHeader(kind, message_bytes, frame.RevealMutable().data());
   return frame;
 }
 

@@ -40,7 +40,8 @@ struct Frame {
 };
 
 // Cuts a stream into frames, in memory that is wiped. What a length announces
-// costs no memory before its bytes arrive: the buffer at most doubles what has.
+// costs no memory before its bytes arrive: the buffer at most doubles what has, and
+// 256 KiB of it stay.
 // Thread-compatible.
 class FrameReader {
  public:
@@ -70,6 +71,8 @@ class FrameReader {
   size_t given_ = 0;  // bytes of the frame given out last, from begin_
 };
 
+// The header of a message of that size, into kFrameHeaderBytes at `to`.
+void WriteFrameHeader(uint8_t kind, size_t message_bytes, uint8_t* to);
 // Header and room for a message of that size.
 SecretBytes MakeFrame(uint8_t kind, size_t message_bytes);
 inline MutableByteView MessageIn(SecretBytes& frame) {

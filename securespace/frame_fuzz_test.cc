@@ -24,7 +24,7 @@ void Read(ByteView input) {
     }
     if (input.empty()) return;
     MutableByteView room = reader.Room();
-    if (room.empty() || reader.buffer_bytes() > 2 * (64 << 10) + 2 * input.size()) std::abort();
+    if (room.empty() || reader.buffer_bytes() > (256 << 10) + 2 * input.size()) std::abort();
     const size_t bytes = std::min({piece, input.size(), room.size()});
     std::copy_n(input.begin(), bytes, room.begin());
     reader.Received(bytes);

@@ -63,6 +63,25 @@ TEST(FrameReaderTest, ALengthCostsNothingBeforeItsBytes) {
   EXPECT_EQ(reader.buffer_bytes(), before);
 }
 
+TEST(FrameReaderTest, KeepsOneLargeBufferAndNoHugeOne) {
+  FrameReader reader;
+  for (size_t size : {size_t{200} << 10, size_t{3} << 20, size_t{1}}) {
+    const SecretBytes frame = MakeFrame(4, size);
+    ByteView rest = frame.Reveal();
+    while (!rest.empty()) {
+      MutableByteView room = reader.Room();
+      const size_t bytes = std::min(rest.size(), room.size());
+      std::copy_n(rest.begin(), bytes, room.begin());
+      reader.Received(bytes);
+      rest = rest.subspan(bytes);
+    }
+    ASSERT_TRUE(reader.Next()->has_value());
+    ASSERT_FALSE(reader.Next()->has_value());
+    (void)reader.Room();
+    EXPECT_LE(reader.buffer_bytes(), size_t{256} << 10) << size;
+  }
+}
+
 TEST(FrameReaderTest, RefusesWhatIsTooLong) {
   FrameReader reader(100);
   SecretBytes frame = MakeFrame(4, size_t{101});
@@ -103,7 +122,12 @@ TEST(MessagesTest, ReleasesKeepEveryHeader) {
   request.sub_session = 300;
   const Bytes header(700, 9);
   request.headers = {header, ByteView(), header};
-  const std::string message = SerialiseRelease(request);
+  const std::string frame = FrameRelease(request), message = frame.substr(kFrameHeaderBytes);
+  v1::ReleaseKeysRequest same;
+  ASSERT_TRUE(same.ParseFromString(message));
+  EXPECT_EQ(same.SerializeAsString(), message);
+  EXPECT_EQ(LoadBig32(AsBytes(frame).data()), message.size());
+  EXPECT_EQ(frame[4], 4);
   auto back = ParseRelease(AsBytes(message));
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_TRUE(back->session == request.session);
@@ -140,7 +164,8 @@ TEST(MessagesTest, RefusesEndlessListsBeforeTheyTakeMemory) {
   OpenRequest open;
   release.headers.resize(kMaxReleaseHeaders);
   open.adus.resize(kMaxOpenAdus);
-  std::string headers = SerialiseRelease(release), adus = ToMessage(open).SerializeAsString();
+  std::string headers = FrameRelease(release).substr(kFrameHeaderBytes),
+              adus = ToMessage(open).SerializeAsString();
   EXPECT_EQ(ParseRelease(AsBytes(headers))->headers.size(), kMaxReleaseHeaders);
   EXPECT_EQ(ParseOpen(AsBytes(adus))->adus.size(), kMaxOpenAdus);
   const std::string one_more("\x1a\0", 2);

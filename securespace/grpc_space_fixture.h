@@ -45,7 +45,7 @@ class GrpcSpace final : public SecureSpace {
   }
   absl::StatusOr<std::vector<KeyDecision>> ReleaseKeys(const ReleaseRequest& request) override {
     v1::ReleaseKeysRequest message;
-    message.ParseFromString(SerialiseRelease(request));
+    message.ParseFromString(FrameRelease(request).substr(kFrameHeaderBytes));
     ASSIGN_OR_RETURN(v1::ReleaseKeysResponse response,
                      Call<v1::ReleaseKeysResponse>(&v1::SecureSpace::Stub::ReleaseKeys, message));
     return ParseDecisions(AsBytes(response.SerializeAsString()));

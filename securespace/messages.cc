@@ -159,12 +159,34 @@ absl::StatusOr<v1::OpenAdusResponse> Open(SecureSpace& space, ByteView message) 
 
 }  // namespace
 
-std::string SerialiseRelease(const ReleaseRequest& request) {
-  v1::ReleaseKeysRequest message;
-  *message.mutable_session() = request.session.ToProto();
-  message.set_sub_session(request.sub_session);
-  for (ByteView header : request.headers) message.add_headers(ToText(header));
-  return message.SerializeAsString();
+std::string FrameRelease(const ReleaseRequest& request) {
+  const std::string session = request.session.ToProto().SerializeAsString();
+  const auto field_bytes = [](size_t size) {
+    return 1 + CodedOutputStream::VarintSize32(static_cast<uint32_t>(size)) + size;
+  };
+  size_t bytes = field_bytes(session.size());
+  if (request.sub_session != 0) bytes += 1 + CodedOutputStream::VarintSize32(request.sub_session);
+  for (ByteView header : request.headers) bytes += field_bytes(header.size());
+
+  std::string frame(kFrameHeaderBytes + bytes, '\0');
+  auto* to = reinterpret_cast<uint8_t*>(frame.data());
+  WriteFrameHeader(static_cast<uint8_t>(Method::kReleaseKeys), bytes, to);
+  to += kFrameHeaderBytes;
+  const auto write = [&to](uint32_t value) {
+    to = CodedOutputStream::WriteVarint32ToArray(value, to);
+  };
+  const auto write_field = [&](uint32_t field, ByteView content) {
+    write(Delimited(field));
+    write(static_cast<uint32_t>(content.size()));
+    to = std::copy(content.begin(), content.end(), to);
+  };
+  write_field(1, AsBytes(session));
+  if (request.sub_session != 0) {
+    write(Varint(2));
+    write(request.sub_session);
+  }
+  for (ByteView header : request.headers) write_field(3, header);
+  return frame;
 }
 
 absl::StatusOr<ReleaseRequest> ParseRelease(ByteView message) {

@@ -15,7 +15,9 @@ namespace nark::securespace {
 
 // Lists as the messages of nark.v1, for both ways over a socket.
 
-std::string SerialiseRelease(const ReleaseRequest& request);
+// A whole frame that calls ReleaseKeys: what it holds is no secret. The message is the
+// one that v1::ReleaseKeysRequest serialises to.
+std::string FrameRelease(const ReleaseRequest& request);
 // Headers are views into `message`. INVALID_ARGUMENT where it is none, and for more
 // than kMaxReleaseHeaders, of which no more are held in memory.
 absl::StatusOr<ReleaseRequest> ParseRelease(ByteView message);

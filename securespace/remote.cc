@@ -23,6 +23,7 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr size_t kIdleConnections = 4;
+constexpr int kSendBufferBytes = 1 << 20;
 
 // One connection, and what was read from it. One thread at a time.
 class Connection {
@@ -39,6 +40,8 @@ class Connection {
     const timeval time{.tv_sec = timeout.count() / 1000, .tv_usec = timeout.count() % 1000 * 1000};
     (void)::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
     (void)::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+    // A list goes out whole, without waiting for its beginning to be read.
+    (void)::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &kSendBufferBytes, sizeof kSendBufferBytes);
     if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
       return absl::UnavailableError(
           absl::StrCat(absl::ErrnoToStatus(errno, "cannot connect").message(),
@@ -118,9 +121,8 @@ class RemoteSpace final : public SecureSpace {
     return Call<v1::GetDeliveryNoteResponse>(Method::kGetDeliveryNote, request);
   }
   absl::StatusOr<std::vector<KeyDecision>> ReleaseKeys(const ReleaseRequest& request) override {
-    return OneEach(request.headers.size(),
-                   Exchange<std::vector<KeyDecision>>(Method::kReleaseKeys,
-                                                      SerialiseRelease(request), ParseDecisions));
+    return OneEach(request.headers.size(), ExchangeFrame<std::vector<KeyDecision>>(
+                                               AsBytes(FrameRelease(request)), ParseDecisions));
   }
   absl::StatusOr<std::vector<OpenDecision>> OpenAdus(const OpenRequest& request) override {
     ASSIGN_OR_RETURN(v1::OpenAdusResponse response,
@@ -144,12 +146,17 @@ class RemoteSpace final : public SecureSpace {
   // One call; `parse` takes the answer's message.
   template <typename Response, typename Parse>
   absl::StatusOr<Response> Exchange(Method method, const std::string& message, Parse parse) {
-    if (message.size() > kMaxSocketMessageBytes) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("a call of ", message.size(), " bytes is too long for a socket"));
-    }
     const SecretBytes request = MakeFrame(static_cast<uint8_t>(method), AsBytes(message));
-    absl::StatusOr<std::unique_ptr<Connection>> connection = Send(request.Reveal());
+    return ExchangeFrame<Response>(request.Reveal(), parse);
+  }
+  // The same of a whole frame.
+  template <typename Response, typename Parse>
+  absl::StatusOr<Response> ExchangeFrame(ByteView request, Parse parse) {
+    if (request.size() > kFrameHeaderBytes + kMaxSocketMessageBytes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a call of ", request.size(), " bytes is too long for a socket"));
+    }
+    absl::StatusOr<std::unique_ptr<Connection>> connection = Send(request);
     if (!connection.ok()) return Named(connection.status());
     absl::StatusOr<Frame> answer = (*connection)->Receive();
     if (!answer.ok()) return Named(answer.status());

@@ -129,8 +129,7 @@ void Single(Releases& releases, const std::string& socket) {
   const securespace::ReleaseRequest one{releases.world().session.name(), 0, {headers.front()}};
   std::vector<securespace::KeyDecision> decision(1);
   decision[0].data_key = SecretBytes(16);
-  const size_t request_bytes =
-      securespace::kFrameHeaderBytes + securespace::SerialiseRelease(one).size();
+  const size_t request_bytes = securespace::FrameRelease(one).size();
   const size_t answer_bytes = securespace::FrameDecisions(decision).size();
   Rounds calls, echoes;
   for (int round = 0; round < kRounds; ++round) {
