@@ -30,20 +30,22 @@ void IdSet::Insert(uint64_t first, uint64_t last) {
   // The range before may reach into the new one or touch it; `first - 1` would
   // wrap at 0, `second + 1` cannot: a range before ends below `first`.
   auto next = ranges_.upper_bound(first);
+  auto grown = ranges_.end();
   if (next != ranges_.begin()) {
     auto before = std::prev(next);
     if (before->second >= last) return;
-    if (before->second >= first || before->second + 1 == first) {
-      first = before->first;
-      next = before;
-    }
+    if (before->second >= first || before->second + 1 == first) grown = before;
   }
   // Swallow every range that begins inside or right behind the new one.
   while (next != ranges_.end() && (next->first <= last || next->first - 1 == last)) {
     last = std::max(last, next->second);
     next = ranges_.erase(next);
   }
-  ranges_.emplace_hint(next, first, last);
+  if (grown != ranges_.end()) {
+    grown->second = last;  // ids come in order, and then this is all
+  } else {
+    ranges_.emplace_hint(next, first, last);
+  }
 }
 
 void IdSet::Remove(uint64_t id) {

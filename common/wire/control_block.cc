@@ -1,6 +1,5 @@
 #include "common/wire/control_block.h"
 
-#include <algorithm>
 #include <array>
 #include <string>
 
@@ -59,10 +58,9 @@ absl::StatusOr<std::vector<ControlEntry>> ParseControlBlock(ByteView plaintext) 
     RETURN_IF_ERROR(CheckEntry(entry));
     entries.push_back(std::move(entry));
   }
-  const ByteView padding = reader.rest();
-  if (std::any_of(padding.begin(), padding.end(), [](uint8_t byte) { return byte != 0; })) {
-    return Malformed("padding that is not zero");
-  }
+  uint8_t padding = 0;
+  for (uint8_t byte : reader.rest()) padding |= byte;
+  if (padding != 0) return Malformed("padding that is not zero");
   return entries;
 }
 
