@@ -17,8 +17,7 @@ std::string FileOf(const SessionName& name) {
   return "session-" + ToHex(ByteView(hash).first(16));
 }
 
-absl::StatusOr<std::vector<SecretBytes>> ReadListed(const Journal& journal,
-                                                    const std::string& name) {
+absl::StatusOr<std::vector<SecretBytes>> ReadListed(Journal& journal, const std::string& name) {
   absl::StatusOr<std::vector<SecretBytes>> records = journal.Read();
   if (absl::IsNotFound(records.status())) {
     return absl::NotFoundError(
@@ -111,6 +110,7 @@ Emulation::Core::Core(SecureSpaceKeys keys, std::vector<Certificate> chain,
     : keys_(std::move(keys)),
       chain_(std::move(chain)),
       surroundings_(surroundings),
+      freshness_(surroundings.counter),
       id_(SecureSpaceId(keys_.attestation.public_key().spki(), keys_.note.public_key().spki())),
       sessions_journal_(keys_.state, surroundings.storage, surroundings.random, kSessionsFile) {}
 
@@ -126,20 +126,28 @@ absl::Status Emulation::Core::Load() {
   }
   ASSIGN_OR_RETURN(control_cipher_, wire::ControlCipher::Create());
   ASSIGN_OR_RETURN(std::vector<SecretBytes> records, ReadListed(sessions_journal_, kSessionsFile));
-  ASSIGN_OR_RETURN(std::set<SessionName> names, ParseSessions(records.front().Reveal()));
+  ASSIGN_OR_RETURN(ByteView list, freshness_.TakeStamp(kSessionsFile, records.front().Reveal()));
+  freshness_.EndsAt(kSessionsFile, sessions_journal_.position());
+  ASSIGN_OR_RETURN(std::set<SessionName> names, ParseSessions(list));
   for (const SessionName& name : names) {
     RETURN_IF_ERROR(LoadSession(name));
   }
-  return absl::OkStatus();
+  RETURN_IF_ERROR(freshness_.Check(kSessionsFile));
+  // The record of this opening; see Freshness.
+  return freshness_.counts() ? CommitSessions() : absl::OkStatus();
 }
 
 absl::Status Emulation::Core::LoadSession(const SessionName& name) {
   Journal journal = JournalOf(name);
-  ASSIGN_OR_RETURN(std::vector<SecretBytes> records, ReadListed(journal, FileOf(name)));
-  ASSIGN_OR_RETURN(SessionState state, ParseState(records.front().Reveal()));
+  const std::string file = FileOf(name);
+  ASSIGN_OR_RETURN(std::vector<SecretBytes> records, ReadListed(journal, file));
+  ASSIGN_OR_RETURN(ByteView snapshot, freshness_.TakeStamp(file, records.front().Reveal()));
+  ASSIGN_OR_RETURN(SessionState state, ParseState(snapshot));
   for (size_t i = 1; i < records.size(); ++i) {
-    RETURN_IF_ERROR(Replay(records[i].Reveal(), state));
+    ASSIGN_OR_RETURN(ByteView record, freshness_.TakeStamp(file, records[i].Reveal()));
+    RETURN_IF_ERROR(Replay(record, state));
   }
+  freshness_.EndsAt(file, journal.position());
   // At the time when it was verified first: a session outlives certificates.
   ASSIGN_OR_RETURN(VerifiedSession verified,
                    VerifiedSession::Verify(state.descriptor, FromMicros(state.verified_at_us)));
@@ -179,23 +187,42 @@ absl::Status Emulation::Core::Fail(const absl::Status& cause) {
 
 absl::Status Emulation::Core::Commit(Session& session, const ReleaseRecord& record) {
   if (session.journal().WantsRewriting()) return CommitWhole(session);
+  const std::string file = FileOf(session.verified().name());
   session.state().counter = ++counters_[session.verified().name().provider];
   Writer writer;
+  freshness_.Stamp(file, writer);
   Write(record, session.state(), writer);
   absl::Status status = session.journal().Append(writer.bytes());
+  if (status.ok()) status = CountWritten(session.journal(), file);
   if (!status.ok()) return Fail(status);
   session.MarkWritten();
   return status;
 }
 
 absl::Status Emulation::Core::CommitWhole(Session& session) {
-  session.state().counter = ++counters_[session.verified().name().provider];
+  const SessionName& name = session.verified().name();
+  const std::string file = FileOf(name);
+  session.state().counter = ++counters_[name.provider];
   Writer writer;
+  freshness_.Stamp(file, writer);
   absl::Status status = Write(session.state(), writer);
   if (status.ok()) status = session.journal().Rewrite(writer.bytes());
+  if (status.ok()) {
+    // The file of a session that is not listed yet counts with the list.
+    if (FindSession(name) == &session) {
+      status = CountWritten(session.journal(), file);
+    } else {
+      freshness_.EndsAt(file, session.journal().position());
+    }
+  }
   if (!status.ok()) return Fail(status);
   session.MarkWritten();
   return status;
+}
+
+absl::Status Emulation::Core::CountWritten(const Journal& journal, const std::string& file) {
+  freshness_.EndsAt(file, journal.position());
+  return freshness_.Count();
 }
 
 absl::Status Emulation::Core::Flush() {
@@ -213,8 +240,10 @@ absl::Status Emulation::Core::CommitSessions() {
   std::set<SessionName> names;
   for (const auto& [name, session] : sessions_) names.insert(name);
   Writer writer;
+  freshness_.Stamp(kSessionsFile, writer);
   Write(names, writer);
   absl::Status status = sessions_journal_.Rewrite(writer.bytes());
+  if (status.ok()) status = CountWritten(sessions_journal_, kSessionsFile);
   return status.ok() ? status : Fail(status);
 }
 

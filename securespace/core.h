@@ -18,6 +18,7 @@
 #include "common/wire/control_block.h"
 #include "common/wire/header.h"
 #include "securespace/emulation.h"
+#include "securespace/freshness.h"
 #include "securespace/journal.h"
 #include "securespace/state.h"
 
@@ -153,6 +154,8 @@ class Emulation::Core {
   // Makes every later call fail.
   absl::Status Fail(const absl::Status& cause);
   static absl::Status NoCertificate();
+  // Counts what was written and not yet counted; nothing may leave before.
+  absl::Status CountWritten(const Journal& journal, const std::string& file);
   Session* FindSession(const SessionName& name);
   Journal JournalOf(const SessionName& name) const;
   absl::Status LoadSession(const SessionName& name);
@@ -160,6 +163,7 @@ class Emulation::Core {
   SecureSpaceKeys keys_;
   std::vector<Certificate> chain_;
   Surroundings surroundings_;
+  Freshness freshness_;
   Digest id_;
   v1::AssuranceClass assurance_ = v1::ASSURANCE_CLASS_EMULATED;
   std::unique_ptr<wire::ControlCipher> control_cipher_;

@@ -8,15 +8,20 @@
 
 namespace nark::securespace {
 
-absl::Status Emulation::Initialise(const SecretBytes& state_key, Storage& storage, Random& random) {
+absl::Status Emulation::Initialise(const SecretBytes& state_key, Storage& storage, Random& random,
+                                   RollbackCounter* counter) {
   Journal journal(state_key, storage, random, "sessions");
   absl::Status existing = journal.Read().status();
   if (!absl::IsNotFound(existing)) {
     return absl::AlreadyExistsError("there is a secure space's state already");
   }
+  Freshness freshness(counter);
+  RETURN_IF_ERROR(freshness.Begin());
   Writer writer;
+  freshness.Stamp("sessions", writer);
   Write(std::set<SessionName>(), writer);
-  return journal.Rewrite(writer.bytes());
+  RETURN_IF_ERROR(journal.Rewrite(writer.bytes()));
+  return freshness.Count();
 }
 
 absl::StatusOr<std::unique_ptr<Emulation>> Emulation::Open(SecureSpaceKeys keys,

@@ -14,6 +14,7 @@
 #include "common/crypto/random.h"
 #include "common/crypto/secret_bytes.h"
 #include "common/crypto/signature.h"
+#include "securespace/rollback_counter.h"
 #include "securespace/secure_space.h"
 
 namespace nark::securespace {
@@ -30,23 +31,29 @@ struct Surroundings {
   Storage& storage;  // of this secure space alone
   Clock& clock;      // judges certificates only, never a release
   Random& random;
+  RollbackCounter* counter = nullptr;  // none: an older state is not told from the newest
 };
 
 // A secure space in software, of the assurance class EMULATED: it keeps every rule
-// of a card but cannot keep its host from copying its state.
+// of a card but cannot keep its host from copying its state. With a rollback counter,
+// class TPM, a copy is no use once the original has gone on.
 //
 // Sessions are kept for ever, closed ones too: their tombstones keep vouchers from
 // being installed again. After a storage error it is in doubt what is durable, so
-// everything but GetIdentity is refused (UNAVAILABLE) until it is opened again.
+// everything but GetIdentity is refused (UNAVAILABLE) until it is opened again. So it
+// is after an error of the counter.
 class Emulation final : public SecureSpace {
  public:
   // Writes the state of a secure space that has never been used. ALREADY_EXISTS
   // where the storage holds a state.
-  static absl::Status Initialise(const SecretBytes& state_key, Storage& storage, Random& random);
+  static absl::Status Initialise(const SecretBytes& state_key, Storage& storage, Random& random,
+                                 RollbackCounter* counter = nullptr);
 
   // Reads the state back. `chain`: leaf first, as installed; empty before. NOT_FOUND
   // where a file of the state is missing, DATA_LOSS where one was changed: the
-  // message names file and offset. Nothing is ever reset.
+  // message names file and offset. FAILED_PRECONDITION where the state is not the newest
+  // by the counter, or was made with another; UNAVAILABLE where that cannot be reached.
+  // Nothing is ever reset.
   static absl::StatusOr<std::unique_ptr<Emulation>> Open(SecureSpaceKeys keys,
                                                          std::vector<Certificate> chain,
                                                          const Surroundings& surroundings);

@@ -39,6 +39,9 @@ class FakeFileSystem final : public FileOperations {
   absl::Status SyncFolder(const std::string& folder) override;
   absl::StatusOr<Bytes> Read(const std::string& path, size_t limit_bytes) override;
 
+  // An operation of something else that the same power feeds: whether it happens.
+  absl::Status Elsewhere(const std::string& what, bool& happens);
+
   // Operations so far; reading and closing are none.
   uint64_t operations() const { return operations_; }
 

@@ -11,6 +11,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/crypto/hash.h"
 #include "common/crypto/pem.h"
 #include "common/crypto/secret_bytes.h"
 #include "common/crypto/secret_file.h"
@@ -52,6 +53,7 @@ constexpr char kNoteKey[] = "/note-key.pem";
 constexpr char kStateKey[] = "/state-key.pem";
 constexpr char kRequest[] = "/request.pem";
 constexpr char kCertificate[] = "/certificate.pem";
+constexpr char kTpm[] = "tpm";
 constexpr std::string_view kStateKeyLabel = "NARK STATE KEY";
 constexpr size_t kStateKeyBytes = 32;
 constexpr size_t kMaxChain = 4;
@@ -109,8 +111,45 @@ absl::StatusOr<PrivateKey> MakeKey(const std::string& path) {
   return key;
 }
 
+enum class HasCounter { kNo, kYes };
+
+HasCounter CounterOf(const std::string& folder) {
+  return Exists(folder + "/" + kTpm) ? HasCounter::kYes : HasCounter::kNo;
+}
+
+// What the counter is used with follows from the state's key: whoever has not this
+// folder counts no step of it, and the folder holds no further secret.
+absl::StatusOr<SecretBytes> CounterAuthorisation(const SecretBytes& state_key) {
+  return Hkdf(AsBytes("nark secure space counter v1"), state_key, {}, 32);
+}
+
+// Null where the folder has none.
+absl::StatusOr<std::unique_ptr<TpmCounter>> OpenCounter(const std::string& folder,
+                                                        const SecretBytes& state_key) {
+  if (CounterOf(folder) == HasCounter::kNo) return nullptr;
+  const std::string path = folder + "/" + kTpm;
+  ASSIGN_OR_RETURN(Bytes text, ReadFile(path));
+  absl::StatusOr<TpmBinding> binding = ParseTpmBinding(AsText(text));
+  if (!binding.ok()) return Annotate(binding.status(), path);
+  ASSIGN_OR_RETURN(SecretBytes authorisation, CounterAuthorisation(state_key));
+  absl::StatusOr<std::unique_ptr<TpmCounter>> counter = TpmCounter::Open(*binding, authorisation);
+  if (!counter.ok()) return Annotate(counter.status(), folder);
+  return counter;
+}
+
+absl::StatusOr<std::unique_ptr<TpmCounter>> DefineCounter(const std::string& folder,
+                                                          const std::string& tpm,
+                                                          const SecretBytes& state_key) {
+  ASSIGN_OR_RETURN(SecretBytes authorisation, CounterAuthorisation(state_key));
+  ASSIGN_OR_RETURN(std::unique_ptr<TpmCounter> counter, TpmCounter::Define(tpm, authorisation));
+  RETURN_IF_ERROR(
+      WriteFile(folder + "/" + kTpm, AsBytes(Format(counter->binding())), FileMode::kPublic));
+  return counter;
+}
+
 // The chain in `pem`, whose leaf must be a certificate for these keys.
-absl::StatusOr<std::vector<Certificate>> CheckChain(ByteView pem, const SecureSpaceKeys& keys) {
+absl::StatusOr<std::vector<Certificate>> CheckChain(ByteView pem, const SecureSpaceKeys& keys,
+                                                    HasCounter has_counter) {
   ASSIGN_OR_RETURN(std::vector<Certificate> chain, CertificatesFromPem(pem));
   if (chain.empty() || chain.size() > kMaxChain) {
     return absl::InvalidArgumentError(
@@ -124,7 +163,13 @@ absl::StatusOr<std::vector<Certificate>> CheckChain(ByteView pem, const SecureSp
       !Equal(leaf.secure_space_scope()->note_spki, keys.note.public_key().spki())) {
     return absl::InvalidArgumentError("it certifies another secure space's keys");
   }
-  if (leaf.secure_space_scope()->assurance != v1::ASSURANCE_CLASS_EMULATED) {
+  const int assurance = leaf.secure_space_scope()->assurance;
+  if (assurance == v1::ASSURANCE_CLASS_TPM && has_counter == HasCounter::kNo) {
+    return absl::InvalidArgumentError(
+        "it certifies a TPM's counter, and the folder has none (no file tpm); put the file back, "
+        "or have it certified as emulated");
+  }
+  if (assurance != v1::ASSURANCE_CLASS_TPM && assurance != v1::ASSURANCE_CLASS_EMULATED) {
     return absl::InvalidArgumentError(
         "it certifies hardware, and this secure space is software; have it certified as emulated");
   }
@@ -144,13 +189,15 @@ absl::Status MakeFolder(const std::string& folder) {
 
 std::string SocketPath(const std::string& folder) { return folder + "/socket"; }
 
-absl::StatusOr<Digest> InitialiseFolder(const std::string& folder, Random& random) {
+absl::StatusOr<Digest> InitialiseFolder(const std::string& folder, Random& random,
+                                        const std::string& tpm) {
   // The request is written last: without it the folder is no secure space, and one
   // that was interrupted is begun anew.
   if (Exists(folder + kRequest)) {
     return absl::AlreadyExistsError(
         absl::StrCat(folder, " holds a secure space already; choose another folder"));
   }
+  if (!tpm.empty()) RETURN_IF_ERROR(CheckTcti(tpm));
   RETURN_IF_ERROR(MakeFolder(folder));
   ASSIGN_OR_RETURN(PrivateKey attestation, MakeKey(folder + kAttestationKey));
   ASSIGN_OR_RETURN(PrivateKey note, MakeKey(folder + kNoteKey));
@@ -161,9 +208,16 @@ absl::StatusOr<Digest> InitialiseFolder(const std::string& folder, Random& rando
                             FileMode::kSecret));
   FolderStorage storage(folder);
   RETURN_IF_ERROR(storage.Remove("sessions"));  // of an interrupted beginning
-  RETURN_IF_ERROR(Emulation::Initialise(state, storage, random));
+  RETURN_IF_ERROR(storage.Remove(kTpm));
+  std::unique_ptr<TpmCounter> counter;
+  if (!tpm.empty()) {
+    ASSIGN_OR_RETURN(counter, DefineCounter(folder, tpm, state));
+  }
+  RETURN_IF_ERROR(Emulation::Initialise(state, storage, random, counter.get()));
   ASSIGN_OR_RETURN(std::string request,
-                   MakeSecureSpaceRequestPem(attestation, note, v1::ASSURANCE_CLASS_EMULATED));
+                   MakeSecureSpaceRequestPem(attestation, note,
+                                             counter == nullptr ? v1::ASSURANCE_CLASS_EMULATED
+                                                                : v1::ASSURANCE_CLASS_TPM));
   RETURN_IF_ERROR(WriteFile(folder + kRequest, AsBytes(request), FileMode::kPublic));
   return SecureSpaceId(attestation.public_key().spki(), note.public_key().spki());
 }
@@ -172,7 +226,7 @@ absl::Status InstallCertificate(const std::string& folder, const std::string& ce
   ASSIGN_OR_RETURN(std::unique_ptr<FolderLock> lock, LockExisting(folder));
   ASSIGN_OR_RETURN(SecureSpaceKeys keys, ReadKeys(folder));
   ASSIGN_OR_RETURN(Bytes pem, ReadFile(certificate_path));
-  absl::StatusOr<std::vector<Certificate>> chain = CheckChain(pem, keys);
+  absl::StatusOr<std::vector<Certificate>> chain = CheckChain(pem, keys, CounterOf(folder));
   if (!chain.ok()) return Annotate(chain.status(), certificate_path);
   return WriteFile(folder + kCertificate, pem, FileMode::kPublic);
 }
@@ -191,12 +245,14 @@ absl::StatusOr<std::unique_ptr<Folder>> Folder::Open(const std::string& folder, 
   auto opened = absl::WrapUnique(new Folder(std::move(lock), folder));
   if (std::string path = folder + kCertificate; Exists(path)) {
     ASSIGN_OR_RETURN(Bytes pem, ReadFile(path));
-    absl::StatusOr<std::vector<Certificate>> chain = CheckChain(pem, keys);
+    absl::StatusOr<std::vector<Certificate>> chain = CheckChain(pem, keys, CounterOf(folder));
     if (!chain.ok()) return Annotate(chain.status(), path);
     opened->certificates_ = *std::move(chain);
   }
+  ASSIGN_OR_RETURN(opened->counter_, OpenCounter(folder, keys.state));
   absl::StatusOr<std::unique_ptr<Emulation>> space =
-      Emulation::Open(std::move(keys), opened->certificates_, {opened->storage_, clock, random});
+      Emulation::Open(std::move(keys), opened->certificates_,
+                      {opened->storage_, clock, random, opened->counter_.get()});
   if (!space.ok()) return Annotate(space.status(), folder);
   opened->space_ = *std::move(space);
   return opened;

@@ -87,7 +87,7 @@ absl::StatusOr<SecretBytes> Journal::FileKey(ByteView file_id) const {
   return Hkdf(AsBytes("nark secure space file v1"), state_key_, info, 32);
 }
 
-absl::StatusOr<std::vector<SecretBytes>> Journal::Read() const {
+absl::StatusOr<std::vector<SecretBytes>> Journal::Read() {
   ASSIGN_OR_RETURN(Bytes file, storage_.Read(name_));
   if (file.size() < kFileHeaderBytes || AsText(ByteView(file).first(8)) != kMagic) {
     return Changed(name_, 0);
@@ -121,7 +121,13 @@ absl::StatusOr<std::vector<SecretBytes>> Journal::Read() const {
     return Changed(name_, offset);
   }
   if (records.empty()) return Changed(name_, kFileHeaderBytes);
+  SetPosition(ByteView(file).subspan(8, kFileIdBytes), records.size());
   return records;
+}
+
+void Journal::SetPosition(ByteView file_id, uint64_t records) {
+  std::copy(file_id.begin(), file_id.end(), position_.begin());
+  StoreBig64(position_.data() + kFileIdBytes, records);
 }
 
 absl::Status Journal::Seal(Aead& aead, ByteView plain, Bytes& to) {
@@ -153,6 +159,7 @@ absl::Status Journal::Rewrite(ByteView snapshot) {
   RETURN_IF_ERROR(Seal(*aead_, snapshot, content));
   RETURN_IF_ERROR(storage_.Replace(name_, content));
   ASSIGN_OR_RETURN(file_, storage_.OpenAppend(name_));
+  SetPosition(ByteView(content).subspan(8, kFileIdBytes), next_record_);
   snapshot_bytes_ = content.size();
   appended_bytes_ = 0;
   return absl::OkStatus();
@@ -171,6 +178,7 @@ absl::Status Journal::Append(ByteView record) {
     file_.reset();  // what stands at its end is unknown
     return status;
   }
+  StoreBig64(position_.data() + kFileIdBytes, next_record_);
   appended_bytes_ += sealed.size();
   return absl::OkStatus();
 }

@@ -1,6 +1,7 @@
 #ifndef NARK_SECURESPACE_JOURNAL_H_
 #define NARK_SECURESPACE_JOURNAL_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -15,6 +16,10 @@
 #include "common/crypto/secret_bytes.h"
 
 namespace nark::securespace {
+
+// Where a file ends: its id and the number of its records. No two contents that this
+// project ever wrote end at the same.
+using JournalPosition = std::array<uint8_t, 24>;
 
 // A sealed file: a snapshot, then records that were appended to it.
 //
@@ -41,7 +46,7 @@ class Journal {
 
   // What the file holds: the snapshot, then the records. NOT_FOUND where there is
   // no file; DATA_LOSS where it was changed, naming file and offset.
-  absl::StatusOr<std::vector<SecretBytes>> Read() const;
+  absl::StatusOr<std::vector<SecretBytes>> Read();
 
   // Replaces the file by a snapshot alone. Durable on return.
   absl::Status Rewrite(ByteView snapshot);
@@ -49,18 +54,23 @@ class Journal {
   // FAILED_PRECONDITION before the first Rewrite, and after an error.
   absl::Status Append(ByteView record);
 
+  // Where the file ended when it was last read or written; zeros before.
+  const JournalPosition& position() const { return position_; }
+
   // Whether the file is due to be rewritten before the next record: it was only
   // read so far, or its records outweigh the snapshot.
   bool WantsRewriting() const;
 
  private:
   absl::StatusOr<SecretBytes> FileKey(ByteView file_id) const;
+  void SetPosition(ByteView file_id, uint64_t records);
   absl::Status Seal(Aead& aead, ByteView plain, Bytes& to);
 
   SecretBytes state_key_;
   Storage& storage_;
   Random& random_;
   std::string name_;
+  JournalPosition position_{};
   std::unique_ptr<Aead> aead_;  // set by Rewrite, like those below
   std::unique_ptr<AppendFile> file_;
   SecretBytes key_;

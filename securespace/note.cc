@@ -65,6 +65,7 @@ v1::GetIdentityResponse Emulation::Core::GetIdentity() const {
     response.add_certificates(ToText(certificate.der()));
   }
   response.set_assurance(assurance_);
+  if (freshness_.counts()) response.set_tpm_counter(freshness_.value());
   for (const auto& [name, session] : sessions_) {
     for (const Grant& grant : session->state().grants) {
       v1::InstalledGrant& installed = *response.add_grants();

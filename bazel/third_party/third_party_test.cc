@@ -21,6 +21,7 @@
 #include <spdlog/spdlog.h>
 #include <sqlite3.h>
 #include <toml++/toml.h>
+#include <tss2/tss2_rc.h>
 
 #include <CLI/CLI.hpp>
 #include <array>
@@ -186,6 +187,11 @@ TEST(ThirdPartyTest, LibpqReadsAConnectionString) {
   ASSERT_NE(options, nullptr) << error;
   PQconninfoFree(options);
   EXPECT_NE(PQisthreadsafe(), 0);
+}
+
+TEST(ThirdPartyTest, Tss2NamesItsErrors) {
+  EXPECT_NE(std::string(Tss2_RC_Decode(0x101)).find("FAILURE"), std::string::npos)
+      << Tss2_RC_Decode(0x101);
 }
 
 TEST(ThirdPartyTest, BenchmarkKeepsItsValue) {
