@@ -17,6 +17,7 @@
 #include "common/object/envelope.h"
 #include "common/object/provider.h"
 #include "securespace/fake_file_system.h"
+#include "securespace/fake_rollback_counter.h"
 #include "securespace/testing.h"
 
 // A whole life of a secure space, in which power fails, or the disk does, at every
@@ -38,11 +39,15 @@ struct Host {
   std::string final_note;  // the first that was seen
   uint64_t crashes = 0;
   std::vector<std::string> wrong;
+  // Of the folder: after some answers, and after each crash.
+  std::vector<FakeFileSystem> copies;
 };
+
+enum class Mode { kFile, kCounter };
 
 class Life {
  public:
-  explicit Life(size_t list_size) : list_size_(list_size) {
+  explicit Life(size_t list_size, Mode mode = Mode::kFile) : list_size_(list_size), mode_(mode) {
     for (uint64_t id = 0; id < kIds; ++id) adus_.push_back(MakeAdu(world_.session, id));
     VoucherOptions count;
     count.secure_space_id = world_.identity.id;
@@ -52,9 +57,13 @@ class Life {
     count_voucher_ = world_.provider.MakeVoucher(world_.session, count);
     unserved_voucher_ = world_.Voucher(0, kIds);
     world_.UseStorage(storage_);
+    world_.UseCounter(counter());
   }
 
-  void BeginAnew(uint64_t seed) { files_ = FakeFileSystem(seed); }
+  void BeginAnew(uint64_t seed) {
+    files_ = FakeFileSystem(seed);
+    counter_.Reset();
+  }
   FakeFileSystem& files() { return files_; }
 
   // From wherever it stands to the final note, or to the first error, which it returns.
@@ -72,6 +81,18 @@ class Life {
       RETURN_IF_ERROR(Ask(first, host));
     }
     return Finish(host);
+  }
+
+  // Of a life that ended: which of its copies would be taken for the newest, once it
+  // was opened again.
+  std::vector<size_t> Taken(const Host& host) {
+    std::vector<size_t> taken;
+    EXPECT_TRUE(world_.Reopen().ok());
+    for (size_t i = 0; i < host.copies.size(); ++i) {
+      files_ = host.copies[i];
+      if (world_.Reopen().ok()) taken.push_back(i);
+    }
+    return taken;
   }
 
   // Of a life that ended, what is wrong with it.
@@ -110,7 +131,7 @@ class Life {
   absl::Status Open(Host& host) {
     absl::Status opened = world_.Reopen();
     if (absl::IsNotFound(opened) && !host.initialised) {
-      RETURN_IF_ERROR(Emulation::Initialise(world_.state_key, storage_, world_.random));
+      RETURN_IF_ERROR(Emulation::Initialise(world_.state_key, storage_, world_.random, counter()));
       host.initialised = true;
       opened = world_.Reopen();
     }
@@ -139,6 +160,7 @@ class Life {
       if (!(decision.data_key == adus_[id].data_key)) host.wrong.push_back("a wrong key");
       ++host.keys[id];
     }
+    if (first % 6 == 0) host.copies.push_back(files_);
     return absl::OkStatus();
   }
 
@@ -185,8 +207,12 @@ class Life {
     }
   }
 
+  RollbackCounter* counter() { return mode_ == Mode::kCounter ? &counter_ : nullptr; }
+
   const size_t list_size_;
+  const Mode mode_;
   FakeFileSystem files_;
+  FakeRollbackCounter counter_{1, &files_};
   FolderStorage storage_{kFolder, files_};
   TestWorld world_;
   std::vector<TestAdu> adus_;
@@ -204,17 +230,18 @@ bool RunWithCrashes(Life& life, uint64_t crash, Host& host) {
     if (life.files().crashed()) ++host.crashes;
     reached = reached || (at == crash && life.files().crashed());
     life.files().Restart();
+    if (host.initialised) host.copies.push_back(life.files());
   }
   absl::Status status = life.Run(host);
   if (!status.ok()) host.wrong.push_back(absl::StrCat("in peace: ", status.ToString()));
   return reached;
 }
 
-class CrashTest : public testing::TestWithParam<std::tuple<size_t, uint64_t>> {};
+class CrashTest : public testing::TestWithParam<std::tuple<Mode, size_t, uint64_t>> {};
 
 TEST_P(CrashTest, NoKeyLeavesTwiceOrUnrecorded) {
-  const auto [list_size, seed] = GetParam();
-  Life life(list_size);
+  const auto [mode, list_size, seed] = GetParam();
+  Life life(list_size, mode);
   bool reached = true;
   uint64_t crash = 0;
   for (; reached; ++crash) {
@@ -223,12 +250,19 @@ TEST_P(CrashTest, NoKeyLeavesTwiceOrUnrecorded) {
     reached = RunWithCrashes(life, crash, host);
     ASSERT_EQ(life.Wrong(host), std::vector<std::string>())
         << "seed " << seed << ", crash at operation " << crash;
+    const std::vector<size_t> taken = life.Taken(host);
+    if (mode == Mode::kCounter) {
+      ASSERT_EQ(taken, std::vector<size_t>()) << "seed " << seed << ", crash at " << crash;
+    } else {
+      ASSERT_EQ(taken.size(), host.copies.size()) << "the harness's copies are whole";
+    }
   }
   EXPECT_GT(crash, 40u) << "a life has more operations than that";
 }
 
 INSTANTIATE_TEST_SUITE_P(Lists, CrashTest,
-                         testing::Combine(testing::Values<size_t>(1, 3),
+                         testing::Combine(testing::Values(Mode::kFile, Mode::kCounter),
+                                          testing::Values<size_t>(1, 3),
                                           testing::Range<uint64_t>(0, 3)));
 
 // The harness is worth something: where syncing does nothing, it finds out.

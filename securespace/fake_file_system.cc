@@ -64,6 +64,10 @@ absl::Status FakeFileSystem::Step(const std::string& path, bool writes, bool& ha
   return absl::OkStatus();
 }
 
+absl::Status FakeFileSystem::Elsewhere(const std::string& what, bool& happens) {
+  return Step(what, /*writes=*/false, happens);
+}
+
 void FakeFileSystem::Change(NameChange change) {
   change(names_);
   changes_.push_back(std::move(change));

@@ -73,7 +73,7 @@ absl::Status MapWhatIsMappedLate() {
   return absl::FailedPreconditionError("cannot confine system calls: libgcc_s.so.1 is missing");
 }
 
-int AddRules(scmp_filter_ctx filter) {
+int AddRules(scmp_filter_ctx filter, UnixSockets sockets) {
   for (int call : kAllowed) {
     if (int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0); error != 0) return error;
   }
@@ -93,6 +93,10 @@ int AddRules(scmp_filter_ctx filter) {
   note(allow(SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONREAD)));
   note(allow(SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONBIO)));
   note(allow(SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_UNIX)));
+  // No filter sees the address, but no socket of another family is there to connect.
+  if (sockets == UnixSockets::kMayCall) {
+    note(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0));
+  }
   // Reading limits, not setting them: the new limit's pointer is null.
   note(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A2(SCMP_CMP_EQ, 0)));
   return error;
@@ -117,15 +121,15 @@ absl::Status KeepMemoryPrivate() {
 }
 
 #ifdef NARK_SANITIZED
-absl::Status ConfineSystemCalls() { return absl::OkStatus(); }
+absl::Status ConfineSystemCalls(UnixSockets) { return absl::OkStatus(); }
 bool SystemCallsAreConfined() { return false; }
 #else
-absl::Status ConfineSystemCalls() {
+absl::Status ConfineSystemCalls(UnixSockets sockets) {
   RETURN_IF_ERROR(MapWhatIsMappedLate());
   const std::unique_ptr<void, void (*)(void*)> filter(seccomp_init(SCMP_ACT_KILL_PROCESS),
                                                       seccomp_release);
   if (filter == nullptr) return Failed(ENOMEM, "no filter");
-  if (int error = AddRules(filter.get()); error != 0) return Failed(-error, "a rule");
+  if (int error = AddRules(filter.get(), sockets); error != 0) return Failed(-error, "a rule");
   if (int error = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1); error != 0) {
     return Failed(-error, "all threads at once");
   }

@@ -14,12 +14,14 @@ absl::Status KeepMemoryPrivate();
 
 // Once everything is open and loaded: from now on this process may serve, log and
 // write files, and nothing else. Whatever it does beyond (execve, ptrace, a socket
-// other than a Unix one, another's memory, memory that may be executed) kills it (SIGSYS). For all
-// threads, those to come too, and for good.
+// other than a Unix one, another's memory, memory that may be executed) kills it
+// (SIGSYS). For all threads, those to come too, and for good. It is called, and calls
+// nobody, but for kMayCall: a TPM behind a Unix socket is.
 //
 // Sanitizers need calls of their own: built with one, it does nothing and says so
 // (SystemCallsAreConfined).
-absl::Status ConfineSystemCalls();
+enum class UnixSockets { kAreCalled, kMayCall };
+absl::Status ConfineSystemCalls(UnixSockets sockets);
 bool SystemCallsAreConfined();
 
 }  // namespace nark::securespace

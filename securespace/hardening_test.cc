@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,10 +22,10 @@ namespace nark::securespace {
 namespace {
 
 // How a confined child ends that does this; 0 for a clean end.
-int EndOf(const std::function<void()>& deed) {
+int EndOf(const std::function<void()>& deed, UnixSockets sockets = UnixSockets::kAreCalled) {
   const pid_t child = fork();
   if (child == 0) {
-    if (!KeepMemoryPrivate().ok() || !ConfineSystemCalls().ok()) _exit(99);
+    if (!KeepMemoryPrivate().ok() || !ConfineSystemCalls(sockets).ok()) _exit(99);
     deed();
     _exit(0);
   }
@@ -97,6 +98,17 @@ TEST_F(HardeningTest, AThreadEndsInItsMiddle) {
               if (pthread_join(thread, nullptr) != 0) _exit(2);
             }),
             0);
+}
+
+TEST_F(HardeningTest, UnixSocketsAreCalledOnlyWhereThatIsAskedFor) {
+  const auto call = [] {
+    sockaddr_un nobody{.sun_family = AF_UNIX, .sun_path = "/tmp/nobody"};
+    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    (void)connect(fd, reinterpret_cast<const sockaddr*>(&nobody), sizeof(nobody));
+  };
+  EXPECT_EQ(EndOf(call), kill_);
+  EXPECT_EQ(EndOf(call, UnixSockets::kMayCall), 0);
+  EXPECT_EQ(EndOf([] { (void)socket(AF_INET, SOCK_STREAM, 0); }, UnixSockets::kMayCall), kill_);
 }
 
 TEST_F(HardeningTest, ThreadsStartAndFilesOpen) {

@@ -32,6 +32,7 @@ struct Arguments {
   std::string folder;
   std::string certificate;
   std::string listen;
+  std::string tpm;
   std::string ready_file;
   bool json = false;
 };
@@ -40,7 +41,7 @@ SystemClock system_clock;
 SystemRandom system_random;
 
 absl::Status Initialise(const Arguments& arguments) {
-  ASSIGN_OR_RETURN(Digest id, InitialiseFolder(arguments.folder, system_random));
+  ASSIGN_OR_RETURN(Digest id, InitialiseFolder(arguments.folder, system_random, arguments.tpm));
   std::printf("Have %s/request.pem certified, then install the certificate.\nSecure space %s\n",
               arguments.folder.c_str(), ToHex(id).c_str());
   return absl::OkStatus();
@@ -69,6 +70,8 @@ absl::StatusOr<nlohmann::ordered_json> Describe(const v1::GetIdentityResponse& i
   nlohmann::ordered_json shown;
   shown["secure_space_id"] = ToHex(AsBytes(identity.secure_space_id()));
   shown["assurance"] = AssuranceName(identity.assurance());
+  shown["counter"] = {{"kind", identity.has_tpm_counter() ? "tpm" : "none"}};
+  if (identity.has_tpm_counter()) shown["counter"]["value"] = identity.tpm_counter();
   shown["certified"] = !identity.certificates().empty();
   shown["certificate_serial"] = nullptr;
   if (!identity.certificates().empty()) {
@@ -90,6 +93,12 @@ void Print(const nlohmann::ordered_json& shown) {
   std::printf("Secure space  %s\nAssurance     %s\nCertificate   %s\n",
               text("secure_space_id").c_str(), text("assurance").c_str(),
               shown["certified"].get<bool>() ? text("certificate_serial").c_str() : "none yet");
+  if (const auto& counter = shown["counter"]; counter.contains("value")) {
+    std::printf("Counter       TPM, at %llu\n",
+                static_cast<unsigned long long>(counter["value"].get<uint64_t>()));
+  } else {
+    std::printf("Counter       none: an old copy of the folder is not noticed\n");
+  }
   for (const auto& grant : shown["grants"]) {
     std::printf("Grant         %s for session %s\n", grant["grant"].get<std::string>().c_str(),
                 grant["session"].get<std::string>().c_str());
@@ -129,7 +138,9 @@ absl::Status Serve(const Arguments& arguments, const cli::LogSettings& log) {
   }
   // Loads what is loaded when first used, while it still may be.
   RETURN_IF_ERROR(folder->space().GetIdentity().status());
-  RETURN_IF_ERROR(ConfineSystemCalls());
+  const bool calls_tpm =
+      folder->counter() != nullptr && folder->counter()->binding().needs_sockets();
+  RETURN_IF_ERROR(ConfineSystemCalls(calls_tpm ? UnixSockets::kMayCall : UnixSockets::kAreCalled));
   if (!SystemCallsAreConfined()) spdlog::warn("built with a sanitizer: system calls are free");
   RETURN_IF_ERROR(serve::WriteReadyFile(arguments.ready_file, {{"listen", arguments.listen}}));
   spdlog::info("listening on {}", arguments.listen);
@@ -154,9 +165,13 @@ int Run(int argc, char** argv) {
       "narkctl issuer certify issuer --request alice/request.pem --out alice.pem\n"
       "nark-securespace install alice --certificate alice.pem\n"
       "nark-securespace show alice --json\n"
+      "nark-securespace init bob --tpm device:/dev/tpmrm0  # then certify --class tpm\n"
       "nark-securespace serve alice --listen unix:/run/user/1000/alice.socket");
   root.Subcommand("init", "Make keys and a certificate request; the last word printed is the id")
       .Text("DIR", &arguments.folder, "folder to make", cli::Need::kRequired)
+      .Text("--tpm", &arguments.tpm,
+            "count in this TPM 2.0, so that an old copy of DIR is refused: device:/dev/tpmrm0 or "
+            "swtpm:path=SOCKET. Keys stay in software")
       .Action([&] { return Guarded(Initialise, arguments); });
   root.Subcommand("install", "Install the certificate that an issuer made")
       .Text("DIR", &arguments.folder, "folder of the secure space", cli::Need::kRequired)

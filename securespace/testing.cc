@@ -235,6 +235,11 @@ void TestWorld::UseStorage(Storage& other) {
   used_ = &other;
 }
 
+void TestWorld::UseCounter(RollbackCounter* counter) {
+  space_.reset();
+  counter_ = counter;
+}
+
 absl::Status TestWorld::EditState(const std::function<void(SessionState&)>& edit) {
   space_.reset();
   const Digest hash =
@@ -254,8 +259,8 @@ absl::Status TestWorld::EditState(const std::function<void(SessionState&)>& edit
 
 absl::Status TestWorld::Reopen() {
   space_.reset();
-  ASSIGN_OR_RETURN(
-      space_, Emulation::Open(KeysOf(identity), {identity.certificate}, {*used_, clock, random}));
+  ASSIGN_OR_RETURN(space_, Emulation::Open(KeysOf(identity), {identity.certificate},
+                                           {*used_, clock, random, counter_}));
   return absl::OkStatus();
 }
 

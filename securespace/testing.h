@@ -75,6 +75,8 @@ class TestWorld {
   // Lives in `other`, which outlives the world, from the next Reopen on. What stands
   // there was made with this world's state key.
   void UseStorage(Storage& other);
+  // Is held against `counter`, which outlives the world, from the next Reopen on.
+  void UseCounter(RollbackCounter* counter);
   // Changes the session's state as no call does, and reopens.
   absl::Status EditState(const std::function<void(SessionState&)>& edit);
 
@@ -108,6 +110,7 @@ class TestWorld {
 
  private:
   Storage* used_ = &storage;
+  RollbackCounter* counter_ = nullptr;
   std::unique_ptr<Emulation> space_;
 };
 
