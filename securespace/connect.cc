@@ -28,7 +28,10 @@ absl::StatusOr<Connection> Connect(const std::string& where, WhenLocked when_loc
       ::access(SocketPath(where).c_str(), F_OK) != 0) {
     return folder.status();
   }
-  ASSIGN_OR_RETURN(connection.remote, ConnectSecureSpace(SocketPath(where)));
+  absl::StatusOr<std::unique_ptr<SecureSpace>> remote = ConnectSecureSpace(SocketPath(where));
+  // Nobody has it: the socket was left behind, and it is the TPM that is away.
+  if (!remote.ok()) return folder.status();
+  connection.remote = *std::move(remote);
   return connection;
 }
 

@@ -115,6 +115,8 @@ Emulation::Core::Core(SecureSpaceKeys keys, std::vector<Certificate> chain,
       sessions_journal_(keys_.state, surroundings.storage, surroundings.random, kSessionsFile) {}
 
 absl::Status Emulation::Core::Load() {
+  // What its request asks for, until an issuer has said.
+  if (freshness_.counts()) assurance_ = v1::ASSURANCE_CLASS_TPM;
   if (!chain_.empty()) {
     const auto& scope = chain_.front().secure_space_scope();
     if (!scope.has_value() ||

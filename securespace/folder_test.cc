@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <optional>
 
 #include "common/base/storage.h"
 #include "common/object/identity.h"
 #include "common/object/testing.h"
 #include "nark/v1/note.pb.h"
+#include "tests/harness/swtpm.h"
 
 namespace nark::securespace {
 namespace {
@@ -31,9 +33,11 @@ class FolderTest : public testing::Test {
     EXPECT_TRUE(id.ok()) << id.status();
     return id.value_or(Digest{});
   }
-  // A certificate for the folder's request, in a file.
-  std::string Certify(const std::string& folder) {
+  // A certificate for the folder's request, of another class if one is named, in a file.
+  std::string Certify(const std::string& folder,
+                      std::optional<v1::AssuranceClass> assurance = std::nullopt) {
     SecureSpaceRequest request = *ParseSecureSpaceRequestPem(*ReadFile(folder + "/request.pem"));
+    if (assurance.has_value()) request.scope.assurance = *assurance;
     Certificate certificate = *CertifySecureSpace(
         request, *MakeRoot(CertificateRole::kIssuerRoot, "I", kTestTime), kTestTime);
     std::string path = root_ + "/certificate.pem";
@@ -119,13 +123,50 @@ TEST_F(FolderTest, IsNobodyElses) {
 
 TEST_F(FolderTest, IsNeverHardware) {
   Initialise();
-  SecureSpaceRequest request = *ParseSecureSpaceRequestPem(*ReadFile(folder_ + "/request.pem"));
-  request.scope.assurance = v1::ASSURANCE_CLASS_CARD;
-  Certificate certificate = *CertifySecureSpace(
-      request, *MakeRoot(CertificateRole::kIssuerRoot, "I", kTestTime), kTestTime);
-  std::string path = root_ + "/card.pem";
-  ASSERT_TRUE(WriteFile(path, AsBytes(certificate.ToPem()), FileMode::kPublic).ok());
-  EXPECT_TRUE(absl::IsInvalidArgument(InstallCertificate(folder_, path)));
+  for (v1::AssuranceClass hardware : {v1::ASSURANCE_CLASS_CARD, v1::ASSURANCE_CLASS_TPM}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(InstallCertificate(folder_, Certify(folder_, hardware))));
+  }
+}
+
+TEST_F(FolderTest, WithACounterMayBeCertifiedAsTpmOrLess) {
+  harness::Swtpm tpm;
+  ASSERT_TRUE(InitialiseFolder(folder_, random_, tpm.tcti()).ok());
+  ASSERT_TRUE(InstallCertificate(folder_, Certify(folder_)).ok());
+  EXPECT_EQ(Open().value()->space().GetIdentity()->assurance(), v1::ASSURANCE_CLASS_TPM);
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      InstallCertificate(folder_, Certify(folder_, v1::ASSURANCE_CLASS_CARD))));
+  ASSERT_TRUE(InstallCertificate(folder_, Certify(folder_, v1::ASSURANCE_CLASS_EMULATED)).ok());
+  EXPECT_EQ(Open().value()->space().GetIdentity()->assurance(), v1::ASSURANCE_CLASS_EMULATED);
+}
+
+TEST_F(FolderTest, NeedsItsCounterAndNoOther) {
+  harness::Swtpm tpm;
+  ASSERT_TRUE(InitialiseFolder(folder_, random_, tpm.tcti()).ok());
+  const std::string other = root_ + "/other";
+  ASSERT_TRUE(InitialiseFolder(other, random_, tpm.tcti()).ok());
+  const std::string path = folder_ + "/tpm";
+  const Bytes good = *ReadFile(path);
+  ASSERT_TRUE(WriteFile(path, *ReadFile(other + "/tpm"), FileMode::kPublic).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(Open().status())) << Open().status();
+  ASSERT_EQ(unlink(path.c_str()), 0);
+  EXPECT_TRUE(absl::IsFailedPrecondition(Open().status())) << Open().status();
+  for (size_t at = 0; at < good.size(); ++at) {
+    Bytes bad = good;
+    bad[at] ^= static_cast<uint8_t>(1 << at % 8);
+    ASSERT_TRUE(WriteFile(path, bad, FileMode::kPublic).ok());
+    ASSERT_FALSE(Open().ok()) << "at " << at;
+  }
+  ASSERT_TRUE(WriteFile(path, good, FileMode::kPublic).ok());
+  EXPECT_TRUE(Open().ok()) << Open().status();
+}
+
+TEST_F(FolderTest, AnInterruptedBeginningWithACounterIsBegunAnewWithoutOne) {
+  harness::Swtpm tpm;
+  ASSERT_TRUE(InitialiseFolder(folder_, random_, tpm.tcti()).ok());
+  ASSERT_EQ(unlink((folder_ + "/request.pem").c_str()), 0);
+  Initialise();
+  ASSERT_TRUE(Open().ok()) << Open().status();
+  EXPECT_EQ(Open().value()->counter(), nullptr);
 }
 
 TEST_F(FolderTest, RefusesTheCertificateOfAnother) {

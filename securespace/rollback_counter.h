@@ -15,8 +15,8 @@ class RollbackCounter {
   virtual ~RollbackCounter() = default;
   // Tells this counter from every other; the same for its whole life.
   virtual Digest identity() const = 0;
-  // UNAVAILABLE where it cannot be reached, FAILED_PRECONDITION where it is gone or
-  // another stands in its place.
+  // UNAVAILABLE where it cannot be reached: then it is to be opened anew.
+  // FAILED_PRECONDITION where it is gone or another stands in its place.
   virtual absl::StatusOr<uint64_t> Read() = 0;
   // Adds one. Durable on return; after an error it may have been added or not.
   virtual absl::Status Increment() = 0;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <tss2/tss2_esys.h>
 #include <tss2/tss2_rc.h>
+#include <tss2/tss2_sys.h>
 #include <tss2/tss2_tctildr.h>
 
 #include <algorithm>
@@ -139,6 +140,7 @@ class TpmCounter::Connection {
   }
   // `key`: the session is salted with it; or ESYS_TR_NONE.
   absl::StatusOr<ESYS_TR> StartSession(ESYS_TR key) const;
+  void FlushAllSessions() const;
 
   const std::string name_;
   TSS2_TCTI_CONTEXT* tcti_ = nullptr;
@@ -152,15 +154,41 @@ absl::StatusOr<ESYS_TR> TpmCounter::Connection::StartSession(ESYS_TR key) const 
   symmetric.keyBits.aes = 128;
   symmetric.mode.aes = TPM2_ALG_CFB;
   ESYS_TR session = ESYS_TR_NONE;
-  RETURN_IF_ERROR(Check(
-      "start a session",
-      Esys_StartAuthSession(esys_, key, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                            nullptr, TPM2_SE_HMAC, &symmetric, TPM2_ALG_SHA256, &session)));
+  const auto start = [&] {
+    return Esys_StartAuthSession(esys_, key, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                 nullptr, TPM2_SE_HMAC, &symmetric, TPM2_ALG_SHA256, &session);
+  };
+  TSS2_RC code = start();
+  // Only where no resource manager shares the TPM out: processes that were killed left
+  // their sessions in it.
+  if (code == TPM2_RC_SESSION_MEMORY) {
+    FlushAllSessions();
+    code = start();
+  }
+  RETURN_IF_ERROR(Check("start a session", code));
   TPMA_SESSION attributes = TPMA_SESSION_CONTINUESESSION;
   if (key != ESYS_TR_NONE) attributes |= TPMA_SESSION_DECRYPT;
   RETURN_IF_ERROR(
       Check("start a session", Esys_TRSess_SetAttributes(esys_, session, attributes, 0xFF)));
   return session;
+}
+
+void TpmCounter::Connection::FlushAllSessions() const {
+  TPMI_YES_NO more = TPM2_NO;
+  TPMS_CAPABILITY_DATA* data = nullptr;
+  TSS2_SYS_CONTEXT* sys = nullptr;
+  if (Esys_GetCapability(esys_, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES,
+                         TPM2_LOADED_SESSION_FIRST, TPM2_MAX_CAP_HANDLES, &more,
+                         &data) != TSS2_RC_SUCCESS) {
+    return;
+  }
+  // The enhanced API flushes its own sessions only.
+  if (Esys_GetSysContext(esys_, &sys) == TSS2_RC_SUCCESS) {
+    const TPML_HANDLE& handles = data->data.handles;
+    for (uint32_t i = 0; i < handles.count; ++i)
+      (void)Tss2_Sys_FlushContext(sys, handles.handle[i]);
+  }
+  Esys_Free(data);
 }
 
 absl::StatusOr<uint32_t> TpmCounter::Connection::FreeIndex() const {

@@ -117,9 +117,10 @@ class Releases {
   securespace::TestWorld& world() { return world_; }
 
   // Has the world's secure space live in `storage`, where nothing was released.
-  void Begin(Storage& storage) {
-    Must(securespace::Emulation::Initialise(world_.state_key, storage, world_.random));
+  void Begin(Storage& storage, securespace::RollbackCounter* counter = nullptr) {
+    Must(securespace::Emulation::Initialise(world_.state_key, storage, world_.random, counter));
     world_.UseStorage(storage);
+    world_.UseCounter(counter);
     Must(world_.Reopen());
     Must(world_.Join(voucher_).status());
   }
@@ -142,9 +143,9 @@ class Releases {
     }
     return seconds;
   }
-  std::vector<double> Release(Storage& storage, const std::vector<Bytes>& headers,
-                              clockid_t clock) {
-    Begin(storage);
+  std::vector<double> Release(Storage& storage, const std::vector<Bytes>& headers, clockid_t clock,
+                              securespace::RollbackCounter* counter = nullptr) {
+    Begin(storage, counter);
     return Release(world_.space(), headers, kList, clock);
   }
 

@@ -138,12 +138,22 @@ Server World::StartKeyManager(const Words& more) {
 }
 
 SecureSpaceFolder World::MakeSecureSpace(const std::string& issuer) {
+  return MakeSecureSpace(issuer, {}, {});
+}
+
+SecureSpaceFolder World::MakeTpmSecureSpace(const std::string& tcti) {
+  return MakeSecureSpace(issuer(), {"--tpm", tcti}, {"--class", "tpm"});
+}
+
+SecureSpaceFolder World::MakeSecureSpace(const std::string& issuer, const Words& init,
+                                         const Words& certify) {
   SecureSpaceFolder space;
   space.folder = NewPath("s");
   space.certificate = NewPath("certificate");
-  space.id = LastWord(Do("nark-securespace", {"init", space.folder}));
-  Do("narkctl", {"issuer", "certify", issuer, "--request", space.folder + "/request.pem", "--out",
-                 space.certificate});
+  space.id = LastWord(Do("nark-securespace", Joined({"init", space.folder}, init)));
+  Do("narkctl", Joined({"issuer", "certify", issuer, "--request", space.folder + "/request.pem",
+                        "--out", space.certificate},
+                       certify));
   Do("nark-securespace", {"install", space.folder, "--certificate", space.certificate});
   return space;
 }

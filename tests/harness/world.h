@@ -72,6 +72,8 @@ class World {
   // A secure space, certified by the issuer in `issuer` (a folder).
   SecureSpaceFolder MakeSecureSpace(const std::string& issuer);
   SecureSpaceFolder MakeSecureSpace() { return MakeSecureSpace(issuer()); }
+  // One that counts in a TPM, and is certified so.
+  SecureSpaceFolder MakeTpmSecureSpace(const std::string& tcti);
 
   // A session on a new group. `more`: further flags of `session create`.
   SessionFiles MakeSession(const Words& key_managers, const Words& more);
@@ -93,6 +95,8 @@ class World {
   std::string pool() const { return Path("pool"); }
 
  private:
+  SecureSpaceFolder MakeSecureSpace(const std::string& issuer, const Words& init,
+                                    const Words& certify);
   void WaitReady(Process& process, const std::string& ready_file);
   std::string folder_;
   int number_ = 0;
