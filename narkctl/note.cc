@@ -117,7 +117,7 @@ Json JsonOf(const CheckedNote& checked, const Totals& totals) {
 absl::StatusOr<CheckedNote> CheckNote(const v1::NoteFile& file,
                                       const std::optional<Certificate>& issuer, Timestamp now) {
   ASSIGN_OR_RETURN(VerifiedSession session,
-                   VerifiedSession::Verify(file.session_descriptor(), now));
+                   VerifiedSession::VerifyIssued(file.session_descriptor(), now));
   ASSIGN_OR_RETURN(Certificate leaf, SecureSpaceOf(file, issuer));
   ASSIGN_OR_RETURN(NoteSigner signer, NoteSigner::Of(leaf));
   SignerCache tills;

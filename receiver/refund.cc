@@ -63,7 +63,7 @@ absl::StatusOr<std::string> EndpointOf(const RefundSettings& settings,
 
 absl::Status RunRefund(const RefundSettings& settings, Clock& clock) {
   ASSIGN_OR_RETURN(const v1::NarkFile file, ReadNarkFile(settings.note_path, v1::NarkFile::kNote));
-  auto session = VerifiedSession::Verify(file.note().session_descriptor(), clock.Now());
+  auto session = VerifiedSession::VerifyIssued(file.note().session_descriptor(), clock.Now());
   if (!session.ok()) return Annotate(session.status(), settings.note_path);
   ASSIGN_OR_RETURN(const std::string endpoint, EndpointOf(settings, *session));
   const std::string desk = absl::StrCat("refund desk ", endpoint);

@@ -19,13 +19,15 @@ absl::Status Lies(std::string_view how) {
 
 absl::StatusOr<v1::RefundReceipt> VerifyReceipt(const v1::SignedEnvelope& envelope,
                                                 const VerifiedSession& session, Timestamp now) {
-  absl::Status signed_by =
-      VerifyEnvelopeChain(envelope, payload_type::kRefundReceipt, session.root(),
-                          {.at = now, .leaf_role = CertificateRole::kRefunds})
-          .status();
-  if (!signed_by.ok()) return Lies(Std(signed_by.message()));
   auto receipt = PayloadOf<v1::RefundReceipt>(envelope, "the refund receipt");
   if (!receipt.ok()) return Lies(Std(receipt.status().message()));
+  // A repeat gets the bytes of the first time, whose certificate may have expired since.
+  const Timestamp at = std::min(now, FromMicros(receipt->decision_time_us()));
+  absl::Status signed_by =
+      VerifyEnvelopeChain(envelope, payload_type::kRefundReceipt, session.root(),
+                          {.at = at, .leaf_role = CertificateRole::kRefunds})
+          .status();
+  if (!signed_by.ok()) return Lies(Std(signed_by.message()));
   if (!v1::RefundStatus_IsValid(receipt->status()) ||
       receipt->status() == v1::REFUND_STATUS_UNSPECIFIED) {
     return Lies("a receipt without a status");

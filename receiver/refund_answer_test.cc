@@ -56,6 +56,7 @@ class RefundAnswerTest : public testing::Test {
     receipt.mutable_amount()->set_amount_minor(50);
     receipt.mutable_amount()->set_currency("EUR");
     receipt.set_ledger_id("1234");
+    receipt.set_decision_time_us(ToMicros(kTestTime));
     return receipt;
   }
   v1::SubmitDeliveryNoteResponse Response(const v1::RefundReceipt& receipt) {
@@ -68,8 +69,9 @@ class RefundAnswerTest : public testing::Test {
                                              signer.key, {signer.certificate});
     return response;
   }
-  absl::StatusOr<RefundSummary> Verify(const v1::SubmitDeliveryNoteResponse& response) {
-    return VerifyRefundAnswer(response, file_, session_.session(), kTestTime);
+  absl::StatusOr<RefundSummary> Verify(const v1::SubmitDeliveryNoteResponse& response,
+                                      Timestamp now = kTestTime) {
+    return VerifyRefundAnswer(response, file_, session_.session(), now);
   }
 
   TestProvider provider_;
@@ -112,6 +114,20 @@ TEST_F(RefundAnswerTest, RefusesAReceiptThatIsNotTheDesks) {
   v1::SubmitDeliveryNoteResponse changed = Response(Receipt());
   changed.mutable_receipts(0)->mutable_payload()->back() ^= 1;
   EXPECT_FALSE(Verify(changed).ok());
+}
+
+// A repeat gets the bytes of the first time.
+TEST_F(RefundAnswerTest, JudgesTheDesksCertificateAtTheDecision) {
+  const Timestamp later = provider_.refunds.certificate.not_after() + std::chrono::hours(1);
+  EXPECT_TRUE(Verify(Response(Receipt()), later).ok());
+  v1::RefundReceipt receipt = Receipt();
+  receipt.set_decision_time_us(ToMicros(later));
+  EXPECT_FALSE(Verify(Response(receipt), later).ok());
+  // A time to come proves nothing.
+  EXPECT_FALSE(Verify(Response(receipt), later - std::chrono::minutes(30)).ok());
+  EXPECT_TRUE(Verify(Response(receipt)).ok());
+  receipt.clear_decision_time_us();
+  EXPECT_FALSE(Verify(Response(receipt)).ok());
 }
 
 TEST_F(RefundAnswerTest, RefusesAReceiptAboutSomethingElse) {

@@ -16,7 +16,7 @@ namespace nark::refunds {
 namespace {
 
 constexpr size_t kMostSessions = 256;
-// A cached descriptor is verified again, so that its certificates may expire.
+// A cached descriptor is verified again, as all that is cached should be now and then.
 constexpr std::chrono::hours kSessionLife{1};
 constexpr int kListsRetrySeconds = 60;
 // What the databases' integers hold.
@@ -167,7 +167,7 @@ absl::StatusOr<std::shared_ptr<const VerifiedSession>> Desk::SessionOf(
     return Refusal(absl::StatusCode::kPermissionDenied, "OTHER_PROVIDER",
                    "the session is of another provider than this desk's");
   }
-  absl::StatusOr<VerifiedSession> verified = VerifiedSession::Verify(descriptor, now);
+  absl::StatusOr<VerifiedSession> verified = VerifiedSession::VerifyIssued(descriptor, now);
   if (!verified.ok()) return refused(verified.status());
   if (verified->name().provider != provider()) {
     return Refusal(absl::StatusCode::kPermissionDenied, "OTHER_PROVIDER",

@@ -301,6 +301,24 @@ TEST_F(DeskTest, JudgesFewLargeNotesAtOnce) {
   EXPECT_TRUE(Submit(*desk, File(Note({Voucher(9, 1000)}, 7))).ok());
 }
 
+TEST_F(DeskTest, APurchaseStaysRefundableAfterTheTillExpired) {
+  const v1::NoteFile file = File(Note({Voucher(9, 1000)}, 7));
+  clock_.Advance(provider_.till.certificate.not_after() - kTestTime + std::chrono::hours(1));
+  const auto paid = Submit(file);
+  ASSERT_TRUE(paid.ok()) << paid.status();
+  const auto receipt = PayloadOf<v1::RefundReceipt>(paid->receipts(0), "receipt");
+  EXPECT_EQ(receipt->status(), v1::REFUND_STATUS_PAID);
+  // The till sells nothing any more: a voucher of today, or of before its time.
+  for (const auto& shift :
+       {clock_.Now() - kTestTime, -std::chrono::microseconds(std::chrono::hours(24 * 365))}) {
+    v1::Voucher voucher = *PayloadOf<v1::Voucher>(Voucher(9, 1000), "voucher");
+    voucher.set_issue_time_us(ToMicros(kTestTime + shift));
+    const auto forged = *SignEnvelope(payload_type::kVoucher, Serialise(voucher),
+                                      provider_.till.key, {provider_.till.certificate});
+    ExpectRefused(File(Note({forged}, 7)), absl::StatusCode::kUnauthenticated, "NOTE_VOUCHER");
+  }
+}
+
 TEST_F(DeskTest, AnExpiredSecureSpaceIsPaidARevokedOneIsNot) {
   const v1::NoteFile file = File(Note({Voucher(9, 1000)}, 7));
   const auto revoking = MakeDesk({List({space_.certificate.serial_hex()}, std::chrono::hours(9))});

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
@@ -7,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/object/envelope.h"
 #include "common/object/id_codec.h"
+#include "common/object/signer_cache.h"
 #include "nark/v1/voucher.pb.h"
 #include "securespace/core.h"
 
@@ -137,7 +139,7 @@ absl::StatusOr<UnservedVouchers> Emulation::Core::VerifyUnserved(
     const SessionName& name, const v1::GetDeliveryNoteRequest& request) {
   const Timestamp now = surroundings_.clock.Now();
   ASSIGN_OR_RETURN(VerifiedSession verified,
-                   VerifiedSession::Verify(request.session_descriptor(), now));
+                   VerifiedSession::VerifyIssued(request.session_descriptor(), now));
   Session* known = FindSession(name);
   if (verified.name() != name ||
       (known != nullptr && known->verified().terms_identity() != verified.terms_identity())) {
@@ -151,9 +153,13 @@ absl::StatusOr<UnservedVouchers> Emulation::Core::VerifyUnserved(
       identities.emplace(voucher.voucher_id(), grant.voucher_identity);
     }
   }
-  UnservedVouchers unserved{std::move(verified), ToMicros(now), {}};
+  // The state is verified at that time again whenever it is opened.
+  const uint64_t verified_at_us = std::min(ToMicros(now), verified.descriptor().issue_time_us());
+  UnservedVouchers unserved{std::move(verified), verified_at_us, {}};
+  SignerCache tills;
   for (const v1::SignedEnvelope& envelope : request.vouchers()) {
-    ASSIGN_OR_RETURN(VerifiedVoucher voucher, VerifyVoucher(envelope, unserved.session, now));
+    ASSIGN_OR_RETURN(VerifiedVoucher voucher,
+                     VerifySoldVoucher(envelope, unserved.session, now, tills));
     if (!Equal(AsBytes(voucher.voucher.secure_space_id()), id_)) {
       return absl::InvalidArgumentError(
           "a voucher is made out to another secure space; name it in a note of that one");

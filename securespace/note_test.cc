@@ -230,6 +230,16 @@ TEST(DeliveryNoteTest, KeepsNoUnknownFieldsOfVouchers) {
   EXPECT_EQ(note->vouchers.size(), 2u);
 }
 
+TEST(UnservedVoucherTest, AreNamedAfterTheirTillExpired) {
+  TestWorld world;
+  const v1::SignedEnvelope voucher = world.Voucher(0, 9);
+  world.clock.Advance(world.provider.till.certificate.not_after() - kTestTime +
+                      std::chrono::hours(1));
+  const auto note = VerifiedFinal(world, AskNaming(world, {voucher}));
+  ASSERT_TRUE(note.ok()) << note.status();
+  EXPECT_TRUE(world.Reopen().ok());
+}
+
 TEST(UnservedVoucherTest, AreNamedOnceTheClassIsCertifiedOnly) {
   TestWorld world;
   auto bare =

@@ -86,7 +86,7 @@ absl::StatusOr<NotedVoucher> TakeVoucher(const v1::NoteVoucher& from,
                                          const VerifiedSession& session, const NoteSigner& signer,
                                          SignerCache& tills, Timestamp now) {
   NotedVoucher voucher;
-  absl::StatusOr<VerifiedVoucher> bought = VerifyVoucher(from.voucher(), session, now, tills);
+  absl::StatusOr<VerifiedVoucher> bought = VerifySoldVoucher(from.voucher(), session, now, tills);
   if (!bought.ok()) {
     return Refusal(absl::StatusCode::kUnauthenticated, "NOTE_VOUCHER",
                    Std(bought.status().message()));

@@ -62,9 +62,9 @@ struct VerifiedNote {
   std::vector<NotedVoucher> vouchers;  // at least one
 };
 
-// Verifies at `now`. Each refusal has its reason (docs/reasons.md): NOTE_SIGNATURE,
-// NOTE_MALFORMED, NOTE_OTHER_SESSION, NOTE_OTHER_SECURE_SPACE, NOTE_VOUCHER,
-// NOTE_EXCEEDS_PURCHASE.
+// Verifies at `now`, the vouchers as VerifySoldVoucher does. Each refusal has its reason
+// (docs/reasons.md): NOTE_SIGNATURE, NOTE_MALFORMED, NOTE_OTHER_SESSION, NOTE_OTHER_SECURE_SPACE,
+// NOTE_VOUCHER, NOTE_EXCEEDS_PURCHASE.
 absl::StatusOr<VerifiedNote> VerifyNote(const v1::SignedEnvelope& note,
                                         const VerifiedSession& session, const NoteSigner& signer,
                                         SignerCache& tills, Timestamp now);

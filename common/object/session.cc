@@ -124,6 +124,13 @@ absl::StatusOr<VerifiedSession> VerifiedSession::Verify(const v1::SignedEnvelope
   return session;
 }
 
+absl::StatusOr<VerifiedSession> VerifiedSession::VerifyIssued(const v1::SignedEnvelope& envelope,
+                                                              Timestamp now) {
+  ASSIGN_OR_RETURN(const auto claimed,
+                   PayloadOf<v1::SessionDescriptor>(envelope, "the session descriptor"));
+  return Verify(envelope, std::min(now, FromMicros(claimed.issue_time_us())));
+}
+
 absl::StatusOr<SessionName> VerifiedSession::ClaimedName(const v1::SignedEnvelope& envelope) {
   ASSIGN_OR_RETURN(v1::SessionDescriptor descriptor,
                    PayloadOf<v1::SessionDescriptor>(envelope, "the session descriptor"));

@@ -44,6 +44,11 @@ class VerifiedSession {
   static absl::StatusOr<VerifiedSession> Verify(const v1::SignedEnvelope& descriptor,
                                                 Timestamp now);
 
+  // The same for who settles what was sold: its certificates are judged at the
+  // descriptor's issue time, if that is before `now`.
+  static absl::StatusOr<VerifiedSession> VerifyIssued(const v1::SignedEnvelope& descriptor,
+                                                      Timestamp now);
+
   // The name that a descriptor claims, unverified: for refusing early and cheaply
   // what cannot be meant. Costs no signature.
   static absl::StatusOr<SessionName> ClaimedName(const v1::SignedEnvelope& descriptor);

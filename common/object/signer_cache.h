@@ -44,6 +44,13 @@ absl::StatusOr<VerifiedVoucher> VerifyVoucher(const v1::SignedEnvelope& envelope
                                               const VerifiedSession& session, Timestamp now,
                                               SignerCache& tills);
 
+// The same of what was sold before, for who settles it: its till's certificate is
+// judged at the voucher's issue time, if that is before `now`. A purchase must stay
+// refundable after the till's certificate expired.
+absl::StatusOr<VerifiedVoucher> VerifySoldVoucher(const v1::SignedEnvelope& envelope,
+                                                  const VerifiedSession& session, Timestamp now,
+                                                  SignerCache& tills);
+
 }  // namespace nark
 
 #endif  // NARK_COMMON_OBJECT_SIGNER_CACHE_H_

@@ -1,5 +1,6 @@
 // VerifyVoucher of session.h.
 
+#include <algorithm>
 #include <set>
 #include <string>
 
@@ -72,6 +73,16 @@ absl::StatusOr<VerifiedVoucher> VerifyVoucher(const v1::SignedEnvelope& envelope
   RETURN_IF_ERROR(CheckShape(voucher));
   RETURN_IF_ERROR(CheckPolicy(voucher.policy(), session.terms()));
   return VerifiedVoucher{.voucher = std::move(voucher), .identity = ObjectIdentity(envelope)};
+}
+
+absl::StatusOr<VerifiedVoucher> VerifySoldVoucher(const v1::SignedEnvelope& envelope,
+                                                  const VerifiedSession& session, Timestamp now,
+                                                  SignerCache& tills) {
+  // What it claims; the signature says afterwards whether the till did.
+  const auto claimed = PayloadOf<v1::Voucher>(envelope, "the voucher");
+  if (!claimed.ok()) return claimed.status();
+  return VerifyVoucher(envelope, session, std::min(now, FromMicros(claimed->issue_time_us())),
+                       tills);
 }
 
 absl::StatusOr<VerifiedVoucher> VerifyVoucher(const v1::SignedEnvelope& envelope,
