@@ -17,8 +17,8 @@
 
 namespace nark::securespace {
 
-// Where a file ends: its id and the number of its records. No two contents that this
-// project ever wrote end at the same.
+// Where a file ends: its id, random for every rewriting, and the number of its records.
+// It tells any two contents of a file apart.
 using JournalPosition = std::array<uint8_t, 24>;
 
 // A sealed file: a snapshot, then records that were appended to it.

@@ -190,7 +190,7 @@ TEST(ThirdPartyTest, LibpqReadsAConnectionString) {
 }
 
 TEST(ThirdPartyTest, Tss2NamesItsErrors) {
-  EXPECT_NE(std::string(Tss2_RC_Decode(0x101)).find("FAILURE"), std::string::npos)
+  EXPECT_NE(std::string(Tss2_RC_Decode(0x101)).find("TPM failure"), std::string::npos)
       << Tss2_RC_Decode(0x101);
 }
 

@@ -136,9 +136,16 @@ TEST_F(TpmTest, WithoutItsTpmNoKeyLeavesAndNothingIsLost) {
   Server served = Serve(space);
   EXPECT_EQ(Play(session_, Remote(space)), kAdus);
   tpm_.Crash();
-  EXPECT_EQ(Play(session_, Remote(space)), 0u);
+  const std::string input = world_.NewPath("input"), output = world_.NewPath("out");
+  WriteAll(input, RandomBytes(kAdus * kAduBytes, ++seed_));
+  auto join = world_.StartJoin(session_, Remote(space), voucher_, output);
+  world_.SendAll(session_, input, {"--pace", "4M"});
+  const Outcome joined = join->Wait();
+  EXPECT_EQ(joined.status, 2) << joined.ToString();
+  EXPECT_TRUE(Contains(joined.err, tpm_.tcti())) << joined.ToString();
+  EXPECT_EQ(ReadAll(output), "");
   EXPECT_TRUE(served.process->running()) << served.process->err();
-  const Outcome away = served.process->Stop();
+  EXPECT_EQ(served.process->Stop().status, 0) << served.process->err();
   const Outcome refused = world_.Try("nark-securespace", {"show", space.folder});
   EXPECT_EQ(refused.status, 1) << refused.ToString();
   EXPECT_TRUE(Contains(refused.err, tpm_.tcti())) << refused.ToString();
