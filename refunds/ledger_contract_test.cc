@@ -16,6 +16,7 @@
 
 #include "common/base/status.h"
 #include "common/crypto/hash.h"
+#include "refunds/postgres_connection.h"
 #include "refunds/postgres_ledger.h"
 #include "refunds/sqlite_ledger.h"
 #include "tests/harness/postgres.h"
@@ -257,6 +258,24 @@ TEST_P(PostgresLedgerTest, ADatabaseThatIsGoneAndComesBack) {
   EXPECT_TRUE(ledger_->Probe().ok());
   EXPECT_EQ(*Enter({MakeRefund(601, "after")})[0].receipt, "receipt of before");
   EXPECT_EQ(*Enter({MakeRefund(602, "after")})[0].receipt, "receipt of after");
+}
+
+// pg_dump locks every table so, for as long as it takes.
+TEST_P(PostgresLedgerTest, IsProbedWhileItIsDumped) {
+  Connection dump(Server().url());
+  ASSERT_TRUE(dump.RunScript("BEGIN; LOCK TABLE probe IN ACCESS SHARE MODE").ok());
+  for (int i = 0; i < 3; ++i) {
+    const absl::Status probed = ledger_->Probe();
+    EXPECT_TRUE(probed.ok()) << probed;
+  }
+  const auto rows = [&] {
+    const auto counted = dump.Run("SELECT count(*) FROM probe");
+    return counted.ok() ? Number(counted->get(), 0, 0) : 0;
+  };
+  EXPECT_GE(rows(), 3u);
+  ASSERT_TRUE(dump.RunScript("COMMIT").ok());
+  EXPECT_TRUE(ledger_->Probe().ok());
+  EXPECT_EQ(rows(), 1u);
 }
 
 TEST(PostgresLedgerUrlTest, HoldsNoPassword) {

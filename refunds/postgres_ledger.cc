@@ -38,6 +38,20 @@ CREATE TABLE IF NOT EXISTS probe(written boolean NOT NULL);
 COMMIT;
 )";
 
+// What it takes to enter a refund: space, which an update would find in its own page.
+// A reader of the table, as a dump is for hours, keeps it from being emptied; then rows
+// are added until that is over.
+constexpr char kProbe[] = R"(
+BEGIN;
+DO $$ BEGIN
+  LOCK TABLE probe IN ACCESS EXCLUSIVE MODE NOWAIT;
+  TRUNCATE probe;
+EXCEPTION WHEN lock_not_available THEN NULL;
+END $$;
+INSERT INTO probe VALUES(true);
+COMMIT;
+)";
+
 constexpr char kColumns[] =
     "r.provider, r.voucher_id, r.note_identity, r.ledger_id, r.session_id, r.bought, r.delivered, "
     "r.owed, r.amount_minor, r.currency, r.reason, r.payer_reference, r.decided_us";
@@ -310,8 +324,7 @@ class PostgresLedger final : public Ledger {
 
   absl::Status Probe() override {
     absl::MutexLock lock(&desking_);
-    // What it takes to enter a refund: space, which an update would find in its own page.
-    return desk_.RunScript("BEGIN; TRUNCATE probe; INSERT INTO probe VALUES(true); COMMIT");
+    return desk_.RunScript(kProbe);
   }
 
  private:
