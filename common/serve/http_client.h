@@ -18,7 +18,8 @@ struct HttpClientOptions {
   std::string url;
   // PEM of the authorities that may have certified HOST; empty: the system's.
   std::string ca_file;
-  // For each of connecting, sending and waiting for the answer.
+  // For each of connecting, sending and waiting for the answer, and thrice for all of
+  // them, however slowly the other side goes on.
   std::chrono::milliseconds timeout{10000};
 };
 
@@ -29,7 +30,7 @@ class HttpClient {
   static absl::StatusOr<std::unique_ptr<HttpClient>> Create(HttpClientOptions options);
   virtual ~HttpClient() = default;
 
-  // POST; OK where the answer is 2xx, whatever it says. Redirections are not
+  // POST; OK where the answer begins with 2xx, whatever it says. Redirections are not
   // followed. UNAVAILABLE with the cause otherwise, CANCELLED after Cancel().
   virtual absl::Status Post(const std::string& body, const std::string& content_type,
                             const std::vector<std::pair<std::string, std::string>>& headers) = 0;

@@ -2,17 +2,21 @@
 
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
 #include <utility>
 
+#include "common/net/descriptor.h"
 #include "common/object/testing.h"
 #include "common/serve/api_server.h"
 
@@ -37,6 +41,13 @@ class HttpClientTest : public testing::Test {
     });
     server_.Post("/elsewhere",
                  [this](const httplib::Request&, httplib::Response&) { elsewhere_ = true; });
+    server_.Post("/endless", [this](const httplib::Request&, httplib::Response& response) {
+      response.status = status_;
+      response.set_chunked_content_provider("text/plain", [this](size_t, httplib::DataSink& sink) {
+        std::this_thread::sleep_for(milliseconds(10));
+        return !released_ && sink.write("x", 1);
+      });
+    });
     server_.Post("/slow", [this](const httplib::Request&, httplib::Response&) {
       asked_ = true;
       while (!released_) std::this_thread::sleep_for(milliseconds(1));
@@ -97,6 +108,85 @@ TEST_F(HttpClientTest, CancelEndsWhatWaits) {
   EXPECT_EQ(client->Post("{}", "application/json", {}).code(), absl::StatusCode::kCancelled);
   cancel.join();
   EXPECT_EQ(client->Post("{}", "application/json", {}).code(), absl::StatusCode::kCancelled);
+}
+
+TEST_F(HttpClientTest, TakesTheBeginningOfAnEndlessAnswer) {
+  EXPECT_TRUE(Make("/endless", milliseconds(200))->Post("{}", "application/json", {}).ok());
+  status_ = 500;
+  EXPECT_EQ(Make("/endless", milliseconds(200))->Post("{}", "application/json", {}).code(),
+            absl::StatusCode::kUnavailable);
+}
+
+// Takes one connection, and has `serve` do with it what it likes.
+class Listener {
+ public:
+  explicit Listener(std::function<void(int)> serve) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(::bind(fd_.fd(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(::listen(fd_.fd(), 1), 0);
+    EXPECT_EQ(::getsockname(fd_.fd(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread([this, serve = std::move(serve)] {
+      const net::Descriptor connection(::accept(fd_.fd(), nullptr, nullptr));
+      serve(connection.fd());
+    });
+  }
+  ~Listener() { thread_.join(); }
+  std::unique_ptr<HttpClient> Call(const std::string& scheme, milliseconds timeout) const {
+    return *HttpClient::Create({.url = scheme + "://127.0.0.1:" + std::to_string(port_) + "/",
+                                .ca_file = "",
+                                .timeout = timeout});
+  }
+
+ private:
+  net::Descriptor fd_;
+  int port_ = 0;
+  std::thread thread_;
+};
+
+constexpr milliseconds kPace{20};
+constexpr int kPieces = 1000;
+
+// Each piece is in time; all of them take twenty seconds.
+TEST(SlowServerTest, IsNotWaitedForAsLongAsItLikes) {
+  int pieces = 0;
+  {
+    const Listener listener([&](int fd) {
+      std::string piece = "HTTP/1.1 200 OK\r\n";
+      while (pieces<kPieces&& ::send(fd, piece.data(), piece.size(), MSG_NOSIGNAL)> 0) {
+        piece = "A: b\r\n";
+        ++pieces;
+        std::this_thread::sleep_for(kPace);
+      }
+    });
+    EXPECT_EQ(listener.Call("http", milliseconds(300))->Post("{}", "application/json", {}).code(),
+              absl::StatusCode::kUnavailable);
+  }
+  EXPECT_LT(pieces, kPieces);
+}
+
+TEST(SlowServerTest, CancelDoesNotWaitForAHandshake) {
+  std::atomic<HttpClient*> calling{nullptr};
+  std::atomic<bool> ended{false};
+  int waited = 0;
+  std::unique_ptr<HttpClient> client;
+  {
+    const Listener listener([&](int) {
+      while (calling == nullptr) std::this_thread::yield();
+      std::thread cancel([&] { calling.load()->Cancel(); });
+      // The connection stays, without a word.
+      for (; waited < kPieces && !ended; ++waited) std::this_thread::sleep_for(kPace);
+      cancel.join();
+    });
+    client = listener.Call("https", kPatience);
+    calling = client.get();
+    EXPECT_EQ(client->Post("{}", "application/json", {}).code(), absl::StatusCode::kCancelled);
+    ended = true;
+  }
+  EXPECT_LT(waited, kPieces);
 }
 
 TEST_F(HttpClientTest, SpeaksInTheClearToThisMachineOnly) {
