@@ -147,6 +147,9 @@ absl::StatusOr<std::unique_ptr<Payer>> MakeCommandPayer(const std::string& path,
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": no program that may be run; a command has no arguments here"));
   }
+  // Where this process was started with it ignored, no exit status would come back, and
+  // what was paid would be paid again.
+  ::signal(SIGCHLD, SIG_DFL);
   net::Descriptor cancelled(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (cancelled.fd() < 0) return SystemError("eventfd", errno);
   return std::make_unique<CommandPayer>(path, timeout, std::move(cancelled));

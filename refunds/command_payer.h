@@ -14,7 +14,7 @@ namespace nark::refunds {
 // the order is its stdin, its stdout goes to this process' stderr, and exit status 0
 // says that it has taken the order for good. After `timeout` it is killed with all
 // that it started, and the order counts as not taken. INVALID_ARGUMENT where `path`
-// is no program that may be run.
+// is no program that may be run. This process no longer ignores SIGCHLD then.
 absl::StatusOr<std::unique_ptr<Payer>> MakeCommandPayer(const std::string& path,
                                                         std::chrono::milliseconds timeout);
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -71,6 +72,13 @@ TEST_F(CommandPayerTest, GivesTheOrderOnStdinAndBelievesTheExitStatus) {
   EXPECT_NE(Make("kill -9 $$")->Pay(kOrder).message().find("signal 9"), std::string::npos);
   // Who does not read it is asked no less for his exit status.
   EXPECT_TRUE(Make("exec true")->Pay(kOrder).ok());
+}
+
+// As some supervisors start what they start.
+TEST_F(CommandPayerTest, KnowsTheExitStatusWhereEndedChildrenWereIgnored) {
+  ::signal(SIGCHLD, SIG_IGN);
+  const absl::Status paid = Make("exit 0")->Pay(kOrder);
+  EXPECT_TRUE(paid.ok()) << paid;
 }
 
 TEST_F(CommandPayerTest, LetsItSeeNothingOfTheDesk) {
