@@ -4,6 +4,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 
+#include <algorithm>
 #include <limits>
 #include <memory>
 
@@ -20,6 +21,10 @@ using UniqueBio = std::unique_ptr<BIO, OpenSslFree<BIO_free>>;
 UniqueBio Reader(ByteView bytes) {
   if (bytes.size() > std::numeric_limits<int>::max()) return nullptr;
   return UniqueBio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
+}
+
+int IntSize(size_t size) {
+  return static_cast<int>(std::min<size_t>(size, std::numeric_limits<int>::max()));
 }
 
 absl::Status Bad(std::string_view what) {
@@ -65,6 +70,50 @@ absl::Status ConfigureTlsServer(ssl_ctx_st& context, std::string_view certificat
     return Bad("the TLS key is not the certificate's");
   }
   return absl::OkStatus();
+}
+
+void TlsConnection::Free::operator()(ssl_st* connection) const { SSL_free(connection); }
+
+TlsConnection::TlsConnection(ssl_ctx_st& context, int fd) : connection_(SSL_new(&context)) {
+  works_ = connection_ != nullptr && SSL_set_fd(connection_.get(), fd) == 1;
+}
+
+TlsStep TlsConnection::After(int result) {
+  if (result > 0) return {result, TlsStep::Want::kNothing};
+  switch (SSL_get_error(connection_.get(), result)) {
+    case SSL_ERROR_WANT_READ:
+      return {-1, TlsStep::Want::kRead};
+    case SSL_ERROR_WANT_WRITE:
+      return {-1, TlsStep::Want::kWrite};
+    case SSL_ERROR_ZERO_RETURN:
+      return {0, TlsStep::Want::kNothing};
+    default:
+      works_ = false;
+      return {};
+  }
+}
+
+TlsStep TlsConnection::Accept() {
+  if (!works_) return {};
+  ERR_clear_error();
+  return After(SSL_accept(connection_.get()));
+}
+
+TlsStep TlsConnection::Read(MutableByteView to) {
+  if (!works_) return {};
+  ERR_clear_error();
+  return After(SSL_read(connection_.get(), to.data(), IntSize(to.size())));
+}
+
+TlsStep TlsConnection::Write(ByteView from) {
+  if (!works_) return {};
+  ERR_clear_error();
+  return After(SSL_write(connection_.get(), from.data(), IntSize(from.size())));
+}
+
+void TlsConnection::Close() {
+  if (works_) SSL_shutdown(connection_.get());
+  ERR_clear_error();
 }
 
 }  // namespace nark

@@ -1,12 +1,16 @@
 #ifndef NARK_COMMON_CRYPTO_TLS_H_
 #define NARK_COMMON_CRYPTO_TLS_H_
 
+#include <cstddef>
+#include <memory>
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "common/base/bytes.h"
 #include "common/crypto/secret_bytes.h"
 
 struct ssl_ctx_st;
+struct ssl_st;
 
 namespace nark {
 
@@ -15,6 +19,36 @@ namespace nark {
 // INVALID_ARGUMENT for PEM that is none, or a key of another certificate.
 absl::Status ConfigureTlsServer(ssl_ctx_st& context, std::string_view certificates_pem,
                                 const SecretBytes& key_pem);
+
+// How far one call of a connection came, which never waits.
+struct TlsStep {
+  enum class Want { kNothing, kRead, kWrite };
+  ptrdiff_t bytes = -1;  // done; 0: the other side has ended; below: it failed
+  // Not kNothing: call again with the same arguments once the socket can be read or
+  // written.
+  Want want = Want::kNothing;
+};
+
+// The server's end of TLS over a socket that does not block and stays the caller's. One
+// thread only.
+class TlsConnection {
+ public:
+  TlsConnection(ssl_ctx_st& context, int fd);
+
+  TlsStep Accept();  // 1 byte: done
+  TlsStep Read(MutableByteView to);
+  TlsStep Write(ByteView from);
+  // Says that nothing follows, once all before went well.
+  void Close();
+
+ private:
+  struct Free {
+    void operator()(ssl_st* connection) const;
+  };
+  TlsStep After(int result);
+  std::unique_ptr<ssl_st, Free> connection_;
+  bool works_ = true;
+};
 
 }  // namespace nark
 

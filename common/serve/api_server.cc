@@ -9,13 +9,21 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/crypto/tls.h"
+#include "common/serve/bounded_server.h"
 #include "common/serve/http_listener.h"
 
 namespace nark::serve {
 namespace {
 
-constexpr std::chrono::seconds kPatience{5};  // with a client's next byte
-constexpr int kKeepAliveSeconds = 2;          // a drain waits for it
+// Chunks have their sizes beside them.
+constexpr size_t kChunkingBytes = 64 << 10;
+
+ConnectionLimits LimitsOf(const ApiOptions& options) {
+  return {.body_bytes = options.max_body_bytes + options.max_body_bytes / 4 + kChunkingBytes,
+          .head_time = options.patience,
+          .body_time = 4 * options.patience,
+          .answer_time = 4 * options.patience};
+}
 
 int HttpStatus(absl::StatusCode code) {
   switch (code) {
@@ -63,14 +71,11 @@ void Write(const ApiAnswer& answer, httplib::Response& response) {
 class Server final : public ApiServer {
  public:
   explicit Server(ApiOptions options) : options_(std::move(options)) {}
-  ~Server() override { listener_.Stop(); }
+  ~Server() override { Drain(); }
 
   absl::Status Listen() {
     RETURN_IF_ERROR(MakeServer());
     server_->new_task_queue = [this] { return new httplib::ThreadPool(options_.threads); };
-    server_->set_keep_alive_timeout(kKeepAliveSeconds);
-    server_->set_read_timeout(kPatience);
-    server_->set_write_timeout(kPatience);
     server_->set_payload_max_length(options_.max_body_bytes);
     server_->Get(".*", [this](const httplib::Request& request, httplib::Response& response) {
       Answer(request, "", response);
@@ -91,16 +96,20 @@ class Server final : public ApiServer {
   }
 
   const std::string& address() const override { return listener_.address(); }
-  void Drain() override { listener_.Stop(); }
+  void Drain() override {
+    reading_ends_ = std::chrono::steady_clock::now() + options_.patience;
+    listener_.Stop();
+  }
 
  private:
   absl::Status MakeServer() {
+    const ConnectionLimits limits = LimitsOf(options_);
     if (!options_.tls) {
-      server_ = std::make_unique<httplib::Server>();
+      server_ = MakeBoundedServer(limits, reading_ends_, nullptr);
       return absl::OkStatus();
     }
     absl::Status configured;
-    server_ = std::make_unique<httplib::SSLServer>([&](SSL_CTX& context) {
+    server_ = MakeBoundedServer(limits, reading_ends_, [&](ssl_ctx_st& context) {
       configured = ConfigureTlsServer(context, options_.tls->certificates, options_.tls->key);
       return configured.ok();
     });
@@ -113,7 +122,6 @@ class Server final : public ApiServer {
               const httplib::ContentReader& reader) {
     // The library would unpack it, to whatever size.
     if (request.has_header("Content-Encoding")) {
-      response.set_header("Connection", "close");
       return Write(Refused(415, absl::StatusCode::kInvalidArgument, "MALFORMED",
                            "send the body without a Content-Encoding"),
                    response);
@@ -127,13 +135,11 @@ class Server final : public ApiServer {
           return fits;
         });
     if (!fits || response.status == 413) {
-      response.set_header("Connection", "close");
       return Write(Refused(413, absl::StatusCode::kInvalidArgument, "TOO_LARGE",
                            absl::StrCat("a body has at most ", options_.max_body_bytes, " bytes")),
                    response);
     }
     if (!read) {
-      response.set_header("Connection", "close");
       return Write(Refused(400, absl::StatusCode::kInvalidArgument, "MALFORMED",
                            "the body could not be read"),
                    response);
@@ -151,6 +157,7 @@ class Server final : public ApiServer {
   }
 
   const ApiOptions options_;
+  ReadingEnds reading_ends_{};
   std::unique_ptr<httplib::Server> server_;
   HttpListener listener_;  // last: uses the server
 };

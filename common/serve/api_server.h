@@ -1,6 +1,7 @@
 #ifndef NARK_COMMON_SERVE_API_SERVER_H_
 #define NARK_COMMON_SERVE_API_SERVER_H_
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -41,13 +42,16 @@ struct ApiOptions {
   std::optional<Tls> tls = std::nullopt;
   size_t max_body_bytes = 64 << 10;
   int threads = 8;  // requests at a time
+  // With the whole head of a request, 64 KiB at most; four times that with its body, and
+  // with the taking of the answer. Who takes longer is hung up on.
+  std::chrono::milliseconds patience{5000};
   // Called from the server's threads.
   std::function<ApiAnswer(const ApiRequest&)> handle;
 };
 
 // GET and POST of JSON, for programs that do not speak gRPC. What is larger than
 // allowed is answered with 413 and what is compressed with 415, both before it is
-// taken in. Thread-safe.
+// taken in. One request a connection. Thread-safe.
 class ApiServer {
  public:
   // INVALID_ARGUMENT for an address or a PEM that is none, UNAVAILABLE where the
@@ -59,8 +63,8 @@ class ApiServer {
   // Where it listens, with the port that was chosen.
   virtual const std::string& address() const = 0;
 
-  // Takes no more connections; returns once the requests that run are answered, at
-  // most some seconds where a client is slow.
+  // Takes no more connections; returns once the requests that run are answered. Who has
+  // not sent his within `patience` is hung up on.
   virtual void Drain() = 0;
 };
 

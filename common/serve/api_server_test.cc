@@ -1,7 +1,11 @@
 #include "common/serve/api_server.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 
 #include <atomic>
 #include <chrono>
@@ -13,6 +17,7 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/net/descriptor.h"
 #include "common/object/testing.h"
 
 namespace nark::serve {
@@ -132,6 +137,118 @@ TEST(ApiServerTest, DrainsTheRequestsThatRun) {
   EXPECT_FALSE(client.Get("/"));
 }
 
+// A client that keeps to no rule.
+class RawClient {
+ public:
+  explicit RawClient(const ApiServer& server) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<uint16_t>(PortOf(server)));
+    EXPECT_EQ(::connect(fd_.fd(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  }
+  bool Send(const std::string& text) {
+    return ::send(fd_.fd(), text.data(), text.size(), MSG_NOSIGNAL) ==
+           static_cast<ssize_t>(text.size());
+  }
+  // What comes until the end, or until `text` has come.
+  std::string ReceiveUntil(const std::string& text) {
+    std::string all;
+    char piece[4096];
+    while (text.empty() || all.find(text) == std::string::npos) {
+      const ssize_t got = ::recv(fd_.fd(), piece, sizeof piece, 0);
+      if (got <= 0) break;
+      all.append(piece, static_cast<size_t>(got));
+    }
+    return all;
+  }
+  // A byte of a header every now and then; whether the server hung up.
+  bool Dribble() {
+    for (int i = 0; i < 1000; ++i) {
+      if (!Send("x")) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return false;
+  }
+
+ private:
+  net::Descriptor fd_;
+};
+
+// What a balancer passes on as a body is no request, whoever reads it.
+TEST(ApiServerTest, TakesNoBodyForAnotherRequest) {
+  const auto server = StartEcho();
+  for (const std::string head :
+       {"GET / HTTP/1.1\r\n", "POST / HTTP/1.1\r\nContent-Encoding: gzip\r\n"}) {
+    RawClient client(*server);
+    const std::string body = "GET /smuggled HTTP/1.1\r\n\r\n";
+    ASSERT_TRUE(client.Send(head + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n"));
+    std::string answers = client.ReceiveUntil("}\n");
+    client.Send(body);
+    answers += client.ReceiveUntil("");
+    EXPECT_NE(answers.find("HTTP/1.1"), std::string::npos) << head;
+    EXPECT_EQ(answers.find("HTTP/1.1"), answers.rfind("HTTP/1.1")) << answers;
+  }
+}
+
+TEST(ApiServerTest, HoldsNoEndlessRequest) {
+  const auto server = StartEcho();
+  const auto peak_kib = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+  };
+  std::string headers;
+  while (headers.size() < 1 << 20) headers += "a: b\r\n";
+  const std::string line(1 << 20, '1');
+  const long before = peak_kib();
+  for (const auto& [start, piece] :
+       {std::pair<std::string, std::string>{"GET /", line},
+        {"GET / HTTP/1.1\r\n", headers},
+        {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", line}}) {
+    RawClient client(*server);
+    client.Send(start);
+    for (int i = 0; i < 128 && client.Send(piece); ++i) {
+    }
+    client.ReceiveUntil("");
+  }
+  EXPECT_LT(peak_kib() - before, 48 << 10);
+}
+
+ApiOptions Impatient() {
+  return {.listen = "127.0.0.1:0",
+          .threads = 2,
+          .patience = std::chrono::milliseconds(200),
+          .handle = Echo};
+}
+
+TEST(ApiServerTest, HangsUpOnWhoIsSlow) {
+  const auto server = ApiServer::Start(Impatient());
+  ASSERT_TRUE(server.ok());
+  std::vector<std::thread> slow;
+  for (int i = 0; i < 2; ++i) {
+    slow.emplace_back([&server] {
+      RawClient client(**server);
+      client.Send("GET / HTTP/1.1\r\na: ");
+      EXPECT_TRUE(client.Dribble());
+    });
+  }
+  for (std::thread& one : slow) one.join();
+  EXPECT_EQ(httplib::Client("127.0.0.1", PortOf(**server)).Get("/")->status, 200);
+}
+
+TEST(ApiServerTest, DrainsThoughAClientIsSlow) {
+  const auto server = ApiServer::Start(
+      {.listen = "127.0.0.1:0", .patience = std::chrono::milliseconds(200), .handle = Echo});
+  ASSERT_TRUE(server.ok());
+  RawClient client(**server);
+  client.Send("POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 10000\r\n\r\n");
+  EXPECT_NE(client.ReceiveUntil("\r\n\r\n").find("100"), std::string::npos);
+  std::thread slow([&] { EXPECT_TRUE(client.Dribble()); });
+  (*server)->Drain();
+  slow.join();
+}
+
 class TlsTest : public testing::Test {
  protected:
   ApiOptions Options() const {
@@ -159,6 +276,22 @@ TEST_F(TlsTest, SpeaksTls13AndNothingOlder) {
   EXPECT_FALSE(older.Get("/a"));
   httplib::Client plain("127.0.0.1", PortOf(**server));
   EXPECT_FALSE(plain.Get("/a"));
+}
+
+TEST_F(TlsTest, HangsUpOnWhoBeginsNoHandshake) {
+  ApiOptions options = Options();
+  options.threads = 1;
+  options.patience = std::chrono::milliseconds(200);
+  const auto server = ApiServer::Start(std::move(options));
+  ASSERT_TRUE(server.ok()) << server.status();
+  RawClient silent(**server);
+  EXPECT_EQ(silent.ReceiveUntil(""), "");
+  httplib::SSLClient client("127.0.0.1", PortOf(**server));
+  client.enable_server_certificate_verification(false);
+  const std::string body(60'000, 'x');
+  const auto got = client.Post("/a", body, "text/plain");
+  ASSERT_TRUE(got) << httplib::to_string(got.error());
+  EXPECT_EQ(nlohmann::json::parse(got->body)["size"], 60'000);
 }
 
 TEST_F(TlsTest, RefusesAKeyOfAnotherCertificate) {
