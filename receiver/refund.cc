@@ -10,6 +10,7 @@
 #include "common/base/status.h"
 #include "common/object/file.h"
 #include "common/object/session.h"
+#include "common/rpc/address.h"
 #include "common/rpc/client.h"
 #include "common/rpc/status.h"
 #include "nark/v1/refund_desk.grpc.pb.h"
@@ -51,7 +52,11 @@ void Show(const RefundSummary& answer, RefundSettings::Report report) {
 
 absl::StatusOr<std::string> EndpointOf(const RefundSettings& settings,
                                        const VerifiedSession& session) {
-  if (!settings.refunds.empty()) return settings.refunds;
+  if (!settings.refunds.empty()) {
+    const absl::Status valid = rpc::ParseAddress(settings.refunds).status();
+    return valid.ok() ? absl::StatusOr<std::string>(settings.refunds)
+                      : Annotate(valid, "--refunds");
+  }
   if (session.descriptor().refund_desks().empty()) {
     return absl::FailedPreconditionError(
         absl::StrCat(settings.note_path, ": its session names no refund desk: give --refunds"));
