@@ -93,6 +93,16 @@ TEST_F(RefundAnswerTest, ShowsWhatIsPaid) {
   EXPECT_EQ(json["ledger_id"], "1234");
 }
 
+TEST_F(RefundAnswerTest, SaysThatASumStandsInSeveralEntries) {
+  RefundSummary summary;
+  summary.Add(Receipt());
+  v1::RefundReceipt second = Receipt();
+  second.set_ledger_id("5678");
+  summary.Add(second);
+  EXPECT_EQ(summary.ToText(),
+            "paid 1.00 EUR for 20 ADUs not delivered, ledger entry 1234 and 1 more");
+}
+
 TEST_F(RefundAnswerTest, ShowsARefusalWithItsReason) {
   v1::RefundReceipt receipt = Receipt();
   receipt.set_status(v1::REFUND_STATUS_REFUSED);

@@ -1,5 +1,6 @@
 #include "common/object/refund_summary.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -72,7 +73,12 @@ std::string RefundSummary::ToText() const {
   } else if (!reason.empty()) {
     absl::StrAppend(&text, " ", reason);
   }
-  if (!ledger_id.empty()) absl::StrAppend(&text, ", ledger entry ", ledger_id);
+  if (ledger_id.empty()) return text;
+  absl::StrAppend(&text, ", ledger entry ", ledger_id);
+  const auto alike = std::count_if(receipts.begin(), receipts.end(), [&](const auto& receipt) {
+    return receipt.status() == status && !receipt.ledger_id().empty();
+  });
+  if (alike > 1) absl::StrAppend(&text, " and ", alike - 1, " more");
   return text;
 }
 
