@@ -101,7 +101,10 @@ void DeskWatch::OnReceipt(v1::RefundStatus status) {
 
 void DeskWatch::OnRefusal(const absl::Status& refusal) {
   const std::string reason = ReasonOf(refusal);
-  if (reason == "LEDGER_UNAVAILABLE") ledger_works_ = false;
+  // Told here, as the probe then finds nothing new.
+  if (reason == "LEDGER_UNAVAILABLE" && ledger_works_.exchange(false)) {
+    spdlog::error("{}", Std(refusal.message()));
+  }
   metrics_
       .AddCounter("nark_refunds_refusals_total", "Requests refused, by reason.",
                   {{"reason", reason}})
