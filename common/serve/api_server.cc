@@ -86,10 +86,19 @@ class Server final : public ApiServer {
     server_->set_error_handler([](const httplib::Request&, httplib::Response& response) {
       if (!response.body.empty()) return;
       const int status = response.status;
-      Write(status == 413 ? Refused(413, absl::StatusCode::kInvalidArgument, "TOO_LARGE",
-                                    "the body is too large")
-                          : Refused(status, absl::StatusCode::kInvalidArgument, "MALFORMED",
-                                    absl::StrCat("HTTP status ", status)),
+      if (status == 413) {
+        return Write(
+            Refused(413, absl::StatusCode::kInvalidArgument, "TOO_LARGE", "the body is too large"),
+            response);
+      }
+      // Every path of GET and POST is taken by the handler.
+      if (status == 404) {
+        return Write(Refused(404, absl::StatusCode::kNotFound, "NO_SUCH_PATH",
+                             "only GET and POST are served"),
+                     response);
+      }
+      Write(Refused(status, absl::StatusCode::kInvalidArgument, "MALFORMED",
+                    absl::StrCat("HTTP status ", status)),
             response);
     });
     return listener_.Start(*server_, options_.listen);
@@ -141,7 +150,7 @@ class Server final : public ApiServer {
     }
     if (!read) {
       return Write(Refused(400, absl::StatusCode::kInvalidArgument, "MALFORMED",
-                           "the body could not be read"),
+                           "the body could not be read; send it as it is, not as a form"),
                    response);
     }
     Answer(request, std::move(body), response);
