@@ -16,7 +16,8 @@ constexpr int kThreads = 3;
 
 constexpr char kStyle[] =
     "body{font:16px system-ui,sans-serif;margin:2em}"
-    "th{text-align:left;padding-right:2em;font-weight:600}"
+    "th{text-align:left;vertical-align:top;padding-right:2em;font-weight:600}"
+    "td{overflow-wrap:anywhere}"
     ".list{border-collapse:collapse;display:block;overflow-x:auto;"
     "font-variant-numeric:tabular-nums}"
     ".list th,.list td{padding:.3em 1.2em .3em 0;border-bottom:1px solid #ddd;white-space:nowrap}";
