@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/status.h"
+#include "common/base/storage.h"
 #include "common/base/version.h"
 #include "common/crypto/random.h"
 #include "common/rpc/server.h"
@@ -49,6 +50,12 @@ absl::StatusOr<std::unique_ptr<Ledger>> OpenLedger(const std::string& name) {
 absl::StatusOr<std::unique_ptr<Payer>> MakePayer(const DeskOptions& options) {
   if (!options.pay_command.empty() && !options.pay_url.empty()) {
     return absl::InvalidArgumentError("give --pay-command or --pay-url, not both");
+  }
+  if (!options.pay_ca.empty()) {
+    if (options.pay_url.empty()) return absl::InvalidArgumentError("--pay-ca is for --pay-url");
+    // Else every payment would fail, each by itself.
+    const absl::Status readable = ReadFile(options.pay_ca).status();
+    if (!readable.ok()) return Annotate(readable, "--pay-ca");
   }
   if (!options.pay_command.empty()) {
     auto payer = MakeCommandPayer(options.pay_command, options.pay_timeout);
