@@ -22,7 +22,12 @@ absl::StatusOr<Database> OpenDatabase(const std::string& path) {
   if (result != SQLITE_OK) return absl::UnavailableError(absl::StrCat(path, ": can not be opened"));
   sqlite3_busy_timeout(opened, 5000);
   for (const char* pragma : {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL"}) {
-    if (absl::Status set = Execute(opened, pragma); !set.ok()) return Annotate(set, path);
+    const absl::Status set = Execute(opened, pragma);
+    if (sqlite3_errcode(opened) == SQLITE_NOTADB) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": no SQLite database; name the ledger's file, or a new one"));
+    }
+    if (!set.ok()) return Annotate(set, path);
   }
   return database;
 }
