@@ -166,8 +166,7 @@ absl::StatusOr<std::vector<Certificate>> CheckChain(ByteView pem, const SecureSp
   const int assurance = leaf.secure_space_scope()->assurance;
   if (assurance == v1::ASSURANCE_CLASS_TPM && has_counter == HasCounter::kNo) {
     return absl::InvalidArgumentError(
-        "it certifies a TPM's counter, and the folder has none (no file tpm); put the file back, "
-        "or have it certified as emulated");
+        "it certifies a TPM's counter, and the folder has none (no file tpm); put the file back");
   }
   if (assurance != v1::ASSURANCE_CLASS_TPM && assurance != v1::ASSURANCE_CLASS_EMULATED) {
     return absl::InvalidArgumentError(

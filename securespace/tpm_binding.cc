@@ -56,13 +56,14 @@ absl::StatusOr<TpmBinding> ParseTpmBinding(std::string_view text) {
   binding.tcti = TakeLine("tcti", rest);
   const std::string index = TakeLine("index", rest);
   binding.name = FromHex(TakeLine("name", rest));
-  RETURN_IF_ERROR(CheckTcti(binding.tcti));
+  if (!binding.tcti.empty()) RETURN_IF_ERROR(CheckTcti(binding.tcti));
   if (StartsWith(index, kIndexStart)) {
     const Bytes bytes = FromHex(std::string_view(index).substr(kIndexStart.size()));
     if (bytes.size() == 4) binding.index = LoadBig32(bytes.data());
   }
-  if (binding.index == 0 || binding.name.empty() || Format(binding) != text) {
-    return absl::InvalidArgumentError("it does not name a TPM's counter");
+  if (binding.tcti.empty() || binding.index == 0 || binding.name.empty() ||
+      Format(binding) != text) {
+    return absl::InvalidArgumentError("it does not name a TPM's counter; put the file back");
   }
   return binding;
 }

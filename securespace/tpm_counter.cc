@@ -35,6 +35,8 @@ TSS2_RC WithoutParameter(TSS2_RC code) {
   return code;
 }
 
+constexpr char kReach[] = "be reached (is the path right, and may this user open it?)";
+
 absl::Status Failed(const std::string& tcti, std::string_view what, TSS2_RC code) {
   const std::string message =
       absl::StrCat("the TPM ", tcti, " cannot ", Absl(what), ": ", Tss2_RC_Decode(code));
@@ -103,9 +105,9 @@ class TpmCounter::Connection {
     RETURN_IF_ERROR(CheckTcti(tcti));
     auto connection = absl::WrapUnique(new Connection(tcti));
     RETURN_IF_ERROR(
-        connection->Check("be reached", Tss2_TctiLdr_Initialize(tcti.c_str(), &connection->tcti_)));
-    RETURN_IF_ERROR(connection->Check(
-        "be reached", Esys_Initialize(&connection->esys_, connection->tcti_, nullptr)));
+        connection->Check(kReach, Tss2_TctiLdr_Initialize(tcti.c_str(), &connection->tcti_)));
+    RETURN_IF_ERROR(
+        connection->Check(kReach, Esys_Initialize(&connection->esys_, connection->tcti_, nullptr)));
     return connection;
   }
   ~Connection() {
