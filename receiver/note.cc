@@ -1,13 +1,37 @@
 #include "receiver/note.h"
 
+#include <algorithm>
+#include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/object/envelope.h"
 #include "common/object/file.h"
 #include "receiver/membership.h"
 #include "securespace/connect.h"
 
 namespace nark::receiver {
+namespace {
+
+// A FINAL note is frozen: it names no voucher that is handed in once it was made.
+absl::Status CheckNames(const v1::SignedEnvelope& note, const NoteSettings& settings,
+                        const v1::GetDeliveryNoteRequest& request) {
+  if (request.vouchers().empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto said, PayloadOf<v1::DeliveryNote>(note, "the delivery note"));
+  for (int i = 0; i < request.vouchers_size(); ++i) {
+    const std::string& wanted = request.vouchers(i).payload();
+    if (std::none_of(said.vouchers().begin(), said.vouchers().end(),
+                     [&](const auto& named) { return named.voucher().payload() == wanted; })) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(settings.voucher_paths[static_cast<size_t>(i)], " is not in ", settings.out,
+                       ": the session was closed before, and the final note of then stands"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status RunNote(const NoteSettings& settings, Clock& clock, Random& random) {
   ASSIGN_OR_RETURN(VerifiedSession session, LoadSession(settings.session_path, clock.Now()));
@@ -31,7 +55,8 @@ absl::Status RunNote(const NoteSettings& settings, Clock& clock, Random& random)
   *note.mutable_secure_space_certificates() =
       std::move(*response->mutable_secure_space_certificates());
   *note.mutable_session_descriptor() = session.envelope();
-  return WriteNarkFile(settings.out, file, FileMode::kPublic);
+  RETURN_IF_ERROR(WriteNarkFile(settings.out, file, FileMode::kPublic));
+  return CheckNames(note.note(), settings, request);
 }
 
 }  // namespace nark::receiver

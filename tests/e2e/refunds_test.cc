@@ -142,6 +142,13 @@ TEST_F(RefundsTest, PaysForWhatWasSoldAndNeverServed) {
   const Outcome paid = Refund(Note({"--final", "--voucher", voucher}));
   EXPECT_EQ(paid.status, 0) << paid.ToString();
   EXPECT_EQ(Json::parse(paid.out)["amount_minor"], 50);
+  // The note is frozen: what comes too late is not passed over in silence.
+  const std::string late = world_.MakeVoucher(session_, space_.id, "10-19");
+  const Outcome refused = world_.Try(
+      "nark-receiver", {"note", session_.session, "--secure-space", space_.folder, "--final",
+                        "--voucher", late, "--out", world_.Path("late.note")});
+  EXPECT_EQ(refused.status, 1) << refused.ToString();
+  EXPECT_NE(refused.err.find(late + " is not in"), std::string::npos) << refused.ToString();
 }
 
 }  // namespace
