@@ -1,7 +1,6 @@
 #include "refunds/postgres_connection.h"
 
-#include <algorithm>
-
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -68,6 +67,9 @@ absl::Status Connection::Connect() {
                           "-c client_min_messages=warning",
                           nullptr};
   connection_.reset(PQconnectdbParams(names, values, /*expand_dbname=*/1));
+  // The library would write the server's warnings to stderr, among the lines of the log.
+  PQsetNoticeProcessor(
+      connection_.get(), [](void*, const char*) {}, nullptr);
   if (PQstatus(connection_.get()) == CONNECTION_OK) return absl::OkStatus();
   return Failed();
 }
@@ -81,7 +83,7 @@ absl::StatusOr<Result> Connection::Checked(PGresult* raw) {
 
 absl::Status Connection::Failed() {
   std::string message = PQerrorMessage(connection_.get());
-  std::replace(message.begin(), message.end(), '\n', ' ');
+  absl::RemoveExtraAsciiWhitespace(&message);
   connection_.reset();
   return LedgerUnavailable(message);
 }
