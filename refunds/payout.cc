@@ -96,12 +96,12 @@ absl::StatusOr<std::chrono::microseconds> Payout::Delay(uint32_t attempts) {
 }
 
 void Payout::Run() {
-  // Told once, not at every look into a ledger that is gone.
-  bool ledger_works = true;
   while (!WaitForStop(std::chrono::milliseconds(0))) {
     const absl::StatusOr<bool> stepped = Step();
-    if (!stepped.ok() && ledger_works) observer_.OnLedgerError(stepped.status());
-    ledger_works = stepped.ok();
+    // Told once, not by every thread at every look into a ledger that is gone.
+    if (ledger_works_.exchange(stepped.ok()) && !stepped.ok()) {
+      observer_.OnLedgerError(stepped.status());
+    }
     if ((!stepped.ok() || !*stepped) && WaitForStop(options_.interval)) break;
   }
   absl::MutexLock lock(&mutex_);

@@ -1,6 +1,7 @@
 #ifndef NARK_REFUNDS_PAYOUT_H_
 #define NARK_REFUNDS_PAYOUT_H_
 
+#include <atomic>
 #include <chrono>
 #include <string>
 #include <thread>
@@ -90,6 +91,7 @@ class Payout {
   Clock& clock_;
   PayoutObserver& observer_;
   const PayoutOptions options_;
+  std::atomic<bool> ledger_works_{true};
   absl::Mutex mutex_;
   Random& random_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
