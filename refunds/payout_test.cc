@@ -116,6 +116,30 @@ class PayoutTest : public testing::Test {
   CountedPayments seen_;
 };
 
+// Goes on by `step` with each look at it, as time does while a ledger is waited for.
+class RunningClock final : public Clock {
+ public:
+  explicit RunningClock(seconds step) : step_(step) {}
+  Timestamp Now() override { return now_ += step_; }
+
+ private:
+  const seconds step_;
+  Timestamp now_ = kNow;
+};
+
+TEST_F(PayoutTest, PaysNothingWhoseLeaseMightEndMeanwhile) {
+  Owe(1);
+  RunningClock slow(seconds(11));
+  Payout waiting(*ledger_, payer_, slow, random_, seen_, {});
+  EXPECT_TRUE(*waiting.Step());
+  EXPECT_TRUE(payer_.orders().empty());
+  RunningClock late(seconds(60));
+  Payout next(*ledger_, payer_, late, random_, seen_, {.lease_margin = seconds(61)});
+  EXPECT_TRUE(*next.Step());
+  EXPECT_EQ(payer_.orders().size(), 1u);
+  EXPECT_EQ(ledger_->Outbox()->pending, 0u);
+}
+
 TEST_F(PayoutTest, PaysWhatIsDueOnce) {
   auto payout = MakePayout();
   EXPECT_FALSE(*payout->Step());
