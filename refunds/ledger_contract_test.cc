@@ -278,6 +278,18 @@ TEST_P(PostgresLedgerTest, IsProbedWhileItIsDumped) {
   EXPECT_EQ(rows(), 1u);
 }
 
+TEST_P(PostgresLedgerTest, ReadsBytesHoweverTheServerWouldWriteThem) {
+  Connection owner(Server().url());
+  ASSERT_TRUE(owner.RunScript("ALTER ROLE desk SET bytea_output = 'escape'").ok());
+  ledger_ = Open();
+  Enter({MakeRefund(701, "n")});
+  const auto found = ledger_->Find(MakeRefund(701, "").key);
+  ASSERT_TRUE(found.ok()) << found.status();
+  ASSERT_TRUE(found->has_value());
+  EXPECT_EQ((*found)->payer_reference, MakeRefund(701, "").payer_reference);
+  ASSERT_TRUE(owner.RunScript("ALTER ROLE desk RESET bytea_output").ok());
+}
+
 TEST(PostgresLedgerUrlTest, HoldsNoPassword) {
   const auto opened = OpenPostgresLedger("postgresql://desk:hush@localhost/ledger");
   EXPECT_EQ(opened.status().code(), absl::StatusCode::kInvalidArgument);

@@ -64,7 +64,7 @@ absl::Status Connection::Connect() {
                           "3",
                           "nark-refunds",
                           "-c statement_timeout=20000 -c synchronous_commit=on "
-                          "-c client_min_messages=warning",
+                          "-c client_min_messages=warning -c bytea_output=hex",
                           nullptr};
   connection_.reset(PQconnectdbParams(names, values, /*expand_dbname=*/1));
   // The library would write the server's warnings to stderr, among the lines of the log.
