@@ -278,6 +278,26 @@ TEST_P(PostgresLedgerTest, IsProbedWhileItIsDumped) {
   EXPECT_EQ(rows(), 1u);
 }
 
+TEST_P(PostgresLedgerTest, NobodyWaitsForTheTotals) {
+  Connection other(Server().url());
+  ASSERT_TRUE(other.RunScript("BEGIN; LOCK TABLE refunds IN ACCESS EXCLUSIVE MODE").ok());
+  std::atomic<bool> summed{false};
+  std::thread page([&] {
+    EXPECT_TRUE(ledger_->Summarise(5).ok());
+    summed = true;
+  });
+  const auto waiting = [&] {
+    const auto counted = other.Run("SELECT count(*) FROM pg_locks WHERE NOT granted");
+    return !counted.ok() || Number(counted->get(), 0, 0) > 0;
+  };
+  while (!waiting()) std::this_thread::yield();
+  EXPECT_TRUE(ledger_->Outbox().ok());
+  EXPECT_TRUE(ledger_->Probe().ok());
+  EXPECT_FALSE(summed);
+  ASSERT_TRUE(other.RunScript("COMMIT").ok());
+  page.join();
+}
+
 TEST_P(PostgresLedgerTest, ReadsBytesHoweverTheServerWouldWriteThem) {
   Connection owner(Server().url());
   ASSERT_TRUE(owner.RunScript("ALTER ROLE desk SET bytea_output = 'escape'").ok());

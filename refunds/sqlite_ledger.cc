@@ -150,8 +150,8 @@ class SqliteStore final : public RefundStore {
 
 class SqliteLedger final : public Ledger {
  public:
-  SqliteLedger(Database writer, Database reader)
-      : writer_(std::move(writer)), reader_(std::move(reader)) {}
+  SqliteLedger(Database writer, Database reader, Database pager)
+      : writer_(std::move(writer)), reader_(std::move(reader)), pager_(std::move(pager)) {}
 
   void Enter(std::vector<Refund> refunds, Entered done) override {
     commits_.Enter(std::move(refunds), std::move(done));
@@ -202,11 +202,11 @@ class SqliteLedger final : public Ledger {
   }
 
   absl::StatusOr<LedgerSummary> Summarise(int recent) override {
-    absl::MutexLock lock(&reading_);
+    absl::MutexLock lock(&paging_);
     LedgerSummary summary;
     ASSIGN_OR_RETURN(
         Statement latest,
-        Statement::Prepare(reader_.get(),
+        Statement::Prepare(pager_.get(),
                            absl::StrCat("SELECT ", kColumns,
                                         " FROM refunds r ORDER BY r.decided_us DESC LIMIT ?")));
     latest.Bind(static_cast<uint64_t>(recent));
@@ -216,7 +216,7 @@ class SqliteLedger final : public Ledger {
       summary.recent.push_back(ReadRefund(latest));
     }
     ASSIGN_OR_RETURN(Statement totals,
-                     Statement::Prepare(reader_.get(),
+                     Statement::Prepare(pager_.get(),
                                         "SELECT currency, COUNT(*), SUM(amount_minor) FROM refunds "
                                         "WHERE reason = '' GROUP BY currency ORDER BY currency"));
     for (;;) {
@@ -225,7 +225,7 @@ class SqliteLedger final : public Ledger {
       summary.paid.push_back({totals.Text(0), totals.Number(1), totals.Number(2)});
     }
     ASSIGN_OR_RETURN(Statement reasons,
-                     Statement::Prepare(reader_.get(),
+                     Statement::Prepare(pager_.get(),
                                         "SELECT reason, COUNT(*) FROM refunds WHERE reason <> '' "
                                         "GROUP BY reason ORDER BY reason"));
     for (;;) {
@@ -268,6 +268,9 @@ class SqliteLedger final : public Ledger {
   absl::Mutex reading_;
   const Database writer_;  // used under writing_
   const Database reader_;  // used under reading_
+  // Totals take as long as there are refunds, and nobody else waits for them.
+  absl::Mutex paging_;
+  const Database pager_;  // used under paging_
   GroupCommit commits_{[this](const std::vector<Refund>& refunds) { return Write(refunds); }};
 };
 
@@ -281,8 +284,9 @@ absl::StatusOr<std::unique_ptr<Ledger>> OpenSqliteLedger(const std::string& path
   ASSIGN_OR_RETURN(Database writer, OpenDatabase(path));
   if (absl::Status made = Execute(writer.get(), kSchema); !made.ok()) return Annotate(made, path);
   ASSIGN_OR_RETURN(Database reader, OpenDatabase(path));
+  ASSIGN_OR_RETURN(Database pager, OpenDatabase(path));
   return std::unique_ptr<Ledger>(
-      std::make_unique<SqliteLedger>(std::move(writer), std::move(reader)));
+      std::make_unique<SqliteLedger>(std::move(writer), std::move(reader), std::move(pager)));
 }
 
 }  // namespace nark::refunds
