@@ -87,7 +87,8 @@ absl::Status Desk::CheckLists() const {
 }
 
 void Desk::Submit(const v1::NoteFile& file, Answer answer) {
-  Admission::Pass pass = deciding_.Enter(MostRangesOf(file));
+  const size_t ranges = MostRangesOf(file);
+  Admission::Pass pass = (ranges <= kFewRanges ? deciding_small_ : deciding_).Enter(ranges);
   if (!pass) return answer(Busy());
   const Timestamp now = clock_.Now();
   absl::StatusOr<std::vector<Refund>> decided = Decide(file, now);

@@ -47,8 +47,11 @@ class Desk {
                                                       Ledger& ledger);
 
   // Ranges of receipts that the notes under decision may hold together, of which one
-  // takes some 100 bytes while its note is judged. Small notes hardly count.
+  // takes some 100 bytes while its note is judged.
   static constexpr size_t kMostRangesInWork = 2 * kMaxNoteRanges;
+  // Notes of up to 8 KiB have a room of their own: larger ones turn none of them away.
+  static constexpr size_t kFewRanges = 8192 * kMaxRangesAByte;
+  static constexpr size_t kMostFewRangesInWork = kMaxNoteRanges;
 
   using Answer = std::function<void(absl::StatusOr<v1::SubmitDeliveryNoteResponse>)>;
   // Verifies in the caller's thread, or refuses at once (RESOURCE_EXHAUSTED, reason
@@ -73,7 +76,8 @@ class Desk {
         trust_(std::move(trust)),
         clock_(clock),
         ledger_(ledger),
-        deciding_(kMostRangesInWork) {}
+        deciding_(kMostRangesInWork),
+        deciding_small_(kMostFewRangesInWork) {}
   struct Known {
     std::shared_ptr<const VerifiedSession> session;
     Timestamp verified;
@@ -95,7 +99,7 @@ class Desk {
   Clock& clock_;
   Ledger& ledger_;
   SignerCache tills_;
-  Admission deciding_;
+  Admission deciding_, deciding_small_;
   mutable absl::Mutex mutex_;
   std::map<Digest, Known> sessions_ ABSL_GUARDED_BY(mutex_);
 };
