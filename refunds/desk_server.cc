@@ -112,6 +112,8 @@ class DeskServer {
         return absl::UnavailableError(server_->address() +
                                       ": takes no connections any more; restart it");
       }
+      // Where the ledger hangs, so does its probe, and says nothing.
+      if (!watch_->CheckLedger().ok()) server_->SetHealth(rpc::Server::Health::kNotServing);
       const uint64_t version = FilesVersion(options_.files);
       if (event == serve::Signals::Event::kReload || version != files_version_) Reload(version);
     }

@@ -64,18 +64,23 @@ serve::PageTable Latest(const LedgerSummary& summary) {
 
 }  // namespace
 
-DeskWatch::DeskWatch(serve::Metrics& metrics, Ledger& ledger)
+DeskWatch::DeskWatch(serve::Metrics& metrics, Ledger& ledger,
+                     std::chrono::steady_clock::duration patience)
     : metrics_(metrics),
       ledger_(ledger),
       pending_(metrics.AddGauge("nark_refunds_outbox_pending", "Payments not yet taken.")),
       attempts_(metrics.AddGauge("nark_refunds_outbox_attempts",
-                                 "Attempts begun for the payments not yet taken.")) {}
+                                 "Attempts begun for the payments not yet taken.")),
+      patience_(patience) {}
 
 absl::Status DeskWatch::CheckLedger() const {
-  return ledger_works_ ? absl::OkStatus() : LedgerUnavailable("it takes no write");
+  if (!ledger_works_) return LedgerUnavailable("it takes no write");
+  if (std::chrono::steady_clock::now() - probed_.load() <= patience_) return absl::OkStatus();
+  return LedgerUnavailable("it does not answer");
 }
 
 void DeskWatch::OnProbe(const absl::Status& probed) {
+  probed_ = std::chrono::steady_clock::now();
   if (ledger_works_.exchange(probed.ok()) != probed.ok()) {
     if (probed.ok()) {
       spdlog::info("the ledger works again");

@@ -22,9 +22,10 @@ namespace nark::refunds {
 // Thread-safe.
 class DeskWatch final : public DeskObserver, public PayoutObserver {
  public:
-  // Both must outlive this.
-  DeskWatch(serve::Metrics& metrics, Ledger& ledger);
-  // UNAVAILABLE while the ledger takes no write.
+  // Both must outlive this. A ledger that is not probed for as long as `patience` hangs.
+  DeskWatch(serve::Metrics& metrics, Ledger& ledger,
+            std::chrono::steady_clock::duration patience = std::chrono::seconds(10));
+  // UNAVAILABLE while the ledger takes no write, or hangs.
   absl::Status CheckLedger() const;
 
   // How a write into the ledger went.
@@ -42,7 +43,9 @@ class DeskWatch final : public DeskObserver, public PayoutObserver {
   Ledger& ledger_;
   serve::Gauge& pending_;
   serve::Gauge& attempts_;
+  const std::chrono::steady_clock::duration patience_;
   std::atomic<bool> ledger_works_{true};
+  std::atomic<std::chrono::steady_clock::time_point> probed_{std::chrono::steady_clock::now()};
 };
 
 // Writes into a ledger every so often, in a thread of its own, for it may hang, and
