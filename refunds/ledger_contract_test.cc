@@ -310,6 +310,31 @@ TEST_P(PostgresLedgerTest, ReadsBytesHoweverTheServerWouldWriteThem) {
   ASSERT_TRUE(owner.RunScript("ALTER ROLE desk RESET bytea_output").ok());
 }
 
+TEST_P(PostgresLedgerTest, GivesUpAServerThatStandsStill) {
+  Enter({MakeRefund(801, "n")});
+  Connection other(Server().url());
+  const auto found = other.Run(
+      "SELECT pid FROM pg_stat_activity WHERE usename = 'desk' AND pid <> pg_backend_pid()");
+  ASSERT_TRUE(found.ok()) << found.status();
+  const int count = PQntuples(found->get());
+  ASSERT_GT(count, 0);
+  const auto signal_all = [&](int number) {
+    for (int i = 0; i < count; ++i) {
+      EXPECT_EQ(::kill(static_cast<pid_t>(Number(found->get(), i, 0)), number), 0);
+    }
+  };
+  signal_all(SIGSTOP);
+  // More than a socket holds.
+  Refund large = MakeRefund(802, "n");
+  large.note = std::make_shared<const std::string>(std::string(4 << 20, 'n'));
+  std::thread entering([&] { ExpectUnavailable(EnterAndWait(*ledger_, {large}).status()); });
+  ExpectUnavailable(ledger_->Find(MakeRefund(801, "").key).status());
+  entering.join();
+  signal_all(SIGCONT);
+  EXPECT_TRUE(ledger_->Find(MakeRefund(801, "").key)->has_value());
+  Enter({large});
+}
+
 TEST(PostgresLedgerUrlTest, HoldsNoPassword) {
   const auto opened = OpenPostgresLedger("postgresql://desk:hush@localhost/ledger");
   EXPECT_EQ(opened.status().code(), absl::StatusCode::kInvalidArgument);

@@ -37,7 +37,8 @@ class Parameters {
 };
 
 // A connection that is made when it is needed and dropped after any error, so
-// that a half-done transaction never lives on. Errors as Ledger's. One thread at a time.
+// that a half-done transaction never lives on. Waits some 30 s for a server that stands
+// still, and no longer. Errors as Ledger's. One thread at a time.
 class Connection {
  public:
   explicit Connection(const std::string& url) : url_(url) {}
@@ -52,8 +53,10 @@ class Connection {
     void operator()(PGconn* connection) const { PQfinish(connection); }
   };
   absl::Status Connect();
-  absl::StatusOr<Result> Checked(PGresult* raw);
+  // Of what was handed to the library, if `sent` says so.
+  absl::StatusOr<Result> Answer(int sent);
   absl::Status Failed();
+  absl::Status Hangs();
 
   const std::string url_;
   std::unique_ptr<PGconn, Finish> connection_;
