@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
@@ -31,6 +32,13 @@ absl::StatusOr<std::pair<std::string, std::string>> Split(const std::string& url
   }
   const std::string host = authority.front() == '[' ? authority.substr(0, authority.find(']') + 1)
                                                     : authority.substr(0, authority.find(':'));
+  const std::string port = authority.substr(host.size());
+  uint32_t number = 0;
+  if (host.empty() ||
+      (!port.empty() && (port.front() != ':' || !absl::SimpleAtoi(port.substr(1), &number) ||
+                         number == 0 || number > 65535))) {
+    return bad("no URL; write https://HOST[:PORT]/PATH");
+  }
   static const std::set<std::string> kHere = {"127.0.0.1", "[::1]", "localhost"};
   const std::string name = url.substr(0, scheme);
   if (name != "https" && !(name == "http" && kHere.contains(host))) {

@@ -198,7 +198,9 @@ TEST_F(HttpClientTest, SpeaksInTheClearToThisMachineOnly) {
     EXPECT_TRUE(create(url).ok()) << url;
   }
   for (const char* url : {"http://pay.example/in", "pay.example", "ftp://pay.example/", "https://",
-                          "http://localhost.example/", "https://user:word@pay.example/", ""}) {
+                          "http://localhost.example/", "https://user:word@pay.example/", "",
+                          "https://pay.example:99999/", "https://pay.example:x/", "https://:80/",
+                          "https://[::1/x", "https://[::1]8080/x"}) {
     EXPECT_EQ(create(url).code(), absl::StatusCode::kInvalidArgument) << url;
   }
 }
