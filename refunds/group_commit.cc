@@ -35,6 +35,11 @@ absl::Status LedgerUnavailable(std::string_view what) {
   return status;
 }
 
+absl::Status ForCallers(const absl::Status& refusal) {
+  return ReasonOf(refusal) == "LEDGER_UNAVAILABLE" ? LedgerUnavailable("try again in a moment")
+                                                   : refusal;
+}
+
 absl::StatusOr<std::vector<Refund>> EnterAndWait(Ledger& ledger, std::vector<Refund> refunds) {
   absl::StatusOr<std::vector<Refund>> result;
   absl::Notification done;

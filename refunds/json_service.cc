@@ -134,7 +134,7 @@ serve::ApiAnswer JsonService::Handle(const serve::ApiRequest& request) {
   }();
   if (answer.ok()) return *answer;
   observer_.OnRefusal(answer.status());
-  return serve::ErrorAnswer(answer.status());
+  return serve::ErrorAnswer(ForCallers(answer.status()));
 }
 
 absl::StatusOr<serve::ApiAnswer> JsonService::Submit(const serve::ApiRequest& request) {

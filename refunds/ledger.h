@@ -104,6 +104,10 @@ absl::StatusOr<std::vector<Refund>> EnterAndWait(Ledger& ledger, std::vector<Ref
 // UNAVAILABLE, reason LEDGER_UNAVAILABLE, to be repeated after seconds.
 absl::Status LedgerUnavailable(std::string_view what);
 
+// `refusal` as callers of a desk may see it: what a database says of itself is for the
+// log.
+absl::Status ForCallers(const absl::Status& refusal);
+
 }  // namespace nark::refunds
 
 #endif  // NARK_REFUNDS_LEDGER_H_

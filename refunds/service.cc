@@ -29,7 +29,7 @@ grpc::ServerUnaryReactor* RefundDeskService::SubmitDeliveryNote(
   desk->Submit(request->note(), [this, desk, reactor, response](auto answer) {
     if (!answer.ok()) {
       observer_.OnRefusal(answer.status());
-      reactor->Finish(rpc::ToGrpc(answer.status()));
+      reactor->Finish(rpc::ToGrpc(ForCallers(answer.status())));
       return;
     }
     *response = *std::move(answer);
@@ -52,7 +52,7 @@ grpc::ServerUnaryReactor* RefundDeskService::GetRefund(grpc::CallbackServerConte
   } else {
     observer_.OnRefusal(found.status());
   }
-  reactor->Finish(rpc::ToGrpc(found.status()));
+  reactor->Finish(rpc::ToGrpc(ForCallers(found.status())));
   return reactor;
 }
 

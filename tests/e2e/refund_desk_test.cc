@@ -248,6 +248,9 @@ class DeskTroubleTest : public RefundDeskTest {
     const Json body = Body(Curl(desk, "/v1/refunds", AsJson(note)), "503");
     EXPECT_EQ(body["error"]["reason"], "LEDGER_UNAVAILABLE") << body;
     EXPECT_GT(body["error"]["retry_after_seconds"], 0);
+    // What the database says of itself is nobody's business but the operator's.
+    EXPECT_NE(refused.err.find("try again in a moment"), std::string::npos) << refused.err;
+    EXPECT_EQ(refused.err.find("/tmp"), std::string::npos) << refused.err;
     EXPECT_TRUE(Eventually([&] { return HttpGet(desk.http, "/readyz").starts_with("503"); }));
     EXPECT_EQ(HttpGet(desk.http, "/livez"), "ok\n");
   }
