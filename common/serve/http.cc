@@ -7,12 +7,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/serve/bounded_server.h"
 #include "common/serve/http_listener.h"
 
 namespace nark::serve {
 namespace {
 
 constexpr int kThreads = 3;
+constexpr std::chrono::seconds kPatience{5};  // with a request
 
 constexpr char kStyle[] =
     "body{font:16px system-ui,sans-serif;margin:2em}"
@@ -72,30 +74,30 @@ std::string Uptime(std::chrono::steady_clock::duration since) {
 class SideDoor final : public HttpServer {
  public:
   SideDoor(HttpOptions options, Metrics* metrics) : options_(std::move(options)) {
-    server_.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
-    server_.set_keep_alive_max_count(1000);
-    server_.set_read_timeout(std::chrono::seconds(5));
-    server_.set_write_timeout(std::chrono::seconds(5));
-    server_.set_payload_max_length(1024);
-    server_.Get("/metrics", [metrics](const httplib::Request&, httplib::Response& response) {
+    server_->new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
+    server_->set_payload_max_length(1024);
+    server_->Get("/metrics", [metrics](const httplib::Request&, httplib::Response& response) {
       response.set_content(metrics->Exposition(), "text/plain; version=0.0.4; charset=utf-8");
     });
-    server_.Get("/livez", [](const httplib::Request&, httplib::Response& response) {
+    server_->Get("/livez", [](const httplib::Request&, httplib::Response& response) {
       response.set_content("ok\n", "text/plain");
     });
-    server_.Get("/readyz", [this](const httplib::Request&, httplib::Response& response) {
+    server_->Get("/readyz", [this](const httplib::Request&, httplib::Response& response) {
       const absl::Status ready = Ready();
       response.status = ready.ok() ? 200 : 503;
       response.set_content(ready.ok() ? "ok\n" : absl::StrCat(ready.message(), "\n"), "text/plain");
     });
-    server_.Get("/", [this](const httplib::Request&, httplib::Response& response) {
+    server_->Get("/", [this](const httplib::Request&, httplib::Response& response) {
       response.set_content(Page(), "text/html; charset=utf-8");
     });
   }
 
-  ~SideDoor() override { listener_.Stop(); }
+  ~SideDoor() override {
+    reading_ends_ = std::chrono::steady_clock::now() + kPatience;
+    listener_.Stop();
+  }
 
-  absl::Status Listen() { return listener_.Start(server_, options_.listen); }
+  absl::Status Listen() { return listener_.Start(*server_, options_.listen); }
 
   const std::string& address() const override { return listener_.address(); }
   void SetDraining() override { draining_ = true; }
@@ -135,7 +137,9 @@ class SideDoor final : public HttpServer {
   HttpOptions options_;
   std::atomic<bool> draining_{false};
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  httplib::Server server_;
+  ReadingEnds reading_ends_{};
+  const std::unique_ptr<httplib::Server> server_ = MakeBoundedServer(
+      {.body_bytes = 1024, .head_time = kPatience, .body_time = kPatience}, reading_ends_, nullptr);
   HttpListener listener_;  // last: uses all of the above
 };
 

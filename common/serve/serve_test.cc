@@ -123,6 +123,23 @@ TEST_F(HttpTest, APortInUseIsRefusedWithItsCause) {
   EXPECT_EQ(status.message(), server_->address() + ": Address already in use");
 }
 
+TEST_F(HttpTest, HoldsNoEndlessRequest) {
+  Start({});
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port =
+      htons(static_cast<uint16_t>(std::stoi(server_->address().substr(sizeof "127.0.0.1"))));
+  ASSERT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  const std::string piece(1 << 20, 'x');
+  int pieces = 0;
+  while (pieces < 128 && send(fd, piece.data(), piece.size(), MSG_NOSIGNAL) > 0) ++pieces;
+  close(fd);
+  EXPECT_LT(pieces, 128);
+  EXPECT_EQ(Get("/livez")->status, 200);
+}
+
 TEST_F(HttpTest, RefusesAddressesThatAreNone) {
   for (const char* listen : {"", "host", ":80", "host:x", "host:70000"}) {
     HttpOptions options;
