@@ -70,7 +70,7 @@ class RefundAnswerTest : public testing::Test {
     return response;
   }
   absl::StatusOr<RefundSummary> Verify(const v1::SubmitDeliveryNoteResponse& response,
-                                      Timestamp now = kTestTime) {
+                                       Timestamp now = kTestTime) {
     return VerifyRefundAnswer(response, file_, session_.session(), now);
   }
 

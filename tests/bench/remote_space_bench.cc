@@ -68,7 +68,7 @@ void Serve(Releases& releases, const std::string& socket, const std::function<vo
   MemoryStorage storage;
   releases.Begin(storage);
   auto server = Must(securespace::SocketServer::Start(releases.world().space(), socket));
-  Must(securespace::ConfineSystemCalls());
+  Must(securespace::ConfineSystemCalls(securespace::UnixSockets::kAreCalled));
   ready();
   while (true) poll(nullptr, 0, -1);
 }
