@@ -79,6 +79,7 @@ TEST_F(GroupCommitTest, TurnsAwayWhatIsTooMuchToWait) {
   EXPECT_EQ(Refused(), 1u) << "a small one still fits";
   GoOn();
   EXPECT_EQ(Refused(), 1u);
+  absl::MutexLock lock(&mutex_);
   EXPECT_EQ(answers_.size(), kFit + 3);
 }
 
