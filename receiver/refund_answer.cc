@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/status.h"
 #include "common/crypto/certificate.h"
 #include "common/object/delivery_note.h"
 #include "common/object/envelope.h"
+#include "common/object/signer_cache.h"
 
 namespace nark::receiver {
 namespace {
@@ -60,6 +62,27 @@ absl::Status CheckFirstNote(const v1::RefundReceipt& receipt,
   return Lies("it does not show the note that it says came first");
 }
 
+// What is printed must not command a terminal.
+bool IsWord(const std::string& text) {
+  return text.size() <= 64 && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+           return absl::ascii_isalnum(c) || c == '-' || c == '_';
+         });
+}
+
+// The desk counts as the secure space does.
+absl::Status CheckNumbers(const v1::RefundReceipt& receipt, const NotedVoucher& voucher,
+                          const VerifiedNote& note) {
+  ASSIGN_OR_RETURN(const VoucherAccount account, AccountOf(voucher, note));
+  if (receipt.adus_bought() != account.bought || receipt.adus_delivered() != account.delivered ||
+      receipt.adus_owed() > account.bought - account.delivered) {
+    return Lies("its numbers of ADUs are not the note's");
+  }
+  if (!IsWord(receipt.ledger_id()) || !IsWord(receipt.reason())) {
+    return Lies("a receipt's reason or ledger id is no word");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<RefundSummary> VerifyRefundAnswer(const v1::SubmitDeliveryNoteResponse& response,
@@ -67,7 +90,10 @@ absl::StatusOr<RefundSummary> VerifyRefundAnswer(const v1::SubmitDeliveryNoteRes
                                                  const VerifiedSession& session, Timestamp now) {
   ASSIGN_OR_RETURN(auto chain, ParseCertificates(file.secure_space_certificates()));
   ASSIGN_OR_RETURN(const NoteSigner signer, NoteSigner::Of(chain.front()));
-  ASSIGN_OR_RETURN(auto note, PayloadOf<v1::DeliveryNote>(file.note(), "the delivery note"));
+  SignerCache tills;
+  ASSIGN_OR_RETURN(const VerifiedNote verified,
+                   VerifyNote(file.note(), session, signer, tills, now));
+  const v1::DeliveryNote& note = verified.note;
   const std::string identity = ToText(ObjectIdentity(file.note()));
   const std::string session_bytes = Serialise(session.name().ToProto());
   if (response.receipts_size() != note.vouchers_size()) {
@@ -76,12 +102,12 @@ absl::StatusOr<RefundSummary> VerifyRefundAnswer(const v1::SubmitDeliveryNoteRes
   RefundSummary answer;
   for (int i = 0; i < response.receipts_size(); ++i) {
     ASSIGN_OR_RETURN(v1::RefundReceipt receipt, VerifyReceipt(response.receipts(i), session, now));
-    ASSIGN_OR_RETURN(auto voucher,
-                     PayloadOf<v1::Voucher>(note.vouchers(i).voucher(), "the voucher"));
+    const v1::Voucher& voucher = verified.vouchers[static_cast<size_t>(i)].bought.voucher;
     if (receipt.note_identity() != identity || receipt.voucher_id() != voucher.voucher_id() ||
         Serialise(receipt.session()) != session_bytes) {
       return Lies("a receipt is about something else");
     }
+    RETURN_IF_ERROR(CheckNumbers(receipt, verified.vouchers[static_cast<size_t>(i)], verified));
     if (receipt.status() == v1::REFUND_STATUS_CONFLICT) {
       RETURN_IF_ERROR(CheckFirstNote(receipt, response, signer));
     }

@@ -167,6 +167,21 @@ TEST_F(RefundAnswerTest, RefusesAnAmountThatCannotBe) {
   EXPECT_FALSE(Verify(Response(receipt)).ok());
 }
 
+TEST_F(RefundAnswerTest, RefusesNumbersThatAreNotTheNotes) {
+  const auto refuses = [&](auto&& change) {
+    v1::RefundReceipt receipt = Receipt();
+    change(receipt);
+    EXPECT_EQ(Verify(Response(receipt)).status().code(), absl::StatusCode::kUnauthenticated)
+        << receipt.ShortDebugString();
+  };
+  refuses([](v1::RefundReceipt& r) { r.set_adus_bought(9); });
+  refuses([](v1::RefundReceipt& r) { r.set_adus_delivered(4); });
+  refuses([](v1::RefundReceipt& r) { r.set_adus_owed(11); });
+  // Nor anything that a terminal would obey.
+  refuses([](v1::RefundReceipt& r) { r.set_ledger_id("12\x1b[2J"); });
+  refuses([](v1::RefundReceipt& r) { r.set_reason("WHY\n"); });
+}
+
 TEST_F(RefundAnswerTest, WantsToSeeTheNoteThatCameFirst) {
   const v1::SignedEnvelope first = File(6).note();
   v1::RefundReceipt receipt = Receipt();
