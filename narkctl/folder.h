@@ -8,6 +8,7 @@
 #include "common/crypto/certificate.h"
 #include "common/crypto/signature.h"
 #include "common/object/identity.h"
+#include "common/object/identity_files.h"
 
 namespace nark::narkctl {
 
@@ -38,17 +39,6 @@ class NewFolder {
 // Writes certificate and key (mode 0600) as PEM.
 absl::Status WriteIdentity(const SigningIdentity& identity, const std::string& certificate_path,
                            const std::string& key_path);
-
-// Reads a certificate and the key that belongs to it. Verifies no chain. The
-// message names the file.
-absl::StatusOr<SigningIdentity> ReadIdentity(const std::string& certificate_path,
-                                             const std::string& key_path);
-
-// Reads one certificate. The message names the file.
-absl::StatusOr<Certificate> ReadCertificate(const std::string& path);
-
-// Reads a root that signed itself and has `role`.
-absl::StatusOr<Certificate> ReadRoot(const std::string& path, CertificateRole role);
 
 // 64 hexadecimal digits as 32 bytes.
 absl::StatusOr<Digest> ParseSecureSpaceId(const std::string& text);

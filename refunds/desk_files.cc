@@ -10,22 +10,10 @@
 #include "common/base/storage.h"
 #include "common/crypto/hash.h"
 #include "common/crypto/secret_file.h"
+#include "common/object/identity_files.h"
 
 namespace nark::refunds {
 namespace {
-
-absl::StatusOr<Certificate> ReadCertificate(const std::string& path) {
-  ASSIGN_OR_RETURN(const Bytes pem, ReadFile(path, 1 << 20));
-  absl::StatusOr<Certificate> certificate = Certificate::FromPem(pem);
-  if (!certificate.ok()) return Annotate(certificate.status(), path);
-  return certificate;
-}
-
-absl::StatusOr<Certificate> ReadRoot(const std::string& path, CertificateRole role) {
-  ASSIGN_OR_RETURN(Certificate root, ReadCertificate(path));
-  if (absl::Status checked = CheckRoot(root, role); !checked.ok()) return Annotate(checked, path);
-  return root;
-}
 
 absl::StatusOr<RevocationList> ReadRevocations(const std::string& path,
                                                const std::vector<Certificate>& issuers) {
@@ -39,25 +27,14 @@ absl::StatusOr<RevocationList> ReadRevocations(const std::string& path,
       absl::StrCat(path, ": signed by none of the issuers given with --issuer"));
 }
 
-absl::StatusOr<SigningIdentity> ReadSigning(const std::string& folder) {
-  ASSIGN_OR_RETURN(Certificate certificate, ReadCertificate(folder + "/certificate.pem"));
-  ASSIGN_OR_RETURN(const SecretBytes pem, ReadSecretFile(folder + "/key.pem"));
-  absl::StatusOr<PrivateKey> key = PrivateKey::FromPem(pem);
-  if (!key.ok()) return Annotate(key.status(), folder + "/key.pem");
-  if (key->public_key().id() != certificate.public_key().id()) {
-    return absl::InvalidArgumentError(absl::StrCat(folder, "/key.pem is not the key of ", folder,
-                                                   "/certificate.pem; restore both"));
-  }
-  return SigningIdentity{*std::move(key), std::move(certificate), {}};
-}
-
 }  // namespace
 
 absl::StatusOr<LoadedDesk> LoadDesk(const DeskFiles& files, Clock& clock, Ledger& ledger) {
   const std::string folder = files.provider + "/refunds";
   ASSIGN_OR_RETURN(Certificate root,
                    ReadRoot(files.provider + "/root.pem", CertificateRole::kProviderRoot));
-  ASSIGN_OR_RETURN(SigningIdentity signing, ReadSigning(folder));
+  ASSIGN_OR_RETURN(SigningIdentity signing,
+                   ReadIdentity(folder + "/certificate.pem", folder + "/key.pem"));
   std::vector<Certificate> issuers;
   for (const std::string& path : files.issuers) {
     ASSIGN_OR_RETURN(Certificate issuer, ReadRoot(path, CertificateRole::kIssuerRoot));
