@@ -175,14 +175,18 @@ class CliCommand final : public Command {
 
   // Fills what the command line left open from environment and file.
   absl::Status Resolve(const toml::table* file) {
-    for (auto& argument : arguments_) RETURN_IF_ERROR(ResolveOne(*argument, file));
+    // What a command itself needs, its subcommands need not.
+    const bool acts = !action_ || Chosen() == nullptr;
+    for (auto& argument : arguments_) {
+      RETURN_IF_ERROR(ResolveOne(*argument, file, acts ? argument->need : Need::kOptional));
+    }
     return absl::OkStatus();
   }
 
   // One argument, from the command line or the environment only.
   absl::Status ResolveAlone(std::string_view flag) {
     for (auto& argument : arguments_) {
-      if (argument->flag == flag) return ResolveOne(*argument, nullptr);
+      if (argument->flag == flag) return ResolveOne(*argument, nullptr, argument->need);
     }
     return absl::OkStatus();
   }
@@ -235,7 +239,7 @@ class CliCommand final : public Command {
     argument.option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   }
 
-  absl::Status ResolveOne(Argument& argument, const toml::table* file) {
+  absl::Status ResolveOne(Argument& argument, const toml::table* file, Need need) {
     if (argument.option->count() > 0) {
       return Annotate(argument.set(argument.option->results()), argument.flag);
     }
@@ -251,7 +255,7 @@ class CliCommand final : public Command {
         return Annotate(argument.set(*values), where);
       }
     }
-    if (argument.need == Need::kRequired) {
+    if (need == Need::kRequired) {
       return absl::InvalidArgumentError(absl::StrCat(argument.flag, " is missing; see --help"));
     }
     return absl::OkStatus();

@@ -43,7 +43,8 @@ class Command {
 
   // Shown at the end of --help, as they would be typed.
   virtual Command& Examples(std::string_view text) = 0;
-  // A subcommand; one of them must then be given, unless Action is set here too.
+  // A subcommand; one of them must then be given, unless Action is set here too: then
+  // what is required here is so only without a subcommand.
   virtual Command& Subcommand(std::string_view name, std::string_view help) = 0;
   // What to do once all arguments are read.
   virtual Command& Action(std::function<absl::Status()> action) = 0;
