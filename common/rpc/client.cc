@@ -22,11 +22,18 @@ std::string CertificatePem(ByteView der) {
   return pem + "-----END CERTIFICATE-----\n";
 }
 
-std::shared_ptr<grpc::ChannelCredentials> Credentials(const std::optional<TlsTrust>& tls) {
-  if (!tls) return grpc::InsecureChannelCredentials();
+std::shared_ptr<grpc::ChannelCredentials> Credentials(const ChannelOptions& options) {
+  if (!options.tls) return grpc::InsecureChannelCredentials();
   grpc::SslCredentialsOptions ssl;
-  ssl.pem_root_certs = CertificatePem(tls->ca_certificate);
-  return grpc::SslCredentials(ssl);
+  ssl.pem_root_certs = CertificatePem(options.tls->ca_certificate);
+  if (options.identity != nullptr) {
+    ssl.pem_cert_chain = options.identity->certificates;
+    ssl.pem_private_key = ToText(options.identity->key.Reveal());  // gRPC takes nothing else
+  }
+  auto credentials = grpc::SslCredentials(ssl);
+  std::string& copy = ssl.pem_private_key;
+  Wipe({reinterpret_cast<uint8_t*>(copy.data()), copy.size()});
+  return credentials;
 }
 
 }  // namespace
@@ -54,7 +61,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions&
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2'000);
   const std::string target =
       address.unix_path.empty() ? "dns:///" + address.ToString() : address.ToString();
-  return grpc::CreateCustomChannel(target, Credentials(options.tls), arguments);
+  return grpc::CreateCustomChannel(target, Credentials(options), arguments);
 }
 
 void SetTimeout(grpc::ClientContext& context, std::chrono::milliseconds timeout) {

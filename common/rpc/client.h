@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
+#include "common/crypto/secret_bytes.h"
 
 namespace nark::rpc {
 
@@ -21,11 +22,19 @@ struct TlsTrust {
   std::string server_name;
 };
 
+// What a client shows where a server asks for it. Both as PEM.
+struct ClientIdentity {
+  std::string certificates;  // leaf first
+  SecretBytes key;
+};
+
 struct ChannelOptions {
   // "HOST:PORT", "[V6]:PORT" or "unix:PATH".
   std::string endpoint;
   // Absent: plaintext.
   std::optional<TlsTrust> tls = std::nullopt;
+  // With `tls` only.
+  const ClientIdentity* identity = nullptr;
   size_t max_message_bytes = 2 << 20;
 };
 

@@ -63,6 +63,10 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const Serve
   pair.cert_chain = options.tls->certificates;
   pair.private_key = ToText(options.tls->key.Reveal());  // gRPC takes nothing else
   grpc::SslServerCredentialsOptions ssl;
+  if (options.tls->clients == TlsIdentity::Clients::kShowCertificate) {
+    ssl.client_certificate_request =
+        GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_BUT_DONT_VERIFY;
+  }
   ssl.pem_key_cert_pairs.push_back(std::move(pair));
   auto credentials = grpc::SslServerCredentials(ssl);
   std::string& copy = ssl.pem_key_cert_pairs.front().private_key;

@@ -21,6 +21,10 @@ namespace nark::rpc {
 struct TlsIdentity {
   std::string certificates;  // leaf first
   SecretBytes key;
+  // Whether clients must show a certificate and prove its key. Which one it is, services
+  // judge (PeerCertificate): gRPC only knows roots, no roles.
+  enum class Clients { kAnonymous, kShowCertificate };
+  Clients clients = Clients::kAnonymous;
 };
 
 struct ServerOptions {
