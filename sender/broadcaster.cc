@@ -58,7 +58,7 @@ absl::StatusOr<std::unique_ptr<Broadcaster>> Broadcaster::Create(
   ASSIGN_OR_RETURN(made->suite_, wire::FindCipher(terms.cipher()));
   ASSIGN_OR_RETURN(made->cipher_, made->suite_->Create());
   ASSIGN_OR_RETURN(made->control_cipher_, wire::ControlCipher::Create());
-  ASSIGN_OR_RETURN(made->control_plaintext_,
+  ASSIGN_OR_RETURN(made->empty_control_,
                    wire::SerialiseControlBlock({}, terms.control_block_bytes()));
   return made;
 }
@@ -151,11 +151,12 @@ void Broadcaster::DescribeAdu(const OutgoingAdu& adu, Reservation::Stamp stamp,
 }
 
 absl::Status Broadcaster::Seal(const OutgoingAdu& adu, Sealed& to) {
-  size_t control_bytes = control_plaintext_.size() + kAeadTagBytes;
+  size_t control_bytes = empty_control_.size() + kAeadTagBytes;
   Bytes core = wire::SerialiseCore(to.header, static_cast<uint16_t>(control_bytes));
   RETURN_IF_ERROR(keys_->Leaf(to.header.adu_id, leaf_));
   ASSIGN_OR_RETURN(SecretBytes control_key, schedule::ControlKey(leaf_, context_, core));
-  ASSIGN_OR_RETURN(to.header.control_block, control_cipher_->Seal(control_key, control_plaintext_));
+  ASSIGN_OR_RETURN(const Bytes control, ControlPlaintext());
+  ASSIGN_OR_RETURN(to.header.control_block, control_cipher_->Seal(control_key, control));
   RETURN_IF_ERROR(SealBody(adu, core, to));
   MutableByteView ciphertext =
       MutableByteView(arena_).subspan(to.offset, to.header.ciphertext_bytes);
@@ -168,6 +169,12 @@ absl::Status Broadcaster::Seal(const OutgoingAdu& adu, Sealed& to) {
   to.header.hashes = std::move(pages.root);
   to.bytes = wire::SerialiseHeader(to.header);
   return absl::OkStatus();
+}
+
+absl::StatusOr<Bytes> Broadcaster::ControlPlaintext() {
+  if (ports_.control == nullptr) return empty_control_;
+  return wire::SerialiseControlBlock(ports_.control->Next(empty_control_.size()),
+                                     empty_control_.size());
 }
 
 absl::Status Broadcaster::SealBody(const OutgoingAdu& adu, ByteView core, Sealed& to) {

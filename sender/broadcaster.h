@@ -19,6 +19,7 @@
 #include "common/wire/cipher.h"
 #include "common/wire/control_block.h"
 #include "common/wire/header.h"
+#include "sender/control_source.h"
 #include "sender/reservation.h"
 
 namespace nark::sender {
@@ -37,6 +38,7 @@ struct BroadcasterPorts {
   Clock& clock;  // wall time
   Random& random;
   Reservation& reservation;
+  ControlSource* control = nullptr;  // null: control blocks say nothing
 };
 
 struct BroadcasterOptions {
@@ -97,6 +99,7 @@ class Broadcaster {
   absl::Status Check(std::span<const OutgoingAdu> adus) const;
   absl::Status SendBatch(std::span<const OutgoingAdu> adus, Reservation::Stamp stamp);
   absl::Status Seal(const OutgoingAdu& adu, Sealed& to);
+  absl::StatusOr<Bytes> ControlPlaintext();
   absl::Status SealBody(const OutgoingAdu& adu, ByteView core, Sealed& to);
   void DescribeAdu(const OutgoingAdu& adu, Reservation::Stamp stamp, wire::Header& header);
   absl::Status FillFresh(std::array<uint8_t, 16>& fresh);
@@ -116,7 +119,7 @@ class Broadcaster {
   BroadcasterOptions options_;
   uint16_t fragment_bytes_ = 0;
   Digest context_{};
-  Bytes control_plaintext_;
+  Bytes empty_control_;
   const wire::CipherSuite* suite_ = nullptr;
   std::unique_ptr<wire::AduCipher> cipher_;
   std::unique_ptr<wire::ControlCipher> control_cipher_;

@@ -44,11 +44,21 @@ class BroadcasterTest : public ::testing::Test {
         Reservation::Open(storage_, "state", Broadcaster::OwnerOf(*sender_, options_.sub_session));
     ASSERT_TRUE(reservation.ok());
     reservation_ = *std::move(reservation);
-    auto broadcaster =
-        Broadcaster::Create(*sender_, {sink_, clock_, random_, *reservation_}, options_);
+    auto broadcaster = Broadcaster::Create(
+        *sender_, {sink_, clock_, random_, *reservation_, control_source_}, options_);
     ASSERT_TRUE(broadcaster.ok()) << broadcaster.status();
     broadcaster_ = *std::move(broadcaster);
   }
+
+  // What every sender says whose provider has ordered something.
+  class OneOrder final : public ControlSource {
+   public:
+    std::vector<wire::ControlEntry> Next(size_t) override {
+      ++asked;
+      return {{wire::kControlStop, asked, Bytes(32, 7)}};
+    }
+    uint64_t asked = 0;
+  };
 
   Bytes RandomBytes(size_t size) {
     Bytes bytes(size);
@@ -81,7 +91,8 @@ class BroadcasterTest : public ::testing::Test {
             ->Open(*schedule::ControlKey(leaf, context_, parsed.core), parsed.header.control_block);
     EXPECT_TRUE(control.ok()) << control.status();
     EXPECT_EQ(control->size(), terms.control_block_bytes());
-    EXPECT_TRUE(wire::ParseControlBlock(*control)->empty());
+    control_ = *wire::ParseControlBlock(*control);
+    EXPECT_EQ(control_.empty(), control_source_ == nullptr);
     auto suite = wire::FindCipher(parsed.header.cipher);
     auto key = schedule::DataKey(leaf, context_, parsed.core, parsed.header.control_block,
                                  (*suite)->key_bytes());
@@ -174,6 +185,8 @@ class BroadcasterTest : public ::testing::Test {
   Digest context_{};
   std::unique_ptr<wire::HeaderVerifier> verifier_;
   std::unique_ptr<Reservation> reservation_;
+  ControlSource* control_source_ = nullptr;
+  std::vector<wire::ControlEntry> control_;  // of the last ADU received
   std::unique_ptr<Broadcaster> broadcaster_;
   size_t pages_ = 0;
 };
@@ -230,6 +243,33 @@ TEST_F(BroadcasterTest, SessionsWithoutTimelinessHaveNoDeadline) {
   Bytes plaintext = RandomBytes(10);
   ASSERT_TRUE(broadcaster_->Send({.plaintext = plaintext, .clear = {}}).ok());
   EXPECT_EQ(Receive(0).header.deadline_us, 0u);
+}
+
+// Whether anybody is being expelled shows in nothing but the decrypted control block.
+TEST_F(BroadcasterTest, OrdersChangeNoSizeAndNoCount) {
+  Make();
+  const Bytes small(100, 1), large(50'000, 2);
+  const std::vector<OutgoingAdu> adus = {{small}, {large}, {small}, {large}};
+  const auto shape = [&] {
+    sink_.datagrams.clear();
+    EXPECT_TRUE(broadcaster_->SendBurst(adus).ok());
+    EXPECT_TRUE(broadcaster_->Send({large}).ok());
+    std::vector<std::pair<wire::DatagramKind, size_t>> datagrams;
+    for (const Bytes& one : sink_.datagrams) {
+      datagrams.emplace_back(wire::ParseDatagram(one).prefix.kind, one.size());
+    }
+    return datagrams;
+  };
+  const auto quiet = shape();
+  OneOrder orders;
+  control_source_ = &orders;
+  broadcaster_ = *Broadcaster::Create(
+      *sender_, {sink_, clock_, random_, *reservation_, control_source_}, options_);
+  EXPECT_EQ(shape(), quiet);
+  EXPECT_EQ(orders.asked, 5u);
+  Receive(2 * 5 - 1);
+  ASSERT_EQ(control_.size(), 1u);
+  EXPECT_EQ(control_[0].number, 5u);
 }
 
 TEST_F(BroadcasterTest, ABurstHasOneSignature) {
