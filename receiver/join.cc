@@ -229,7 +229,9 @@ absl::Status JoinRun::Renew() {
       spdlog::info("the grant is renewed");
       renewal_pause_ = kFirstRenewalPause;
     } else {
-      spdlog::warn("the grant is not renewed yet: {}", std::string(result.message()));
+      const std::string reason = ReasonOf(result);
+      spdlog::warn("the grant is not renewed yet: {}{}", std::string(result.message()),
+                   reason.empty() ? "" : " (" + reason + ")");
       renewal_pause_ = std::min(2 * renewal_pause_, kLongestRenewalPause);
     }
   }

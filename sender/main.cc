@@ -22,7 +22,10 @@
 #include "common/serve/log.h"
 #include "common/serve/ready_file.h"
 #include "common/serve/shutdown.h"
+#include "sender/control_server.h"
+#include "sender/expel.h"
 #include "sender/index.h"
+#include "sender/order_book.h"
 #include "sender/reporter.h"
 #include "sender/signal_waiter.h"
 #include "sender/station.h"
@@ -34,6 +37,7 @@ struct Flags {
   std::string session;
   std::string input;
   std::string output;
+  std::string control;
   std::string http;
   std::string pace;
   std::string state;
@@ -51,6 +55,8 @@ void Declare(Flags& flags, cli::Command& command) {
                Need::kRequired);
   command.Text("--output", &flags.output,
                "udp://GROUP:PORT?adapter=IFACE or file:PATH instead of the session's transport");
+  command.Text("--control", &flags.control,
+               "HOST:PORT where the provider's control role may expel and readmit members");
   command.Text("--http", &flags.http,
                "HOST:PORT for /metrics, /livez, /readyz and the program's page");
   command.Number("--first-adu", &flags.first_adu,
@@ -59,15 +65,31 @@ void Declare(Flags& flags, cli::Command& command) {
   command.Text("--pace", &flags.pace,
                "pcr, max, or bits per second such as 20M; default: pcr where the input has PCRs");
   command.Text("--state", &flags.state,
-               "file with the ids used so far; default: the session file's name and .state");
+               "file with the ids used so far; default: the session file's name and .state; orders "
+               "of the provider are kept beside it, in the same name and .orders");
   command.Text("--index", &flags.index,
                "file to list every ADU in: its id, and where it began in the input");
   command.Text("--ready-file", &flags.ready_file,
-               "written once it sends: {\"output\":\"URI\",\"http\":\"HOST:PORT\"}");
+               "written once it sends: {\"output\":\"URI\",\"control\":\"HOST:PORT\",...}");
   command.Examples(
       "nark-sender --session film.sender --input film.ts\n"
       "ffmpeg -re -i film.mp4 -c copy -f mpegts - | nark-sender --session film.sender --input -\n"
-      "nark-sender --session film.sender --input film.ts --output file:film.dvd --pace max");
+      "nark-sender --session film.sender --input film.ts --output file:film.dvd --pace max\n"
+      "nark-sender --session film.sender --input film.ts --control 127.0.0.1:7600");
+}
+
+void DeclareOrder(ExpelSettings& settings, cli::Command& command) {
+  using cli::Need;
+  command.Text("--control", &settings.control, "HOST:PORT of the sender's --control",
+               Need::kRequired);
+  command.Text("--provider", &settings.provider,
+               "the provider's folder; its root and TLS certificates and its control folder are "
+               "read",
+               Need::kRequired);
+  command.Text("--member", &settings.member,
+               "a secure space's id, or a group's that vouchers name, in hexadecimal",
+               Need::kRequired);
+  command.Duration("--timeout", &settings.timeout, "how long to wait for the sender");
 }
 
 // A path as folder and name.
@@ -146,16 +168,34 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
   ASSIGN_OR_RETURN(net::OpenedSink opened, net::OpenSink(output));
   SignalWaiter waiter(signals);
   PacedSink sink(*opened.sink, waiter);
+  ASSIGN_OR_RETURN(std::unique_ptr<OrderBook> orders,
+                   OrderBook::Open({.session = sender.session,
+                                    .sender_id = sender.sender_id,
+                                    .storage = storage,
+                                    .name = Split(state).name + ".orders",
+                                    .random = random}));
   ASSIGN_OR_RETURN(
       std::unique_ptr<Broadcaster> broadcaster,
-      Broadcaster::Create(sender, {sink, clock, random, *reservation},
+      Broadcaster::Create(sender, {sink, clock, random, *reservation, orders.get()},
                           {.sub_session = 0, .datagram_bytes = opened.datagram_bytes}));
+  Position position;
+  position.next_adu_id = reservation->next_id();
+  std::unique_ptr<ControlServer> control;
+  if (!flags.control.empty()) {
+    ASSIGN_OR_RETURN(control,
+                     ControlServer::Start(flags.control, sender, *orders, position, clock));
+  }
   serve::Metrics metrics;
   Reporter reporter(metrics, *broadcaster, *reservation, sink);
   ASSIGN_OR_RETURN(std::unique_ptr<serve::HttpServer> http,
                    StartHttp(flags, sender, output, metrics));
   std::vector<std::pair<std::string, std::string>> addresses = {{"output", output}};
   if (http != nullptr) addresses.emplace_back("http", http->address());
+  if (control != nullptr) {
+    addresses.emplace_back("control", control->address());
+    spdlog::info("control on {}", control->address());
+  }
+  if (orders->active() > 0) spdlog::info("{} orders are on the air", orders->active());
   RETURN_IF_ERROR(serve::WriteReadyFile(flags.ready_file, addresses));
 
   spdlog::info("sending {} to {} from ADU {} on", flags.input, output, reservation->next_id());
@@ -168,6 +208,8 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
                    .sent =
                        [&](uint64_t first_id, std::span<const OutgoingAdu> adus) {
                          reporter.Update();
+                         position.next_adu_id = first_id + adus.size();
+                         position.adus_sent += adus.size();
                          std::string line = terminal ? reporter.Progress(waiter.Now()) : "";
                          if (!line.empty()) spdlog::info(line);
                          return index.Add(first_id, adus);
@@ -201,5 +243,27 @@ int main(int argc, char** argv) {
   nark::sender::Flags flags;
   nark::sender::Declare(flags, program.command());
   program.command().Action([&] { return nark::sender::Run(flags, program.log()); });
+  nark::sender::ExpelSettings order;
+  std::string action = "stop";
+  nark::SystemClock clock;
+  nark::cli::Command& expel =
+      program.command().Subcommand("expel", "Stops a member or group, or makes it ask again.");
+  nark::sender::DeclareOrder(order, expel);
+  expel.Choice("--action", &action, {"stop", "contact"},
+               "stop: kills what was bought until now; contact: a key manager must be asked again");
+  expel.Examples("nark-sender expel --control 127.0.0.1:7600 --provider provider --member ID");
+  expel.Action([&] {
+    order.action =
+        action == "stop" ? nark::v1::CONTROL_ACTION_STOP : nark::v1::CONTROL_ACTION_CONTACT;
+    return nark::sender::RunExpel(order, clock);
+  });
+  nark::cli::Command& readmit =
+      program.command().Subcommand("readmit", "Takes the orders about a member off the air.");
+  nark::sender::DeclareOrder(order, readmit);
+  readmit.Examples("nark-sender readmit --control 127.0.0.1:7600 --provider provider --member ID");
+  readmit.Action([&] {
+    order.action = nark::v1::CONTROL_ACTION_WITHDRAW;
+    return nark::sender::RunExpel(order, clock);
+  });
   return program.Run(argc, argv);
 }

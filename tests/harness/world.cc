@@ -127,6 +127,7 @@ Server World::StartServer(const std::string& program, Words arguments) {
   server.listen = JsonField(ready, "listen");
   server.http = JsonField(ready, "http");
   server.https = JsonField(ready, "https");
+  server.control = JsonField(ready, "control");
   return server;
 }
 

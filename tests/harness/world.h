@@ -25,9 +25,10 @@ uint16_t FreePort();
 // A server and where it listens.
 struct Server {
   std::unique_ptr<Process> process;
-  std::string listen;  // HOST:PORT
-  std::string http;    // HOST:PORT; empty without --http
-  std::string https;   // HOST:PORT; empty without --https
+  std::string listen;   // HOST:PORT
+  std::string http;     // HOST:PORT; empty without --http
+  std::string https;    // HOST:PORT; empty without --https
+  std::string control;  // HOST:PORT; empty without --control
 };
 
 struct SecureSpaceFolder {
