@@ -99,10 +99,13 @@ absl::StatusOr<v1::RefusalReason> ReleaseList::OpenLeaf(Candidate& candidate) {
   return kNone;
 }
 
-bool ReleaseList::IsTarget(ByteView target) const {
+bool ReleaseList::IsTarget(const wire::ControlEntry& entry) const {
+  const ByteView target = entry.target;
   if (Equal(target, id_)) return true;
   for (const Grant& grant : session_->state().grants) {
     if (grant.stopped) continue;
+    // Who joined a group after it was stopped was not meant.
+    if (entry.action == wire::kControlStop && grant.voucher_issue_time_us > entry.number) continue;
     for (const Bytes& group : grant.group_ids) {
       if (Equal(target, group)) return true;
     }
@@ -128,7 +131,7 @@ absl::StatusOr<v1::RefusalReason> ReleaseList::ObeyControl(Candidate& candidate)
   if (!session_->verified().FindSender(header.sender_id)->may_control) return kNone;
   for (const wire::ControlEntry& entry : *entries) {
     if (entry.action != wire::kControlStop && entry.action != wire::kControlContact) continue;
-    if (!IsTarget(entry.target)) continue;
+    if (!IsTarget(entry)) continue;
     uint64_t& obeyed =
         entry.action == wire::kControlStop ? state.stop_issue_time_us : state.contact_obeyed;
     if (entry.number <= obeyed) continue;

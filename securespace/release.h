@@ -57,7 +57,7 @@ class ReleaseList {
   v1::RefusalReason CheckHistory(const Candidate& candidate);
   absl::StatusOr<v1::RefusalReason> RunSteps(ByteView signed_header, Candidate& candidate);
   bool MatchesTerms(const wire::Header& header, const SubSession& sub_session) const;
-  bool IsTarget(ByteView target) const;
+  bool IsTarget(const wire::ControlEntry& entry) const;
 
   Session* session_;
   uint32_t sub_session_;

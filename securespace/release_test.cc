@@ -210,6 +210,26 @@ TEST(ReleaseTest, StopReachesTheMembersOfAGroup) {
   EXPECT_EQ(world.Reason(MakeAdu(world.session, options)), v1::REFUSAL_REASON_STOPPED);
 }
 
+// Who joins a group after it was stopped was not meant, nor is what he bought before.
+TEST(ReleaseTest, AnOldOrderAboutAGroupDoesNotHurtWhoJoinsItLater) {
+  TestWorld world(WithControl());
+  MustJoin(world, Buy(world, 0, 49));
+  VoucherOptions later = Buy(world, 50, 99);
+  later.group_ids = {Bytes(16, 0xAB)};
+  const absl::StatusOr<v1::SignedEnvelope> voucher =
+      MakeVoucher(later, world.session.session(), world.provider.till,
+                  kTestTime + std::chrono::microseconds(6), world.random);
+  ASSERT_TRUE(voucher.ok());
+  ASSERT_TRUE(world.Join(*voucher).ok());
+  AduOptions options;
+  options.control = {{1, kStart + 5, Bytes(16, 0xAB)}};
+  EXPECT_EQ(world.Reason(MakeAdu(world.session, options)), v1::REFUSAL_REASON_UNSPECIFIED);
+  EXPECT_EQ(world.Reason(1), v1::REFUSAL_REASON_UNSPECIFIED);
+  options.control = {{1, kStart + 6, Bytes(16, 0xAB)}};
+  options.id = 2;
+  EXPECT_EQ(world.Reason(MakeAdu(world.session, options)), v1::REFUSAL_REASON_STOPPED);
+}
+
 TEST(ReleaseTest, ContactSuspendsUntilAGrantEchoesIt) {
   TestWorld world(WithControl());
   v1::SignedEnvelope voucher = world.Voucher(0, 99);
