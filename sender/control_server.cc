@@ -23,6 +23,9 @@ absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(const std::s
   std::unique_ptr<ControlServer> made(new ControlServer(sender, book, position, clock));
   rpc::ServerOptions options;
   options.listen = listen;
+  // An order takes hundreds of bytes, and is parsed before its sender is known.
+  options.max_message_bytes = 64 << 10;
+  options.memory_quota_bytes = 16 << 20;
   ASSIGN_OR_RETURN(SecretBytes key, sender.tls_key.ToPem());
   std::string certificates;
   for (const Certificate& certificate : sender.tls_certificates) {

@@ -114,11 +114,12 @@ absl::Status RunExpel(const ExpelSettings& settings, Clock& clock) {
   ASSIGN_OR_RETURN(v1::SignedEnvelope order,
                    MakeControlOrder(settings.action, member, *session, role.control, clock.Now()));
   ASSIGN_OR_RETURN(const uint32_t active, GiveOrder(*control, settings.action, std::move(order)));
-  std::printf("%s %s from ADU %llu on; %u on the air\n",
-              settings.action == v1::CONTROL_ACTION_WITHDRAW ? "readmitted"
-              : settings.action == v1::CONTROL_ACTION_STOP   ? "expelled"
-                                                             : "told to contact",
-              ToHex(member).c_str(), static_cast<unsigned long long>(status.next_adu_id()), active);
+  const char* const what = settings.action == v1::CONTROL_ACTION_WITHDRAW
+                               ? "off the air; who has met an order needs a later voucher"
+                           : settings.action == v1::CONTROL_ACTION_STOP ? "ordered to stop"
+                                                                        : "ordered to contact";
+  std::printf("%s in session %s: %s; %u orders on the air\n", ToHex(member).c_str(),
+              session->ToString().c_str(), what, active);
   return absl::OkStatus();
 }
 

@@ -20,6 +20,7 @@
 #include "common/object/sender_file.h"
 #include "common/serve/http.h"
 #include "common/serve/log.h"
+#include "common/serve/process.h"
 #include "common/serve/ready_file.h"
 #include "common/serve/shutdown.h"
 #include "sender/control_server.h"
@@ -168,10 +169,11 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
   ASSIGN_OR_RETURN(net::OpenedSink opened, net::OpenSink(output));
   SignalWaiter waiter(signals);
   PacedSink sink(*opened.sink, waiter);
+  FolderStorage order_storage(Split(state).folder);  // of the control server's threads
   ASSIGN_OR_RETURN(std::unique_ptr<OrderBook> orders,
                    OrderBook::Open({.session = sender.session,
                                     .sender_id = sender.sender_id,
-                                    .storage = storage,
+                                    .storage = order_storage,
                                     .name = Split(state).name + ".orders",
                                     .random = random}));
   ASSIGN_OR_RETURN(
@@ -230,6 +232,8 @@ absl::Status Run(const Flags& flags, const cli::LogSettings& log) {
   // Before any thread is made, so that all of them have the signals blocked.
   ASSIGN_OR_RETURN(std::unique_ptr<serve::Signals> signals, serve::Signals::Take());
   RETURN_IF_ERROR(serve::StartLog("nark-sender", log.level, log.format));
+  // Who connects to --control or --http must not take the descriptors that state is kept with.
+  serve::RaiseFileLimit();
   absl::Status status = Broadcast(flags, *signals);
   serve::StopLog();
   return status;

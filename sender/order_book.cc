@@ -4,10 +4,12 @@
 #include <array>
 #include <numeric>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/crypto/hash.h"
 #include "common/object/envelope.h"
 #include "common/wire/control_block.h"
 #include "nark/v1/file.pb.h"
@@ -44,6 +46,10 @@ size_t CountOf(const auto& book) {
   return count;
 }
 
+std::string ChecksumOf(const v1::ControlOrdersFile& without) {
+  return ToText(Sha256(AsBytes(Serialise(without))));
+}
+
 // Makes room: a withdrawal that nobody remembers is only worth less against replays,
 // which must come from the provider's control role to begin with.
 void ForgetOldestWithdrawal(auto& book) {
@@ -73,6 +79,11 @@ absl::StatusOr<std::unique_ptr<OrderBook>> OrderBook::Open(const Parts& parts) {
   v1::ControlOrdersFile kept;
   if (absl::Status parsed = ParseStrictly(*file, "the file of orders", kept); !parsed.ok()) {
     return damaged(parsed);
+  }
+  const std::string checksum = kept.checksum();
+  kept.clear_checksum();
+  if (checksum != ChecksumOf(kept)) {
+    return damaged(absl::InvalidArgumentError("its checksum is wrong"));
   }
   absl::MutexLock lock(&made->writing_);
   for (const v1::SignedEnvelope& envelope : kept.orders()) {
@@ -114,18 +125,27 @@ absl::StatusOr<uint32_t> OrderBook::Expel(const v1::SignedEnvelope& envelope, Ti
   Book book = book_;
   Orders& orders = book[order.target];
   if (TimeOf(orders.withdrawal) >= order.issue_time_us) {
-    return Refused("ORDER_WITHDRAWN", "a later order withdrew it; issue a new one");
+    return Refused("ORDER_WITHDRAWN",
+                   "a later order withdrew it; issue a new one, and set the clocks right");
   }
   if (order.action == v1::CONTROL_ACTION_CONTACT && TimeOf(orders.contact) != order.issue_time_us) {
-    // A secure space remembers the highest number only, whomever it was about.
+    // A secure space remembers the highest number only, whomever it was about, and what
+    // was withdrawn may have been heard before.
     for (const auto& [target, others] : book_) {
-      if (TimeOf(others.contact) < order.issue_time_us) continue;
-      return Refused("ORDER_OUT_OF_SEQUENCE",
-                     "a later order to contact is on the air; issue a new one");
+      if (std::max(TimeOf(others.contact), TimeOf(others.withdrawal)) < order.issue_time_us) {
+        continue;
+      }
+      return Refused(
+          "ORDER_OUT_OF_SEQUENCE",
+          "a later order to contact was given; issue a new one, and set the clocks right");
     }
   }
   auto& slot = SlotOf(order.action, orders);
   if (TimeOf(slot) < order.issue_time_us) {
+    if (FromMicros(order.issue_time_us) + kMostBehind < now) {
+      return Refused("ORDER_TIME",
+                     "the order is old: what was sold since would play on; set the clocks right");
+    }
     slot = std::move(order);
     if (CountOf(book) > kMostOrders) ForgetOldestWithdrawal(book);
     if (CountOf(book) > kMostOrders) {
@@ -148,16 +168,18 @@ absl::StatusOr<uint32_t> OrderBook::Readmit(const v1::SignedEnvelope& envelope, 
   Book book = book_;
   Orders& orders = book[order.target];
   if (TimeOf(orders.withdrawal) >= order.issue_time_us) return active();
-  const auto end = [&](std::optional<VerifiedControlOrder>& slot) {
-    const bool ends = slot && slot->issue_time_us <= order.issue_time_us;
-    if (ends) slot.reset();
-    return ends;
-  };
-  const bool stopped = end(orders.stop), contacted = end(orders.contact);
-  if (!stopped && !contacted) {
+  if (std::max(TimeOf(orders.stop), TimeOf(orders.contact)) > order.issue_time_us) {
+    return Refused("ORDER_TIME",
+                   "an order about this target is later than its withdrawal; set the clocks right");
+  }
+  if (!orders.stop && !orders.contact) {
+    // Maybe an answer was lost.
+    if (orders.withdrawal) return active();
     return Refusal(absl::StatusCode::kNotFound, "ORDER_NOT_FOUND",
                    "no order about this target is on the air");
   }
+  orders.stop.reset();
+  orders.contact.reset();
   orders.withdrawal = std::move(order);
   RETURN_IF_ERROR(Keep(std::move(book)));
   return active();
@@ -175,6 +197,7 @@ absl::Status OrderBook::Keep(Book book) {
       if (*slot) *file.add_orders() = (*slot)->envelope;
     }
   }
+  file.set_checksum(ChecksumOf(file));
   RETURN_IF_ERROR(parts_.storage.Replace(parts_.name, AsBytes(Serialise(file))));
   book_ = std::move(book);
   GoOnAir();
@@ -191,10 +214,22 @@ void OrderBook::GoOnAir() {
   }
   size_t largest = 0;
   for (const wire::ControlEntry& entry : on_air) largest = std::max(largest, entry.target.size());
+  const auto key = [](const wire::ControlEntry& entry) {
+    return std::tuple(entry.action, entry.number, entry.target);
+  };
   absl::MutexLock lock(&mutex_);
+  // The round goes on: else orders that come often would keep it from ever ending.
+  std::set<std::tuple<uint8_t, uint64_t, Bytes>> named;
+  if (!round_.empty()) {
+    for (const wire::ControlEntry& entry : on_air_) named.insert(key(entry));
+    for (const uint32_t left : round_) named.erase(key(on_air_[left]));
+  }
+  round_.clear();
+  for (uint32_t i = 0; i < on_air.size(); ++i) {
+    if (!named.contains(key(on_air[i]))) round_.push_back(i);
+  }
   on_air_ = std::move(on_air);
   largest_ = largest;
-  round_.clear();
 }
 
 size_t OrderBook::Below(size_t bound) {

@@ -24,14 +24,17 @@ namespace nark::sender {
 // The provider's orders to one sender: kept durably, and rotated through the control
 // blocks of consecutive ADUs in rounds. Each round names every target once, in a new
 // random order, so that a host that plays only some of the ADUs can not know which of
-// them to leave out. With T orders, of which a block takes c, a round is
-// ceil(T / c) ADUs, and every target is named k times within any (k + 1) * ceil(T / c) - 1
-// consecutive ADUs (docs/wire.md, "Control blocks"). Thread-safe.
+// them to leave out. With at most T orders, of which a block takes c, a round is
+// ceil(T / c) ADUs, and every order is named k times within any (k + 1) * ceil(T / c) - 1
+// consecutive ADUs (docs/wire.md, "Control block"). Orders that come or go begin no new
+// round. Thread-safe.
 class OrderBook final : public ControlSource {
  public:
   static constexpr size_t kMostOrders = 4096;  // withdrawals remembered among them
-  // An order from further ahead would kill vouchers that are not sold yet.
+  // An order from further ahead would kill vouchers that are not sold yet; what was sold
+  // since one from further behind would play on.
   static constexpr std::chrono::minutes kMostAhead{5};
+  static constexpr std::chrono::minutes kMostBehind{5};
 
   // What a book is kept for and with; all must outlive it.
   struct Parts {
@@ -45,14 +48,15 @@ class OrderBook final : public ControlSource {
   // orders are never forgotten silently.
   static absl::StatusOr<std::unique_ptr<OrderBook>> Open(const Parts& parts);
 
-  // Puts STOP or CONTACT on the air; durable when it returns. Again, or older than one
-  // that stands: changes nothing. Returns how many are on the air. Errors of
+  // Puts STOP or CONTACT on the air; durable when it returns. Again, or a STOP older
+  // than one that stands: changes nothing. Returns how many are on the air. Errors of
   // VerifyControlOrder; FAILED_PRECONDITION, reasons SENDER_MAY_NOT_CONTROL,
   // ORDER_WITHDRAWN, ORDER_OUT_OF_SEQUENCE, ORDER_TIME; RESOURCE_EXHAUSTED, reason
   // ORDERS_FULL; the storage's.
   absl::StatusOr<uint32_t> Expel(const v1::SignedEnvelope& order, Timestamp now);
-  // Takes WITHDRAW. NOT_FOUND, reason ORDER_NOT_FOUND, where it withdraws nothing and
-  // did not before.
+  // Takes WITHDRAW, which ends all orders about its target or nothing: ORDER_TIME where
+  // one is later. NOT_FOUND, reason ORDER_NOT_FOUND, where there is none and no
+  // withdrawal is remembered.
   absl::StatusOr<uint32_t> Readmit(const v1::SignedEnvelope& order, Timestamp now);
 
   uint32_t active() const;

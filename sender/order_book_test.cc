@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/crypto/hash.h"
 #include "common/object/testing.h"
 #include "common/wire/control_block.h"
 #include "common/wire/header.h"
@@ -124,6 +125,42 @@ TEST_F(OrderBookTest, OrdersToContactComeInSequence) {
                "ORDER_OUT_OF_SEQUENCE");
 }
 
+// Who heard an order that was withdrawn since obeys none with a lower number.
+TEST_F(OrderBookTest, AnOrderToContactComesAfterWhatWasWithdrawn) {
+  const auto early = Order(v1::CONTROL_ACTION_CONTACT, Member(2));
+  ASSERT_TRUE(book_->Expel(Order(v1::CONTROL_ACTION_CONTACT, Member(1)), kTestTime).ok());
+  ASSERT_TRUE(book_->Readmit(Order(v1::CONTROL_ACTION_WITHDRAW, Member(1)), kTestTime).ok());
+  ExpectReason(book_->Expel(early, kTestTime).status(), absl::StatusCode::kFailedPrecondition,
+               "ORDER_OUT_OF_SEQUENCE");
+}
+
+// A clock that is slow would let live what was sold meanwhile.
+TEST_F(OrderBookTest, AnOldOrderIsRefusedUnlessItStandsAlready) {
+  const auto order = Order(v1::CONTROL_ACTION_STOP, Member(1));
+  const Timestamp later = kTestTime + std::chrono::minutes(6);
+  ExpectReason(book_->Expel(order, later).status(), absl::StatusCode::kFailedPrecondition,
+               "ORDER_TIME");
+  ASSERT_TRUE(book_->Expel(order, kTestTime).ok());
+  EXPECT_EQ(*book_->Expel(order, later), 1u);
+}
+
+TEST_F(OrderBookTest, AWithdrawalEndsAllOrNothing) {
+  const auto early = Order(v1::CONTROL_ACTION_WITHDRAW, Member(1));
+  ASSERT_TRUE(book_->Expel(Order(v1::CONTROL_ACTION_STOP, Member(1)), kTestTime).ok());
+  const auto between = Order(v1::CONTROL_ACTION_WITHDRAW, Member(1));
+  ASSERT_TRUE(book_->Expel(Order(v1::CONTROL_ACTION_CONTACT, Member(1)), kTestTime).ok());
+  for (const auto& withdrawal : {early, between}) {
+    ExpectReason(book_->Readmit(withdrawal, kTestTime).status(),
+                 absl::StatusCode::kFailedPrecondition, "ORDER_TIME");
+  }
+  EXPECT_EQ(book_->active(), 2u);
+  const auto last = Order(v1::CONTROL_ACTION_WITHDRAW, Member(1));
+  EXPECT_EQ(*book_->Readmit(last, kTestTime), 0u);
+  // The answer may have been lost.
+  EXPECT_EQ(*book_->Readmit(last, kTestTime), 0u);
+  EXPECT_EQ(*book_->Readmit(Order(v1::CONTROL_ACTION_WITHDRAW, Member(1)), kTestTime), 0u);
+}
+
 TEST_F(OrderBookTest, TakesOrdersFromTheControlRoleForThisSessionOnly) {
   const TestSession other = provider_.MakeSession();
   const auto expel = [&](const SigningIdentity& by, const SessionName& session, Timestamp at) {
@@ -175,29 +212,35 @@ TEST_F(OrderBookTest, KeepsWhatItHadWhereTheDiskFails) {
 
 TEST_F(OrderBookTest, RefusesADamagedFile) {
   ASSERT_TRUE(Stop(1).ok());
+  ASSERT_TRUE(Stop(2).ok());
   const Bytes whole = storage_.files["orders"];
+  const auto open = [&] {
+    return OrderBook::Open({.session = session_.session(),
+                            .sender_id = 1,
+                            .storage = storage_,
+                            .name = "orders",
+                            .random = random_})
+        .status()
+        .code();
+  };
   for (size_t at = 0; at < whole.size(); ++at) {
     storage_.files["orders"][at] ^= 1;
-    EXPECT_EQ(OrderBook::Open({.session = session_.session(),
-                               .sender_id = 1,
-                               .storage = storage_,
-                               .name = "orders",
-                               .random = random_})
-                  .status()
-                  .code(),
-              absl::StatusCode::kDataLoss)
-        << at;
+    EXPECT_EQ(open(), absl::StatusCode::kDataLoss) << at;
+    // Cut between two orders it would still parse.
+    storage_.files["orders"] = Bytes(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(at));
+    EXPECT_EQ(open(), absl::StatusCode::kDataLoss) << at;
     storage_.files["orders"] = whole;
   }
+  EXPECT_EQ(open(), absl::StatusCode::kOk);
 }
 
 TEST_F(OrderBookTest, TakesNoMoreThanItCanRotate) {
-  for (uint32_t i = 0; i < 40; ++i) ASSERT_TRUE(Stop(i).ok());
   // The bound itself, without writing the file four thousand times.
   v1::ControlOrdersFile full;
   for (uint32_t i = 0; i < OrderBook::kMostOrders; ++i) {
     *full.add_orders() = Order(v1::CONTROL_ACTION_STOP, Member(i));
   }
+  full.set_checksum(ToText(Sha256(AsBytes(full.SerializeAsString()))));
   const std::string bytes = full.SerializeAsString();
   storage_.files["orders"] = Bytes(bytes.begin(), bytes.end());
   Open();
@@ -245,6 +288,20 @@ TEST_F(OrderBookTest, NamesEveryTargetWithinTheBound) {
                   std::max<size_t>(1, worst[1]), worst[3]);
     }
   }
+}
+
+// Nor do orders that keep coming keep any from being named.
+TEST_F(OrderBookTest, NewOrdersBeginNoNewRound) {
+  for (uint32_t i = 0; i < 30; ++i) ASSERT_TRUE(Stop(i).ok());
+  std::set<uint32_t> named;
+  for (uint32_t adu = 0; adu < 30; ++adu) {
+    for (const auto& entry : Next()) named.insert(LoadBig32(entry.target.data()));
+    // Each ADU another comes and goes.
+    ASSERT_TRUE(Stop(1000 + adu).ok());
+    ASSERT_TRUE(
+        book_->Readmit(Order(v1::CONTROL_ACTION_WITHDRAW, Member(1000 + adu)), kTestTime).ok());
+  }
+  for (uint32_t i = 0; i < 30; ++i) EXPECT_TRUE(named.contains(i)) << i;
 }
 
 // Who plays only every n-th ADU meets his order all the same: no residue is safe.

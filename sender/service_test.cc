@@ -111,6 +111,21 @@ TEST_F(ServiceTest, PutsAnOrderOnTheAirForTheControlRoleOnly) {
   EXPECT_EQ(book_->active(), 1u);
   request.mutable_order()->mutable_signature()->front() ^= 1;
   EXPECT_EQ(ReasonOf(expel(provider_.control)), "ORDER_SIGNATURE");
+
+  v1::ReadmitRequest withdrawal;
+  *withdrawal.mutable_order() = *MakeControlOrder(v1::CONTROL_ACTION_WITHDRAW, member,
+                                                  session_.name(), provider_.control, clock_.Now());
+  const auto readmit = [&](const SigningIdentity& caller) {
+    (void)Ask(&caller);
+    grpc::ClientContext context;
+    rpc::SetTimeout(context, std::chrono::seconds(30));
+    v1::ReadmitResponse response;
+    return rpc::FromGrpc(stub_->Readmit(&context, withdrawal, &response));
+  };
+  EXPECT_EQ(ReasonOf(readmit(provider_.till)), "NOT_CONTROL_ROLE");
+  EXPECT_EQ(book_->active(), 1u);
+  EXPECT_TRUE(readmit(provider_.control).ok());
+  EXPECT_EQ(book_->active(), 0u);
 }
 
 }  // namespace

@@ -128,6 +128,7 @@ TEST_F(ExpelTest, StopsWhoIsNamedAndNobodyElse) {
   EXPECT_EQ(stays.join->Stop().status, 0);
   EXPECT_EQ(back.join->Stop().status, 0);
   EXPECT_EQ(never_came.join->Stop().status, 0);
+  EXPECT_TRUE(WasStopped(never_came));
   EXPECT_EQ(ReadAll(never_came.output), "");
 }
 
@@ -147,7 +148,7 @@ TEST_F(ExpelTest, AGroupGoesTogetherAndReadmissionTakesTheOrderOffTheAir) {
   }
   const Outcome readmitted = Order("readmit", group);
   EXPECT_EQ(readmitted.status, 0) << readmitted.ToString();
-  EXPECT_NE(readmitted.out.find("0 on the air"), std::string::npos) << readmitted.out;
+  EXPECT_NE(readmitted.out.find("0 orders on the air"), std::string::npos) << readmitted.out;
   const Outcome twice = Order("readmit", "ffeeddccbbaa99887766554433221100");
   EXPECT_EQ(twice.status, 2);
   EXPECT_NE(twice.err.find("ORDER_NOT_FOUND"), std::string::npos) << twice.err;
@@ -213,6 +214,7 @@ TEST_F(ExpelTest, AnOlderCopyOfTheFolderIsStoppedAgain) {
   Join(goes);
   SendSecond();
   EXPECT_EQ(goes.join->Stop().status, 0);
+  EXPECT_TRUE(WasStopped(goes));
   // One target is named by every ADU.
   EXPECT_EQ(ReadAll(goes.output), "");
 }
