@@ -109,6 +109,22 @@ void GroupCommit::Run() {
 }
 
 void GroupCommit::WriteAll(std::vector<Submission> batch) {
+  const absl::Status failed = WriteTogether(batch);
+  if (failed.ok()) return;
+  if (batch.size() == 1) return batch.front().done(failed);
+  // Maybe only one of them can not be entered. Where the ledger itself is away, two
+  // failures in a row say so, and nobody waits for more.
+  int in_a_row = 0;
+  for (Submission& one : batch) {
+    std::vector<Submission> alone;
+    alone.push_back(std::move(one));
+    const absl::Status again = in_a_row < 2 ? WriteTogether(alone) : failed;
+    in_a_row = again.ok() ? 0 : in_a_row + 1;
+    if (!again.ok()) alone.front().done(again);
+  }
+}
+
+absl::Status GroupCommit::WriteTogether(std::vector<Submission>& batch) {
   std::vector<Refund> all;
   for (const Submission& one : batch) {
     all.insert(all.end(), one.refunds.begin(), one.refunds.end());
@@ -121,20 +137,15 @@ void GroupCommit::WriteAll(std::vector<Submission> batch) {
                    [&](size_t a, size_t b) { return all[a].key < all[b].key; });
   std::vector<Refund> sorted;
   for (const size_t i : order) sorted.push_back(all[i]);
-  const absl::StatusOr<std::vector<Refund>> written = write_(sorted);
-  if (written.ok()) {
-    for (size_t i = 0; i < order.size(); ++i) all[order[i]] = (*written)[i];
-  }
+  ASSIGN_OR_RETURN(const std::vector<Refund> written, write_(sorted));
+  for (size_t i = 0; i < order.size(); ++i) all[order[i]] = written[i];
   auto next = all.begin();
   for (Submission& one : batch) {
     const auto end = next + static_cast<std::ptrdiff_t>(one.refunds.size());
-    if (written.ok()) {
-      one.done(std::vector<Refund>(next, end));
-    } else {
-      one.done(written.status());
-    }
+    one.done(std::vector<Refund>(next, end));
     next = end;
   }
+  return absl::OkStatus();
 }
 
 }  // namespace nark::refunds

@@ -42,7 +42,10 @@ class GroupCommit {
   };
   void Run();
   std::vector<Submission> Take();
+  // Answers every submission.
   void WriteAll(std::vector<Submission> batch);
+  // In one transaction; answers all of them, or fails and answers none.
+  absl::Status WriteTogether(std::vector<Submission>& batch);
 
   const Write write_;
   absl::Mutex mutex_;

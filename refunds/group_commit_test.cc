@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@ namespace nark::refunds {
 namespace {
 
 constexpr size_t kNoteBytes = 1 << 20;
+constexpr char kCannotBeEntered[] = "cannot be entered";
 
 std::vector<Refund> NoteOf(size_t bytes, size_t vouchers = 1) {
   Refund refund;
@@ -53,17 +55,30 @@ class GroupCommitTest : public testing::Test {
                                              [](const auto& answer) { return !answer.ok(); }));
   }
 
+  // In the order of their submission.
+  std::vector<bool> Entered() {
+    absl::MutexLock lock(&mutex_);
+    std::vector<bool> entered;
+    for (const absl::Status& answer : answers_) entered.push_back(answer.ok());
+    return entered;
+  }
+
   absl::Notification held_, go_on_;
-  std::vector<size_t> batches_;  // refunds in each; the committing thread's until it ended
+  std::atomic<bool> broken_{false};  // nothing can be entered
+  std::vector<size_t> batches_;      // refunds in each; the committing thread's until it ended
   absl::Mutex mutex_;
   std::vector<absl::Status> answers_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<GroupCommit> commits_ =
-      std::make_unique<GroupCommit>([this](const std::vector<Refund>& refunds) {
+  std::unique_ptr<GroupCommit> commits_ = std::make_unique<GroupCommit>(
+      [this](const std::vector<Refund>& refunds) -> absl::StatusOr<std::vector<Refund>> {
         if (batches_.empty()) {
           held_.Notify();
           go_on_.WaitForNotification();
         }
         batches_.push_back(refunds.size());
+        const bool bad = std::any_of(refunds.begin(), refunds.end(), [this](const Refund& refund) {
+          return broken_ || refund.reason == kCannotBeEntered;
+        });
+        if (bad) return LedgerUnavailable("no");
         return refunds;
       });
 };
@@ -119,6 +134,29 @@ TEST_F(GroupCommitTest, HasRoomAgainForWhatWasWritten) {
   Enter(NoteOf(kNoteBytes));
   commits_.reset();
   EXPECT_EQ(Refused(), 37u);
+}
+
+// Whoever shared a transaction with what can not be entered is owed all the same.
+TEST_F(GroupCommitTest, OneThatCannotBeEnteredStopsNobodyElse) {
+  HoldTheFirst();
+  for (int i = 0; i < 6; ++i) {
+    std::vector<Refund> note = NoteOf(1);
+    if (i == 2) note[0].reason = kCannotBeEntered;
+    Enter(std::move(note));
+  }
+  GoOn();
+  EXPECT_EQ(Entered(), (std::vector<bool>{true, true, true, false, true, true, true}));
+  EXPECT_EQ(batches_, (std::vector<size_t>{1, 6, 1, 1, 1, 1, 1, 1}));
+}
+
+TEST_F(GroupCommitTest, ALedgerThatIsAwayIsNotAskedForEach) {
+  HoldTheFirst();
+  for (int i = 0; i < 6; ++i) Enter(NoteOf(1));
+  broken_ = true;
+  GoOn();
+  // The one that was held found it broken, too.
+  EXPECT_EQ(Entered(), std::vector<bool>(7, false));
+  EXPECT_EQ(batches_, (std::vector<size_t>{1, 6, 1, 1}));
 }
 
 }  // namespace
