@@ -13,7 +13,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -75,6 +77,18 @@ class SpawnSettings {
   posix_spawnattr_t attributes_;
 };
 
+// What the program finds in its environment: all but what the desk's own ledger and flags
+// are set by, a password of the database's perhaps.
+std::vector<char*> EnvironmentForOthers() {
+  std::vector<char*> variables;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string_view text = *variable;
+    if (!text.starts_with("PG") && !text.starts_with("NARK_")) variables.push_back(*variable);
+  }
+  variables.push_back(nullptr);
+  return variables;
+}
+
 class CommandPayer final : public Payer {
  public:
   CommandPayer(std::string path, std::chrono::milliseconds timeout, net::Descriptor cancelled)
@@ -86,7 +100,7 @@ class CommandPayer final : public Payer {
     char* const arguments[] = {const_cast<char*>(path_.c_str()), nullptr};
     pid_t pid = -1;
     const int error = ::posix_spawn(&pid, path_.c_str(), settings.actions(), settings.attributes(),
-                                    arguments, environ);
+                                    arguments, EnvironmentForOthers().data());
     if (error != 0) return SystemError(path_, error);
     return Wait(pid);
   }

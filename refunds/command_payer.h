@@ -11,7 +11,8 @@
 namespace nark::refunds {
 
 // Runs the program at `path`, without a shell and without arguments, once an order:
-// the order is its stdin, its stdout goes to this process' stderr, and exit status 0
+// the order is its stdin, its stdout goes to this process' stderr, its environment is
+// this process' without PG* and NARK_*, and exit status 0
 // says that it has taken the order for good. After `timeout` it is killed with all
 // that it started, and the order counts as not taken. INVALID_ARGUMENT where `path`
 // is no program that may be run. This process no longer ignores SIGCHLD then.

@@ -92,6 +92,15 @@ TEST_F(CommandPayerTest, LetsItSeeNothingOfTheDesk) {
   EXPECT_LE(highest, 3) << Read("seen");  // 3 is ls' own, of the folder
 }
 
+TEST_F(CommandPayerTest, LetsItReadNoPasswordOfTheLedger) {
+  setenv("PGPASSWORD", "secret", 1);
+  setenv("NARK_LEDGER", "secret", 1);
+  setenv("PAYMENTS_OF", "kept", 1);
+  ASSERT_TRUE(Make("env > seen")->Pay(kOrder).ok());
+  EXPECT_EQ(Read("seen").find("secret"), std::string::npos) << Read("seen");
+  EXPECT_NE(Read("seen").find("PAYMENTS_OF=kept"), std::string::npos) << Read("seen");
+}
+
 TEST_F(CommandPayerTest, KillsWhatTakesTooLongWithItsChildren) {
   auto payer = Make("sleep 1000 & echo $! > child; touch ready; wait", milliseconds(500));
   const absl::Status late = payer->Pay(kOrder);
