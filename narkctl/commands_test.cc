@@ -113,6 +113,9 @@ TEST_F(CommandsTest, ShowsASessionToProgramsAndPeople) {
   EXPECT_EQ(shown["price_per_adu"]["amount_minor"], 5);
   EXPECT_EQ(shown["key_managers"][1], "127.0.0.1:7444");
   EXPECT_EQ(shown["senders"][0]["may_control"], true);
+  const auto ca = ReadFile(desk_.provider() + "/tls/certificate.pem");
+  ASSERT_TRUE(ca.ok());
+  EXPECT_EQ(shown["tls_ca_pem"], AsText(*ca));
   const Result text = Narkctl({"session", "show", desk_.PathOf("s.nark")});
   EXPECT_THAT(text.out, HasSubstr("News\n"));
   EXPECT_THAT(text.out, HasSubstr("0.05 EUR per ADU\n"));

@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "common/base/status.h"
 #include "common/cli/units.h"
+#include "common/crypto/pem.h"
 #include "common/object/envelope.h"
 #include "common/object/money.h"
 
@@ -95,6 +96,7 @@ Json SessionJson(const VerifiedSession& session) {
   }
   json["key_managers"] = descriptor.key_managers();
   json["refund_desks"] = descriptor.refund_desks();
+  json["tls_ca_pem"] = EncodePem("CERTIFICATE", AsBytes(descriptor.tls_ca_certificate()));
   json["pool_keys"] = Json::array();
   for (const v1::PoolKey& key : descriptor.pool_keys())
     json["pool_keys"].push_back(Hex(key.key_id()));
