@@ -13,6 +13,13 @@
 
 namespace nark::refunds {
 
+// What every store selects of a refund `r`, in this order; a store's own row reader
+// follows it.
+inline constexpr char kRefundColumns[] =
+    "r.provider, r.voucher_id, r.note_identity, r.ledger_id, r.session_id, r.bought, r.delivered, "
+    "r.owed, r.amount_minor, r.currency, r.reason, r.payer_reference, r.decided_us";
+inline constexpr int kRefundColumnCount = 13;
+
 // The reads and the one write that entering refunds is made of. Errors as
 // Ledger's. Thread-compatible.
 class RefundStore {

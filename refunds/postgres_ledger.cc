@@ -52,11 +52,6 @@ INSERT INTO probe VALUES(true);
 COMMIT;
 )";
 
-constexpr char kColumns[] =
-    "r.provider, r.voucher_id, r.note_identity, r.ledger_id, r.session_id, r.bought, r.delivered, "
-    "r.owed, r.amount_minor, r.currency, r.reason, r.payer_reference, r.decided_us";
-constexpr int kColumnCount = 13;
-
 Refund ReadRefund(const PGresult* result, int row) {
   Refund refund;
   ReadBlob(result, row, 0, refund.key.provider);
@@ -136,14 +131,15 @@ class PostgresStore final : public RefundStore {
     parameters.Add(providers).Add(vouchers);
     ASSIGN_OR_RETURN(
         const Result found,
-        connection_.Run(absl::StrCat("SELECT ", kColumns,
+        connection_.Run(absl::StrCat("SELECT ", kRefundColumns,
                                      ", r.receipt FROM unnest($1::bytea[], $2::bytea[]) AS "
                                      "k(provider, voucher_id) JOIN refunds r "
                                      "USING(provider, voucher_id)"),
                         parameters));
     for (int i = 0; i < PQntuples(found.get()); ++i) {
       Refund refund = ReadRefund(found.get(), i);
-      refund.receipt = std::make_shared<const std::string>(Blob(found.get(), i, kColumnCount));
+      refund.receipt =
+          std::make_shared<const std::string>(Blob(found.get(), i, kRefundColumnCount));
       rows.emplace(refund.key, std::move(refund));
     }
     return absl::OkStatus();
@@ -265,17 +261,17 @@ class PostgresLedger final : public Ledger {
     parameters.Add(ToMicros(now)).Add(ToMicros(now + lease)).Add(static_cast<uint64_t>(limit));
     ASSIGN_OR_RETURN(
         const Result rows,
-        desk_.Run(
-            absl::StrCat("WITH taken AS (UPDATE payments SET due_us = $2, attempts = "
-                         "attempts + 1 WHERE ledger_id IN (SELECT ledger_id FROM payments "
-                         "WHERE done_us IS NULL AND due_us <= $1 ORDER BY due_us LIMIT $3 "
-                         "FOR UPDATE SKIP LOCKED) RETURNING ledger_id, attempts) SELECT ",
-                         kColumns, ", t.attempts - 1 FROM taken t JOIN refunds r USING(ledger_id)"),
-            parameters));
+        desk_.Run(absl::StrCat("WITH taken AS (UPDATE payments SET due_us = $2, attempts = "
+                               "attempts + 1 WHERE ledger_id IN (SELECT ledger_id FROM payments "
+                               "WHERE done_us IS NULL AND due_us <= $1 ORDER BY due_us LIMIT $3 "
+                               "FOR UPDATE SKIP LOCKED) RETURNING ledger_id, attempts) SELECT ",
+                               kRefundColumns,
+                               ", t.attempts - 1 FROM taken t JOIN refunds r USING(ledger_id)"),
+                  parameters));
     std::vector<Payment> payments;
     for (int i = 0; i < PQntuples(rows.get()); ++i) {
-      payments.push_back(
-          {ReadRefund(rows.get(), i), static_cast<uint32_t>(Number(rows.get(), i, kColumnCount))});
+      payments.push_back({ReadRefund(rows.get(), i),
+                          static_cast<uint32_t>(Number(rows.get(), i, kRefundColumnCount))});
     }
     return payments;
   }
@@ -293,7 +289,7 @@ class PostgresLedger final : public Ledger {
     Parameters limit;
     limit.Add(static_cast<uint64_t>(recent));
     ASSIGN_OR_RETURN(const Result latest,
-                     page_.Run(absl::StrCat("SELECT ", kColumns,
+                     page_.Run(absl::StrCat("SELECT ", kRefundColumns,
                                             " FROM refunds r ORDER BY decided_us DESC LIMIT $1"),
                                limit));
     for (int i = 0; i < PQntuples(latest.get()); ++i) {

@@ -40,11 +40,6 @@ INSERT INTO probe VALUES(1, 0) ON CONFLICT DO NOTHING;
 PRAGMA user_version = 1;
 )";
 
-constexpr char kColumns[] =
-    "r.provider, r.voucher_id, r.note_identity, r.ledger_id, r.session_id, r.bought, r.delivered, "
-    "r.owed, r.amount_minor, r.currency, r.reason, r.payer_reference, r.decided_us";
-constexpr int kColumnCount = 13;
-
 Refund ReadRefund(const Statement& row) {
   Refund refund;
   row.Read(0, refund.key.provider);
@@ -71,7 +66,7 @@ class SqliteStore final : public RefundStore {
   absl::StatusOr<Rows> ReadRefunds(const std::vector<RefundKey>& keys) override {
     ASSIGN_OR_RETURN(
         Statement find,
-        Statement::Prepare(database_, absl::StrCat("SELECT ", kColumns,
+        Statement::Prepare(database_, absl::StrCat("SELECT ", kRefundColumns,
                                                    ", r.receipt FROM refunds r WHERE "
                                                    "r.provider = ? AND r.voucher_id = ?")));
     Rows rows;
@@ -79,7 +74,7 @@ class SqliteStore final : public RefundStore {
       ASSIGN_OR_RETURN(const bool found, find.Bind(key.provider).Bind(key.voucher_id).Step());
       if (found) {
         Refund refund = ReadRefund(find);
-        refund.receipt = std::make_shared<const std::string>(find.Text(kColumnCount));
+        refund.receipt = std::make_shared<const std::string>(find.Text(kRefundColumnCount));
         rows.emplace(key, std::move(refund));
       }
       find.Reset();
@@ -168,7 +163,7 @@ class SqliteLedger final : public Ledger {
     absl::MutexLock lock(&writing_);
     ASSIGN_OR_RETURN(Statement due,
                      Statement::Prepare(writer_.get(),
-                                        absl::StrCat("SELECT ", kColumns,
+                                        absl::StrCat("SELECT ", kRefundColumns,
                                                      ", p.attempts FROM payments p JOIN refunds r "
                                                      "USING(ledger_id) WHERE p.done_us IS NULL AND "
                                                      "p.due_us <= ? ORDER BY p.due_us LIMIT ?")));
@@ -178,7 +173,7 @@ class SqliteLedger final : public Ledger {
     for (;;) {
       ASSIGN_OR_RETURN(const bool more, due.Step());
       if (!more) break;
-      payments.push_back({ReadRefund(due), static_cast<uint32_t>(due.Number(kColumnCount))});
+      payments.push_back({ReadRefund(due), static_cast<uint32_t>(due.Number(kRefundColumnCount))});
     }
     due.Reset();
     if (payments.empty()) return payments;
@@ -207,7 +202,7 @@ class SqliteLedger final : public Ledger {
     ASSIGN_OR_RETURN(
         Statement latest,
         Statement::Prepare(pager_.get(),
-                           absl::StrCat("SELECT ", kColumns,
+                           absl::StrCat("SELECT ", kRefundColumns,
                                         " FROM refunds r ORDER BY r.decided_us DESC LIMIT ?")));
     latest.Bind(static_cast<uint64_t>(recent));
     for (;;) {
