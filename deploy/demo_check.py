@@ -56,8 +56,8 @@ def check_refund(sent, index, check):
         ),
         check(paid == (amount, 1), "the ledger's total is what F got, once"),
         check(
-            [(o["idempotency_key"], o["amount_minor"]) for o in orders]
-            == [(refund["ledger_id"], amount)],
+            [(o["idempotency_key"], o["payer_reference"], o["amount_minor"]) for o in orders]
+            == [(refund["ledger_id"], "customer F", amount)],
             "one payment was ordered",
         ),
     ]
