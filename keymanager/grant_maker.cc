@@ -32,43 +32,27 @@ class SecretGrant {
   v1::Grant message;
 };
 
-std::vector<uint32_t> SendersOf(const v1::Policy& policy, const v1::Terms& terms) {
-  if (policy.sender_ids_size() != 0) {
-    return {policy.sender_ids().begin(), policy.sender_ids().end()};
-  }
-  std::vector<uint32_t> senders;
-  for (const v1::PermittedSender& sender : terms.senders()) senders.push_back(sender.sender_id());
-  return senders;
-}
-
-std::vector<uint32_t> SubSessionsOf(const v1::Policy& policy) {
-  if (policy.sub_sessions_size() == 0) return {0};
-  return {policy.sub_sessions().begin(), policy.sub_sessions().end()};
-}
-
 absl::Status AddSeeds(const AttestedJoin& join, const SecretBytes& session_seed, v1::Grant& grant) {
   const v1::Terms& terms = join.session.terms();
   const v1::Policy& policy = join.voucher.voucher.policy();
   const schedule::Parameters parameters = {.id = terms.generator().id(),
                                            .depth = terms.generator().depth()};
   ASSIGN_OR_RETURN(const schedule::Generator* generator, schedule::FindGenerator(parameters.id));
-  for (const uint32_t sub_session : SubSessionsOf(policy)) {
-    for (const uint32_t sender_id : SendersOf(policy, terms)) {
-      ASSIGN_OR_RETURN(const SecretBytes root,
-                       schedule::SenderRoot(session_seed, join.session.name(), sub_session,
-                                            parameters, sender_id));
-      ASSIGN_OR_RETURN(
-          const std::vector<schedule::Node> cover,
-          generator->Cover(root, parameters, policy.range().first(), policy.range().last()));
-      v1::SenderSeeds& seeds = *grant.add_seeds();
-      seeds.set_sender_id(sender_id);
-      seeds.set_sub_session(sub_session);
-      for (const schedule::Node& node : cover) {
-        v1::SeedNode& made = *seeds.add_nodes();
-        made.set_level(node.level);
-        made.set_prefix(node.prefix);
-        made.set_key(node.key.Reveal().data(), node.key.size());
-      }
+  for (const auto& [sub_session, sender_id] : StreamsOf(policy, terms)) {
+    ASSIGN_OR_RETURN(const SecretBytes root,
+                     schedule::SenderRoot(session_seed, join.session.name(), sub_session,
+                                          parameters, sender_id));
+    ASSIGN_OR_RETURN(
+        const std::vector<schedule::Node> cover,
+        generator->Cover(root, parameters, policy.range().first(), policy.range().last()));
+    v1::SenderSeeds& seeds = *grant.add_seeds();
+    seeds.set_sender_id(sender_id);
+    seeds.set_sub_session(sub_session);
+    for (const schedule::Node& node : cover) {
+      v1::SeedNode& made = *seeds.add_nodes();
+      made.set_level(node.level);
+      made.set_prefix(node.prefix);
+      made.set_key(node.key.Reveal().data(), node.key.size());
     }
   }
   return absl::OkStatus();

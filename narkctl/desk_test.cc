@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <tuple>
+#include <vector>
 
 #include "common/base/status.h"
 #include "common/base/storage.h"
@@ -293,15 +295,15 @@ TEST_F(SessionTest, WritesAPublicAndASecretFile) {
   absl::StatusOr<SessionName> name = Create(flags);
   ASSERT_TRUE(name.ok()) << name.status();
   EXPECT_EQ(ModeOf(flags.out), 0644);
-  EXPECT_EQ(ModeOf(flags.sender_out), 0600);
+  EXPECT_EQ(ModeOf(flags.sender_outs[0]), 0600);
   VerifiedSession session = *ReadSession(flags.out, desk_.now());
   EXPECT_EQ(session.name(), *name);
   EXPECT_EQ(session.descriptor().key_managers_size(), 2);
   EXPECT_EQ(session.descriptor().refund_desks(0), "c:3");
   EXPECT_EQ(session.terms().adu_timing().duration_ms(), 1000u);
   EXPECT_EQ(session.terms().deadline_ms(), 10'000u);
-  absl::StatusOr<OpenedSenderFile> sender =
-      OpenSenderFile(ReadNarkFile(flags.sender_out, v1::NarkFile::kSender)->sender(), desk_.now());
+  absl::StatusOr<OpenedSenderFile> sender = OpenSenderFile(
+      ReadNarkFile(flags.sender_outs[0], v1::NarkFile::kSender)->sender(), desk_.now());
   ASSERT_TRUE(sender.ok()) << sender.status();
   EXPECT_EQ(sender->session.name(), *name);
   EXPECT_EQ(sender->sender_id, 1u);
@@ -351,7 +353,7 @@ TEST_F(SessionTest, RefusesBadFlagsByName) {
       {"--price-per-adu", [](auto& f) { f.price_per_adu = "0.001"; }},
       {"--currency", [](auto& f) { f.currency.clear(); }},
       {"--currency", [](auto& f) { f.price_per_adu.clear(); }},
-      {"--sender-id", [](auto& f) { f.sender_id = 0; }},
+      {"--sender-id", [](auto& f) { f.sender_ids = {"0"}; }},
       {"--transport", [](auto& f) { f.transport = "239.1.1.1:5000"; }},
       {"--transport", [](auto& f) { f.transport = "udp://239.1.1.1"; }},
       {"--transport", [](auto& f) { f.transport = "udp://10.0.0.1:5000"; }},
@@ -359,7 +361,7 @@ TEST_F(SessionTest, RefusesBadFlagsByName) {
       {"key manager", [](auto& f) { f.key_managers = {"nowhere"}; }},
       {"refund desk", [](auto& f) { f.refunds = "nowhere"; }},
       {"title", [](auto& f) { f.title = std::string(201, 'x'); }},
-      {"--sender-out", [](auto& f) { f.sender_out = f.out; }},
+      {"--sender-out", [](auto& f) { f.sender_outs = {f.out}; }},
   };
   for (const auto& [name, change] : cases) {
     SessionFlags flags = desk_.GoodSession("bad");
@@ -368,7 +370,7 @@ TEST_F(SessionTest, RefusesBadFlagsByName) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << name << ": " << status;
     EXPECT_THAT(Std(status.message()), HasSubstr(name));
     EXPECT_FALSE(std::filesystem::exists(flags.out));
-    EXPECT_FALSE(std::filesystem::exists(flags.sender_out));
+    EXPECT_FALSE(std::filesystem::exists(flags.sender_outs[0]));
   }
 }
 
@@ -377,6 +379,110 @@ TEST_F(SessionTest, TakesAnUnboundedGeneratorWhereAskedFor) {
   flags.generator = "hkdf";
   flags.unbounded_grants = UnboundedGrants::kAllow;
   EXPECT_TRUE(Create(flags).ok());
+}
+
+TEST_F(SessionTest, MakesAFileForEverySender) {
+  SessionFlags flags = desk_.GoodSession("s");
+  flags.sender_outs = {desk_.PathOf("a.sender"), desk_.PathOf("b.sender")};
+  ASSERT_TRUE(Create(flags).ok());
+  EXPECT_EQ(ReadSession(flags.out, desk_.now())->sender_ids(), (std::vector<uint32_t>{1, 2}));
+  flags.existing = ExistingFiles::kReplace;
+  flags.sender_ids = {"40", "4"};
+  ASSERT_TRUE(Create(flags).ok());
+  const auto first = OpenSenderFile(
+      ReadNarkFile(flags.sender_outs[0], v1::NarkFile::kSender)->sender(), desk_.now());
+  const auto second = OpenSenderFile(
+      ReadNarkFile(flags.sender_outs[1], v1::NarkFile::kSender)->sender(), desk_.now());
+  EXPECT_EQ(first->sender_id, 40u);
+  EXPECT_EQ(second->sender_id, 4u);
+  EXPECT_NE(first->signing_key.public_key().id(), second->signing_key.public_key().id());
+  EXPECT_FALSE(first->roots.at(0) == second->roots.at(0));
+}
+
+class AddSenderTest : public DeskTest {
+ protected:
+  SessionFlags CreateSession(OpenToSenders open) {
+    SessionFlags flags = desk_.GoodSession("s");
+    flags.open_to_senders = open;
+    EXPECT_TRUE(Create(flags).ok());
+    return flags;
+  }
+  AddSenderFlags Flags(const SessionFlags& session, const std::string& id) {
+    return {.session = session.out,
+            .provider = desk_.provider(),
+            .pool = desk_.pool(),
+            .sender_id = id,
+            .out = "",
+            .sender_out = desk_.PathOf("added.sender")};
+  }
+};
+
+TEST_F(AddSenderTest, ChangesTheDescriptorAndNotTheTerms) {
+  const SessionFlags made = CreateSession(OpenToSenders::kYes);
+  const VerifiedSession before = *ReadSession(made.out, desk_.now());
+  const AddSenderFlags flags = Flags(made, "7");
+  const auto added = AddSenderTo(flags, desk_.now());
+  ASSERT_TRUE(added.ok()) << added.status();
+  const VerifiedSession after = *ReadSession(made.out, desk_.now());
+  EXPECT_EQ(after.sender_ids(), (std::vector<uint32_t>{1, 7}));
+  EXPECT_EQ(after.terms_identity(), before.terms_identity());
+  EXPECT_GT(after.descriptor().issue_time_us(), before.descriptor().issue_time_us());
+  EXPECT_EQ(ModeOf(flags.sender_out), 0600);
+  const auto sender =
+      OpenSenderFile(ReadNarkFile(flags.sender_out, v1::NarkFile::kSender)->sender(), desk_.now());
+  ASSERT_TRUE(sender.ok()) << sender.status();
+  EXPECT_EQ(sender->sender_id, 7u);
+  // Its key is the one that key managers derive.
+  const auto first = OpenSenderFile(
+      ReadNarkFile(made.sender_outs[0], v1::NarkFile::kSender)->sender(), desk_.now());
+  EXPECT_FALSE(sender->roots.at(0) == first->roots.at(0));
+}
+
+TEST_F(AddSenderTest, WritesTheLaterSessionElsewhereWhereAsked) {
+  const SessionFlags made = CreateSession(OpenToSenders::kYes);
+  const Bytes before = *ReadFile(made.out);
+  AddSenderFlags flags = Flags(made, "7");
+  flags.out = desk_.PathOf("later.nark");
+  ASSERT_TRUE(AddSenderTo(flags, desk_.now()).ok());
+  EXPECT_EQ(*ReadFile(made.out), before);
+  EXPECT_EQ(ReadSession(flags.out, desk_.now())->sender_ids(), (std::vector<uint32_t>{1, 7}));
+}
+
+TEST_F(AddSenderTest, RefusesAndLeavesNothing) {
+  const SessionFlags closed = CreateSession(OpenToSenders::kNo);
+  const Bytes before = *ReadFile(closed.out);
+  const std::tuple<std::string, absl::StatusCode, std::string> cases[] = {
+      {"7", absl::StatusCode::kInvalidArgument, "open to senders"},
+      {"1", absl::StatusCode::kAlreadyExists, "sender 1 already"},
+      {"0", absl::StatusCode::kInvalidArgument, "--sender-id"},
+      {"seven", absl::StatusCode::kInvalidArgument, "--sender-id"},
+  };
+  for (const auto& [id, code, message] : cases) {
+    const AddSenderFlags flags = Flags(closed, id);
+    const absl::Status status = AddSenderTo(flags, desk_.now()).status();
+    EXPECT_EQ(status.code(), code) << status;
+    EXPECT_THAT(Std(status.message()), HasSubstr(message));
+    EXPECT_FALSE(std::filesystem::exists(flags.sender_out));
+  }
+  Desk other;
+  AddSenderFlags flags = Flags(closed, "1");
+  flags.provider = other.provider();
+  flags.pool = other.pool();
+  EXPECT_THAT(Std(AddSenderTo(flags, desk_.now()).status().message()),
+              HasSubstr("another provider"));
+  EXPECT_EQ(*ReadFile(closed.out), before);
+}
+
+TEST_F(VoucherIssueTest, PricesEveryStreamBought) {
+  SessionFlags flags = desk_.GoodSession("s");
+  flags.sender_outs = {desk_.PathOf("a.sender"), desk_.PathOf("b.sender")};
+  ASSERT_TRUE(Create(flags).ok());
+  VoucherFlags voucher = desk_.GoodVoucher("s");
+  const auto both = IssueVoucher(voucher, desk_.now(), desk_.random());
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_EQ(both->price().amount_minor(), 100u);  // 2 senders, 10 ADUs, 5 cents
+  voucher.senders = {"2"};
+  EXPECT_EQ(IssueVoucher(voucher, desk_.now(), desk_.random())->price().amount_minor(), 50u);
 }
 
 TEST_F(VoucherIssueTest, SellsForOneSecureSpace) {

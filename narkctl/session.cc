@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <limits>
+#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -12,6 +13,7 @@
 #include "common/net/datagram_io.h"
 #include "common/object/file.h"
 #include "common/object/money.h"
+#include "common/object/sealed_session.h"
 #include "common/schedule/generator.h"
 #include "common/wire/cipher.h"
 #include "narkctl/pool.h"
@@ -125,12 +127,81 @@ absl::Status ParsePrice(const SessionFlags& flags, SessionOptions& options) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<uint32_t> ParseSenderId(const std::string& text) {
+  absl::StatusOr<uint64_t> id = cli::ParseNumber(text);
+  if (!id.ok() || *id == 0 || *id > std::numeric_limits<uint32_t>::max()) {
+    return Bad(absl::StrCat("--sender-id is 1 to 4294967295, not '", text, "'"));
+  }
+  return static_cast<uint32_t>(*id);
+}
+
+// A sender for each file.
+absl::Status ParseSenders(const SessionFlags& flags, SessionOptions& options) {
+  if (!flags.sender_ids.empty() && flags.sender_ids.size() != flags.sender_outs.size()) {
+    return Bad(absl::StrCat("--sender-out was given ", flags.sender_outs.size(),
+                            " times, --sender-id ", flags.sender_ids.size(),
+                            " times; each sender has one file"));
+  }
+  options.senders.clear();
+  for (size_t i = 0; i < flags.sender_outs.size(); ++i) {
+    uint32_t id = static_cast<uint32_t>(i + 1);
+    if (!flags.sender_ids.empty()) {
+      ASSIGN_OR_RETURN(id, ParseSenderId(flags.sender_ids[i]));
+    }
+    v1::PermittedSender& sender = options.senders.emplace_back(flags.sender);
+    sender.set_sender_id(id);
+  }
+  options.open_to_senders = flags.open_to_senders;
+  return absl::OkStatus();
+}
+
 absl::Status RefuseExisting(const std::string& path) {
   struct stat found;
   if (::stat(path.c_str(), &found) != 0) return absl::OkStatus();
   // The sealed seed has no other copy.
   return absl::AlreadyExistsError(
       absl::StrCat(path, " exists; name another file, or say --force to replace it"));
+}
+
+// No file twice, and none that would be replaced unasked.
+absl::Status CheckOutputs(const SessionFlags& flags) {
+  std::set<std::string> paths = {flags.out};
+  for (const std::string& path : flags.sender_outs) {
+    if (!paths.insert(path).second) {
+      return Bad(absl::StrCat(path, " is named twice by --out and --sender-out"));
+    }
+  }
+  if (flags.existing == ExistingFiles::kReplace) return absl::OkStatus();
+  for (const std::string& path : paths) RETURN_IF_ERROR(RefuseExisting(path));
+  return absl::OkStatus();
+}
+
+// What certifies senders.
+struct SenderSigners {
+  Certificate root;
+  SigningIdentity descriptor;
+  SigningIdentity senders;
+  SigningIdentity tls_ca;
+  SessionSigners borrowed() const { return {root, descriptor, senders, tls_ca.certificate}; }
+};
+
+absl::StatusOr<SenderSigners> ReadSigners(const std::string& provider, Timestamp now) {
+  ASSIGN_OR_RETURN(Certificate root, ReadProviderRoot(provider));
+  ASSIGN_OR_RETURN(SigningIdentity descriptor,
+                   ReadRole(provider, CertificateRole::kDescriptor, root, now));
+  ASSIGN_OR_RETURN(SigningIdentity senders,
+                   ReadRole(provider, CertificateRole::kSenders, root, now));
+  ASSIGN_OR_RETURN(SigningIdentity tls_ca, ReadTlsCa(provider));
+  return SenderSigners{std::move(root), std::move(descriptor), std::move(senders),
+                       std::move(tls_ca)};
+}
+
+absl::Status WriteSenderFile(const NewSession& session, uint32_t sender_id,
+                             const SenderSigners& signers, const std::string& path, Timestamp now) {
+  ASSIGN_OR_RETURN(SigningIdentity tls, MakeTlsServer("sender.nark", signers.tls_ca, now));
+  ASSIGN_OR_RETURN(v1::SignedEnvelope file,
+                   MakeSenderFile(session, sender_id, signers.senders, tls));
+  return WriteNarkFile(path, SenderNarkFile(std::move(file)), FileMode::kSecret);
 }
 
 }  // namespace
@@ -148,11 +219,7 @@ absl::StatusOr<SessionOptions> ParseSessionFlags(const SessionFlags& flags) {
     ASSIGN_OR_RETURN(options.deadline_ms, Milliseconds(flags.deadline, "--deadline"));
   }
   RETURN_IF_ERROR(ParsePrice(flags, options));
-  if (flags.sender_id == 0 || flags.sender_id > std::numeric_limits<uint32_t>::max()) {
-    return Bad("--sender-id is not 1 to 4294967295");
-  }
-  options.senders = {flags.sender};
-  options.senders[0].set_sender_id(static_cast<uint32_t>(flags.sender_id));
+  RETURN_IF_ERROR(ParseSenders(flags, options));
   RETURN_IF_ERROR(CheckTransport(flags.transport));
   options.transports = {{0, flags.transport}};
   options.key_managers = flags.key_managers;
@@ -163,28 +230,43 @@ absl::StatusOr<SessionOptions> ParseSessionFlags(const SessionFlags& flags) {
 absl::StatusOr<SessionName> CreateSession(const SessionFlags& flags, Timestamp now,
                                           Random& random) {
   ASSIGN_OR_RETURN(SessionOptions options, ParseSessionFlags(flags));
-  if (flags.out == flags.sender_out) return Bad("--out and --sender-out are the same file");
-  if (flags.existing == ExistingFiles::kRefuse) {
-    RETURN_IF_ERROR(RefuseExisting(flags.out));
-    RETURN_IF_ERROR(RefuseExisting(flags.sender_out));
-  }
-  ASSIGN_OR_RETURN(Certificate root, ReadProviderRoot(flags.provider));
-  ASSIGN_OR_RETURN(SigningIdentity descriptor,
-                   ReadRole(flags.provider, CertificateRole::kDescriptor, root, now));
-  ASSIGN_OR_RETURN(SigningIdentity senders,
-                   ReadRole(flags.provider, CertificateRole::kSenders, root, now));
-  ASSIGN_OR_RETURN(SigningIdentity tls_ca, ReadTlsCa(flags.provider));
-  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolOf(flags.pool, root, now));
-  const SessionSigners signers = {root, descriptor, senders, tls_ca.certificate};
+  RETURN_IF_ERROR(CheckOutputs(flags));
+  ASSIGN_OR_RETURN(SenderSigners signers, ReadSigners(flags.provider, now));
+  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolOf(flags.pool, signers.root, now));
   ASSIGN_OR_RETURN(NewSession session,
-                   MakeSession(options, signers, PublicKeysOf(pool), now, random));
-  ASSIGN_OR_RETURN(SigningIdentity sender_tls, MakeTlsServer("sender.nark", tls_ca, now));
-  ASSIGN_OR_RETURN(v1::SignedEnvelope sender_file,
-                   MakeSenderFile(session, options.senders[0].sender_id(), senders, sender_tls));
-  RETURN_IF_ERROR(
-      WriteNarkFile(flags.sender_out, SenderNarkFile(std::move(sender_file)), FileMode::kSecret));
+                   MakeSession(options, signers.borrowed(), PublicKeysOf(pool), now, random));
+  for (size_t i = 0; i < flags.sender_outs.size(); ++i) {
+    RETURN_IF_ERROR(WriteSenderFile(session, options.senders[i].sender_id(), signers,
+                                    flags.sender_outs[i], now));
+  }
   RETURN_IF_ERROR(WriteNarkFile(flags.out, SessionFile(session.descriptor), FileMode::kPublic));
   return session.session.name();
+}
+
+absl::StatusOr<uint32_t> AddSenderTo(const AddSenderFlags& flags, Timestamp now) {
+  ASSIGN_OR_RETURN(const uint32_t sender_id, ParseSenderId(flags.sender_id));
+  const std::string& out = flags.out.empty() ? flags.session : flags.out;
+  if (out == flags.sender_out) return Bad("--sender-out and the session are the same file");
+  if (flags.existing == ExistingFiles::kRefuse) {
+    if (!flags.out.empty()) RETURN_IF_ERROR(RefuseExisting(out));
+    RETURN_IF_ERROR(RefuseExisting(flags.sender_out));
+  }
+  ASSIGN_OR_RETURN(SenderSigners signers, ReadSigners(flags.provider, now));
+  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolOf(flags.pool, signers.root, now));
+  ASSIGN_OR_RETURN(VerifiedSession session, ReadSession(flags.session, now));
+  if (session.name().provider != signers.root.public_key().id()) {
+    return Bad(
+        absl::StrCat(flags.session, " is a session of another provider than ", flags.provider));
+  }
+  absl::StatusOr<SecretBytes> seed = OpenSealedSession(session, pool.hpke_keys);
+  if (!seed.ok()) return Annotate(seed.status(), flags.session);
+  absl::StatusOr<NewSession> extended =
+      AddSender(session, *seed, sender_id, signers.borrowed(), now);
+  if (!extended.ok()) return Annotate(extended.status(), flags.session);
+  // The secret first: a descriptor that names a sender without a file helps nobody.
+  RETURN_IF_ERROR(WriteSenderFile(*extended, sender_id, signers, flags.sender_out, now));
+  RETURN_IF_ERROR(WriteNarkFile(out, SessionFile(extended->descriptor), FileMode::kPublic));
+  return sender_id;
 }
 
 absl::StatusOr<VerifiedSession> ReadSession(const std::string& path, Timestamp now) {

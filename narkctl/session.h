@@ -26,7 +26,7 @@ struct SessionFlags {
   std::string provider;
   std::string pool;
   std::string out;
-  std::string sender_out;
+  std::vector<std::string> sender_outs;
   std::string transport;
   std::string title;
   std::string generator = "marks";
@@ -47,8 +47,10 @@ struct SessionFlags {
   std::string currency;
   std::vector<std::string> key_managers;
   std::string refunds;
-  uint64_t sender_id = 1;
+  // One sender for each file; ids 1, 2, ... unless given.
+  std::vector<std::string> sender_ids;
   v1::PermittedSender sender;  // only may_control is read
+  OpenToSenders open_to_senders = OpenToSenders::kNo;
   UnboundedGrants unbounded_grants = UnboundedGrants::kRefuse;
   ExistingFiles existing = ExistingFiles::kRefuse;
 };
@@ -56,8 +58,21 @@ struct SessionFlags {
 // What the flags mean; INVALID_ARGUMENT names the flag.
 absl::StatusOr<SessionOptions> ParseSessionFlags(const SessionFlags& flags);
 
-// Makes a session and writes its two files, the sender's with mode 0600.
+// Makes a session and writes its files, the senders' with mode 0600.
 absl::StatusOr<SessionName> CreateSession(const SessionFlags& flags, Timestamp now, Random& random);
+
+// The flags of `session add-sender`, as written.
+struct AddSenderFlags {
+  std::string session;  // replaced by the later descriptor, where out is empty
+  std::string provider;
+  std::string pool;
+  std::string sender_id;
+  std::string out;
+  std::string sender_out;
+  ExistingFiles existing = ExistingFiles::kRefuse;
+};
+// Certifies one more sender. Nothing that was written stays where it fails.
+absl::StatusOr<uint32_t> AddSenderTo(const AddSenderFlags& flags, Timestamp now);
 
 // Reads and verifies a session file. The message names it.
 absl::StatusOr<VerifiedSession> ReadSession(const std::string& path, Timestamp now);

@@ -18,6 +18,7 @@ struct CreateFlags {
   std::string may_control = "yes";
   std::string refund_unspent = "no";
   bool allow_unbounded_grants = false;
+  bool open_to_senders = false;
   bool force = false;
 };
 
@@ -55,6 +56,7 @@ absl::Status RunCreate(CreateFlags& flags) {
   flags.session.sender.set_may_control(flags.may_control == "yes");
   if (flags.allow_unbounded_grants) flags.session.unbounded_grants = UnboundedGrants::kAllow;
   if (flags.refund_unspent == "yes") flags.session.unspent_counts = UnspentCounts::kRefund;
+  if (flags.open_to_senders) flags.session.open_to_senders = OpenToSenders::kYes;
   if (flags.force) flags.session.existing = ExistingFiles::kReplace;
   SystemRandom random;
   ASSIGN_OR_RETURN(SessionName name, CreateSession(flags.session, SystemClock().Now(), random));
@@ -74,13 +76,17 @@ void AddCreate(cli::Command& group) {
       .Text("--transport", &session.transport,
             "udp://[SOURCE@]GROUP:PORT?adapter=IFACE&ttl=N, or file:PATH", Need::kRequired)
       .Text("--out", &session.out, "the session file, FILE.nark", Need::kRequired)
-      .Text("--sender-out", &session.sender_out, "the sender's file; secret", Need::kRequired);
+      .Texts("--sender-out", &session.sender_outs,
+             "the sender's file, secret; repeatable, one a sender", Need::kRequired);
   AddTermsFlags(create, *flags);
   create.Texts("--key-manager", &session.key_managers, "HOST:PORT; repeatable, tried in order")
       .Text("--refunds", &session.refunds, "HOST:PORT of the refund desk")
-      .Number("--sender-id", &session.sender_id, "id of the sender [1]")
+      .Texts("--sender-id", &session.sender_ids,
+             "id of the sender; repeatable, in the order of --sender-out [1, 2, ...]")
       .Choice("--sender-may-control", &flags->may_control, {"yes", "no"},
               "whether its control blocks are obeyed")
+      .Switch("--open-to-senders", &flags->open_to_senders,
+              "senders of other ids may be certified later, by session add-sender")
       .Switch("--force", &flags->force, "replace existing files")
       .Examples(
           "narkctl session create --provider provider --pool pool --title News \\\n"
@@ -88,6 +94,37 @@ void AddCreate(cli::Command& group) {
           "    --key-manager 127.0.0.1:7443 --price-per-adu 0.05 --currency EUR \\\n"
           "    --out news.nark --sender-out news.sender")
       .Action([flags] { return RunCreate(*flags); });
+}
+
+void AddAddSender(cli::Command& group) {
+  struct Flags {
+    AddSenderFlags sender;
+    bool force = false;
+  };
+  auto flags = std::make_shared<Flags>();
+  AddSenderFlags& sender = flags->sender;
+  group
+      .Subcommand("add-sender",
+                  "Certifies one more sender while the session runs: writes its file and a later "
+                  "session file, which receivers take instead of theirs. Prints the sender's id.")
+      .Text("FILE", &sender.session, "the session file; replaced unless --out is given",
+            Need::kRequired)
+      .Text("--provider", &sender.provider, "the provider's folder", Need::kRequired)
+      .Text("--pool", &sender.pool, "the key-manager pool's folder, to open the session's seed",
+            Need::kRequired)
+      .Text("--sender-id", &sender.sender_id, "id of the sender", Need::kRequired)
+      .Text("--sender-out", &sender.sender_out, "the sender's file; secret", Need::kRequired)
+      .Text("--out", &sender.out, "the later session file, instead of FILE")
+      .Switch("--force", &flags->force, "replace existing files")
+      .Examples(
+          "narkctl session add-sender news.nark --provider provider --pool pool --sender-id 7 \\\n"
+          "    --sender-out reporter.sender")
+      .Action([flags]() -> absl::Status {
+        if (flags->force) flags->sender.existing = ExistingFiles::kReplace;
+        ASSIGN_OR_RETURN(const uint32_t id, AddSenderTo(flags->sender, SystemClock().Now()));
+        std::cout << id << "\n";
+        return absl::OkStatus();
+      });
 }
 
 struct ShowFlags {
@@ -114,6 +151,7 @@ void AddShow(cli::Command& group) {
 void AddSessionCommands(cli::Command& program) {
   cli::Command& session = program.Subcommand("session", "Make and show sessions.");
   AddCreate(session);
+  AddAddSender(session);
   AddShow(session);
 }
 

@@ -89,6 +89,8 @@ Json SessionJson(const VerifiedSession& session) {
   for (const v1::PermittedSender& sender : terms.senders()) {
     json["senders"].push_back({{"id", sender.sender_id()}, {"may_control", sender.may_control()}});
   }
+  json["open_to_senders"] = terms.open_to_senders();
+  json["certified_senders"] = session.sender_ids();
   json["transports"] = Json::array();
   for (const v1::Transport& transport : descriptor.transports()) {
     json["transports"].push_back(
@@ -148,7 +150,9 @@ Shown ShowSession(const VerifiedSession& session) {
                          : TimelinessOf(terms)},
       {"Price", terms.has_price_per_adu() ? FormatMoney(terms.price_per_adu()) + " per ADU" : "-"},
       {"Refund cap", absl::StrCat(terms.refund().cap_percent(), "%")},
-      {"Senders", Senders(terms)}};
+      {"Senders", Senders(terms)},
+      {"Certified", absl::StrCat(absl::StrJoin(session.sender_ids(), ", "),
+                                 terms.open_to_senders() ? " (others may follow)" : "")}};
   for (const v1::Transport& transport : descriptor.transports()) {
     shown.lines.emplace_back(transport.sub_session() == 0
                                  ? "Transport"

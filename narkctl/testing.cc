@@ -46,7 +46,7 @@ SessionFlags Desk::GoodSession(const std::string& name) const {
   flags.provider = provider();
   flags.pool = pool();
   flags.out = PathOf(name + ".nark");
-  flags.sender_out = PathOf(name + ".sender");
+  flags.sender_outs = {PathOf(name + ".sender")};
   flags.transport = "udp://239.255.1.2:5004?adapter=lo";
   flags.price_per_adu = "0.05";
   flags.currency = "EUR";

@@ -61,6 +61,13 @@ absl::Status ParsePolicy(const VoucherFlags& flags, Timestamp now, v1::Policy& p
     }
     policy.add_sender_ids(static_cast<uint32_t>(*id));
   }
+  for (const std::string& sub_session : flags.sub_sessions) {
+    absl::StatusOr<uint64_t> id = cli::ParseNumber(sub_session);
+    if (!id.ok() || *id > std::numeric_limits<uint32_t>::max()) {
+      return Bad(absl::StrCat("--sub-session is the id of a sub-session, not '", sub_session, "'"));
+    }
+    policy.add_sub_sessions(static_cast<uint32_t>(*id));
+  }
   if (flags.expires.count() < 0 || flags.lease.count() < 0) {
     return Bad("--expires and --lease are not negative");
   }

@@ -24,12 +24,13 @@ struct VoucherFlags {
   std::string secure_space;  // hexadecimal
   std::string range;         // FIRST-LAST
   std::optional<uint64_t> count;
-  std::vector<std::string> senders;      // ids
-  std::vector<std::string> groups;       // hexadecimal, 16 to 32 bytes
-  std::chrono::microseconds expires{0};  // from now; 0 never
-  std::chrono::microseconds lease{0};    // 0 for none
-  std::string price;                     // decimal; empty for the list price
-  std::string currency;                  // where empty, the session's
+  std::vector<std::string> senders;       // ids
+  std::vector<std::string> sub_sessions;  // ids
+  std::vector<std::string> groups;        // hexadecimal, 16 to 32 bytes
+  std::chrono::microseconds expires{0};   // from now; 0 never
+  std::chrono::microseconds lease{0};     // 0 for none
+  std::string price;                      // decimal; empty for the list price
+  std::string currency;                   // where empty, the session's
   std::string payer;
 };
 

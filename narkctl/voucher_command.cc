@@ -26,12 +26,15 @@ void AddIssue(cli::Command& group) {
       .Text("--range", &flags->range, "ADU ids FIRST-LAST, both included", Need::kRequired)
       .Text("--out", &flags->out, "the voucher", Need::kRequired)
       .Number("--count", &flags->count, "at most this many ADUs of the range")
-      .Texts("--sender", &flags->senders, "id of a permitted sender; repeatable; all unless given")
+      .Texts("--sender", &flags->senders,
+             "id of a sender; repeatable; all that the terms name unless given")
+      .Texts("--sub-session", &flags->sub_sessions,
+             "id of a sub-session; repeatable; the main stream, 0, unless given")
       .Texts("--group", &flags->groups,
              "hexadecimal id of a group that the buyer joins; repeatable")
       .Duration("--expires", &flags->expires, "from now, after which later ADUs are refused")
       .Duration("--lease", &flags->lease, "longest time without an ADU")
-      .Text("--price", &flags->price, "paid; the list price times the range unless given")
+      .Text("--price", &flags->price, "paid; the list price of all ADUs bought unless given")
       .Text("--currency", &flags->currency, "of --price; the session's unless given")
       .Text("--payer", &flags->payer, "your own reference to the payer")
       .Examples(

@@ -42,22 +42,6 @@ void WipeSeeds(v1::Grant& grant) {
   }
 }
 
-// The streams that a policy buys.
-std::set<StreamName> StreamsOf(const v1::Policy& policy, const v1::Terms& terms) {
-  std::set<uint32_t> sub_sessions = {0};
-  for (const v1::SubSession& sub : terms.sub_sessions()) sub_sessions.insert(sub.id());
-  std::set<StreamName> streams;
-  for (const v1::PermittedSender& sender : terms.senders()) {
-    if (!PermitsSender(policy, sender.sender_id())) continue;
-    for (uint32_t sub_session : sub_sessions) {
-      if (PermitsSubSession(policy, sub_session)) {
-        streams.insert({sub_session, sender.sender_id()});
-      }
-    }
-  }
-  return streams;
-}
-
 // Nodes of a generator that grants exact ranges must be the range and no more.
 absl::Status CheckCover(const std::vector<schedule::Node>& nodes, uint32_t depth,
                         const v1::AduRange& range) {
@@ -104,7 +88,10 @@ absl::StatusOr<Seeds> TakeSeeds(const v1::SenderSeeds& from, const SessionTools&
 // All seeds: for every stream bought, once, and for no other.
 absl::StatusOr<std::vector<Seeds>> TakeAllSeeds(const v1::Grant& message, const v1::Terms& terms) {
   ASSIGN_OR_RETURN(SessionTools tools, SessionTools::Find(terms));
-  std::set<StreamName> expected = StreamsOf(message.policy(), terms);
+  std::set<StreamName> expected;
+  for (const auto& [sub_session, sender_id] : StreamsOf(message.policy(), terms)) {
+    expected.insert({sub_session, sender_id});
+  }
   std::vector<Seeds> all;
   for (const v1::SenderSeeds& from : message.seeds()) {
     if (expected.erase({from.sub_session(), from.sender_id()}) == 0) {

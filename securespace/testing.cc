@@ -194,14 +194,8 @@ absl::StatusOr<v1::SignedEnvelope> MakeGrant(TestProvider& provider, const TestS
   grant.set_contact_sequence(evidence.contact_sequence());
   grant.set_issue_time_us(ToMicros(provider.now()));
   grant.set_release_mode(session.session().terms().release_mode());
-  std::set<uint32_t> sub_sessions(voucher.policy().sub_sessions().begin(),
-                                  voucher.policy().sub_sessions().end());
-  if (sub_sessions.empty()) sub_sessions.insert(0);
-  std::set<uint32_t> senders(voucher.policy().sender_ids().begin(),
-                             voucher.policy().sender_ids().end());
-  for (const v1::PermittedSender& sender : session.session().terms().senders()) {
-    if (!senders.empty() && !senders.contains(sender.sender_id())) continue;
-    for (uint32_t sub : sub_sessions) AddSeeds(session, sender.sender_id(), sub, grant);
+  for (const auto& [sub, sender] : StreamsOf(voucher.policy(), session.session().terms())) {
+    AddSeeds(session, sender, sub, grant);
   }
   if (options.spoil_grant) options.spoil_grant(grant);
 

@@ -13,9 +13,6 @@
 namespace nark {
 namespace {
 
-// Before sums over streams could overflow.
-constexpr uint64_t kMostAdus = uint64_t{1} << 62;
-
 absl::Status Malformed(std::string_view what) {
   return Refusal(absl::StatusCode::kInvalidArgument, "NOTE_MALFORMED", what);
 }
@@ -99,7 +96,6 @@ absl::StatusOr<NotedVoucher> TakeVoucher(const v1::NoteVoucher& from,
   voucher.granted = from.granted();
   const v1::Policy& policy = voucher.bought.voucher.policy();
   voucher.streams = StreamsOf(policy, session.terms());
-  std::sort(voucher.streams.begin(), voucher.streams.end());
   for (const v1::CountSpent& spent : from.spent()) {
     if (spent.spent() == 0 || !voucher.granted || policy.count() == 0) {
       return Malformed("the note spends a count where there is none");
@@ -243,21 +239,6 @@ absl::StatusOr<NoteSigner> NoteSigner::Of(const SecureSpaceLeaf& leaf) {
                     .assurance = static_cast<v1::AssuranceClass>(leaf.assurance)};
 }
 
-std::vector<std::pair<uint32_t, uint32_t>> StreamsOf(const v1::Policy& policy,
-                                                     const v1::Terms& terms) {
-  std::vector<uint32_t> subs(policy.sub_sessions().begin(), policy.sub_sessions().end());
-  if (subs.empty()) subs.push_back(0);
-  std::vector<std::pair<uint32_t, uint32_t>> streams;
-  for (const v1::PermittedSender& sender : terms.senders()) {
-    const auto& ids = policy.sender_ids();
-    if (!ids.empty() && std::find(ids.begin(), ids.end(), sender.sender_id()) == ids.end()) {
-      continue;
-    }
-    for (const uint32_t sub : subs) streams.emplace_back(sub, sender.sender_id());
-  }
-  return streams;
-}
-
 absl::StatusOr<VerifiedNote> VerifyNote(const v1::SignedEnvelope& note,
                                         const VerifiedSession& session, const NoteSigner& signer,
                                         SignerCache& tills, Timestamp now) {
@@ -281,22 +262,10 @@ absl::StatusOr<VerifiedNote> VerifyNote(const v1::SignedEnvelope& note,
 absl::StatusOr<VoucherAccount> AccountOf(const NotedVoucher& voucher, const VerifiedNote& note) {
   const v1::Policy& policy = voucher.bought.voucher.policy();
   const v1::AduRange& range = policy.range();
-  const uint64_t size = range.last() - range.first() + 1;
-  // A count is per sender, a range per sender and sub-session.
-  std::map<uint32_t, uint64_t> by_sender;
-  for (const auto& [sub, sender] : voucher.streams) {
-    if (size > kMostAdus || by_sender[sender] > kMostAdus - size) {
-      return Exceeds("a voucher of the note buys more ADUs than can be counted");
-    }
-    by_sender[sender] += size;
-  }
   VoucherAccount account;
-  for (const auto& [sender, ids] : by_sender) {
-    account.bought += policy.count() == 0 ? ids : std::min(ids, policy.count());
-    if (account.bought > kMostAdus) {
-      return Exceeds("a voucher of the note buys more ADUs than can be counted");
-    }
-  }
+  absl::StatusOr<uint64_t> bought = AdusBought(policy, voucher.streams);
+  if (!bought.ok()) return Exceeds(Std(bought.status().message()));
+  account.bought = *bought;
   if (!voucher.granted) return account;
   if (policy.count() != 0) {
     for (const auto& [sender, spent] : voucher.spent) account.delivered += spent;

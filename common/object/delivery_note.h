@@ -48,8 +48,8 @@ struct NotedVoucher {
   VerifiedVoucher bought;
   bool granted = false;
   std::map<uint32_t, uint64_t> spent;  // of its count, by sender
-  // What its policy buys, sorted, as StreamsOf has it.
-  std::vector<std::pair<uint32_t, uint32_t>> streams;
+  // What its policy buys.
+  Streams streams;
 };
 
 // A note that has been verified for a session: signed by its secure space's note
@@ -79,10 +79,6 @@ struct VoucherAccount {
 };
 // OUT_OF_RANGE, reason NOTE_EXCEEDS_PURCHASE, where the numbers do not fit.
 absl::StatusOr<VoucherAccount> AccountOf(const NotedVoucher& voucher, const VerifiedNote& note);
-
-// The streams that a policy buys, as (sub-session, sender).
-std::vector<std::pair<uint32_t, uint32_t>> StreamsOf(const v1::Policy& policy,
-                                                     const v1::Terms& terms);
 
 }  // namespace nark
 

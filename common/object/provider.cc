@@ -31,6 +31,7 @@ v1::Terms TermsOf(const SessionOptions& options, const SessionName& name) {
   terms.mutable_sub_sessions()->Assign(options.sub_sessions.begin(), options.sub_sessions.end());
   terms.mutable_senders()->Assign(options.senders.begin(), options.senders.end());
   terms.set_control_block_bytes(options.control_block_bytes);
+  terms.set_open_to_senders(options.open_to_senders == OpenToSenders::kYes);
   return terms;
 }
 
@@ -69,6 +70,18 @@ absl::Status SealTo(const std::vector<X25519PublicKey>& pool_keys, const SecretB
   return absl::OkStatus();
 }
 
+void Certify(const SigningIdentity& sender, v1::SessionDescriptor& descriptor) {
+  v1::SenderCertificate* certificate = descriptor.add_senders();
+  for (const Certificate& link : sender.Chain()) {
+    certificate->add_certificates(ToText(link.der()));
+  }
+}
+
+// Of two descriptors the later one is current, also where the clock stood still.
+void StampAfter(const VerifiedSession& session, Timestamp now, v1::SessionDescriptor& descriptor) {
+  descriptor.set_issue_time_us(std::max(ToMicros(now), session.descriptor().issue_time_us() + 1));
+}
+
 absl::StatusOr<v1::SignedEnvelope> Sign(std::string_view type,
                                         const google::protobuf::Message& message,
                                         const SigningIdentity& signer) {
@@ -78,15 +91,12 @@ absl::StatusOr<v1::SignedEnvelope> Sign(std::string_view type,
 absl::StatusOr<std::optional<v1::Money>> ListPrice(const v1::Terms& terms,
                                                    const v1::Policy& policy) {
   if (!terms.has_price_per_adu()) return std::optional<v1::Money>();
-  const uint64_t unit = terms.price_per_adu().amount_minor();
-  // A range of depth 63 at most, so the sum cannot overflow.
-  uint64_t adus = policy.range().last() - policy.range().first() + 1;
-  if (policy.count() != 0) adus = std::min(adus, policy.count());
   v1::Money price = terms.price_per_adu();
   uint64_t amount = 0;
-  if (__builtin_mul_overflow(unit, adus, &amount)) {
+  const absl::StatusOr<uint64_t> adus = AdusBought(policy, StreamsOf(policy, terms));
+  if (!adus.ok() || __builtin_mul_overflow(price.amount_minor(), *adus, &amount)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the price of ", adus, " ADUs is too large; state a price"));
+        "the price of so many ADUs at the session's list price is too large; state a price");
   }
   price.set_amount_minor(amount);
   return std::optional<v1::Money>(price);
@@ -130,16 +140,46 @@ absl::StatusOr<NewSession> MakeSession(const SessionOptions& options, const Sess
   std::map<uint32_t, SigningIdentity> senders;
   for (const v1::PermittedSender& permission : options.senders) {
     ASSIGN_OR_RETURN(SigningIdentity sender, MakeSender(name, permission, signers.senders, now));
-    v1::SenderCertificate* certificate = descriptor.add_senders();
-    for (const Certificate& link : sender.Chain()) {
-      certificate->add_certificates(ToText(link.der()));
-    }
+    Certify(sender, descriptor);
     senders.emplace(permission.sender_id(), std::move(sender));
   }
   ASSIGN_OR_RETURN(v1::SignedEnvelope envelope,
                    Sign(payload_type::kSessionDescriptor, descriptor, signers.descriptor));
   ASSIGN_OR_RETURN(VerifiedSession session, VerifiedSession::Verify(envelope, now));
   return NewSession{std::move(envelope), std::move(session), std::move(seed), std::move(senders)};
+}
+
+absl::StatusOr<NewSession> AddSender(const VerifiedSession& session, const SecretBytes& seed,
+                                     uint32_t sender_id, const SessionSigners& signers,
+                                     Timestamp now) {
+  if (session.FindSender(sender_id) != nullptr) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("the session certifies sender ", sender_id, " already; choose another id"));
+  }
+  v1::PermittedSender permission;
+  permission.set_sender_id(sender_id);
+  bool permitted = session.terms().open_to_senders();
+  for (const v1::PermittedSender& named : session.terms().senders()) {
+    if (named.sender_id() != sender_id) continue;
+    permission = named;
+    permitted = true;
+  }
+  if (!permitted) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the session's terms neither permit sender ", sender_id,
+                     " nor are they open to senders; both are fixed when a session is created"));
+  }
+  ASSIGN_OR_RETURN(SigningIdentity sender,
+                   MakeSender(session.name(), permission, signers.senders, now));
+  v1::SessionDescriptor descriptor = session.descriptor();
+  Certify(sender, descriptor);
+  StampAfter(session, now, descriptor);
+  ASSIGN_OR_RETURN(v1::SignedEnvelope envelope,
+                   Sign(payload_type::kSessionDescriptor, descriptor, signers.descriptor));
+  ASSIGN_OR_RETURN(VerifiedSession verified, VerifiedSession::Verify(envelope, now));
+  std::map<uint32_t, SigningIdentity> senders;
+  senders.emplace(sender_id, std::move(sender));
+  return NewSession{std::move(envelope), std::move(verified), seed.Clone(), std::move(senders)};
 }
 
 absl::StatusOr<v1::SignedEnvelope> ResealSession(const VerifiedSession& session,
@@ -149,8 +189,7 @@ absl::StatusOr<v1::SignedEnvelope> ResealSession(const VerifiedSession& session,
                                                  Timestamp now, Random& random) {
   v1::SessionDescriptor descriptor = session.descriptor();
   RETURN_IF_ERROR(SealTo(pool_keys, seed, session.name(), random, descriptor));
-  // The later one of two descriptors is current, also where the clock stood still.
-  descriptor.set_issue_time_us(std::max(ToMicros(now), descriptor.issue_time_us() + 1));
+  StampAfter(session, now, descriptor);
   ASSIGN_OR_RETURN(v1::SignedEnvelope envelope,
                    Sign(payload_type::kSessionDescriptor, descriptor, descriptor_role));
   RETURN_IF_ERROR(VerifiedSession::Verify(envelope, now).status());

@@ -22,6 +22,9 @@
 // tests' fixture (testing.h) neither.
 namespace nark {
 
+// Whether senders that the terms do not name may be certified later.
+enum class OpenToSenders { kNo, kYes };
+
 // Everything about a session that its provider decides. The defaults are those of
 // `narkctl session create`.
 struct SessionOptions {
@@ -38,6 +41,7 @@ struct SessionOptions {
   v1::RefundRules refund = DefaultRefund();  // caps of 100 percent
   std::vector<v1::SubSession> sub_sessions;
   std::vector<v1::PermittedSender> senders = DefaultSenders();  // id 1, no control
+  OpenToSenders open_to_senders = OpenToSenders::kNo;
   uint32_t control_block_bytes = 128;
   // URI by sub-session. To be set.
   std::map<uint32_t, std::string> transports;
@@ -62,7 +66,7 @@ struct NewSession {
   v1::SignedEnvelope descriptor;
   VerifiedSession session;
   SecretBytes seed;                             // lives on in the descriptor, sealed
-  std::map<uint32_t, SigningIdentity> senders;  // by sender id
+  std::map<uint32_t, SigningIdentity> senders;  // those just made, by sender id
 };
 
 // Makes a session with a random id and seed, sealed to every pool key, and a
@@ -71,6 +75,14 @@ struct NewSession {
 absl::StatusOr<NewSession> MakeSession(const SessionOptions& options, const SessionSigners& signers,
                                        const std::vector<X25519PublicKey>& pool_keys, Timestamp now,
                                        Random& random);
+
+// The same session with one more sender, in a later descriptor: what it returns has
+// that sender alone. The terms keep their bytes, so nothing that was sold is touched;
+// who holds the earlier descriptor does not hear the sender. ALREADY_EXISTS where it is
+// certified, INVALID_ARGUMENT where the terms do not let it be.
+absl::StatusOr<NewSession> AddSender(const VerifiedSession& session, const SecretBytes& seed,
+                                     uint32_t sender_id, const SessionSigners& signers,
+                                     Timestamp now);
 
 // The same session, its seed sealed to `pool_keys` instead and signed anew; the
 // terms keep their bytes, so nothing that was sold is touched.
@@ -84,7 +96,7 @@ absl::StatusOr<v1::SignedEnvelope> ResealSession(const VerifiedSession& session,
 struct VoucherOptions {
   Digest secure_space_id{};
   v1::Policy policy;               // the range is to be set
-  std::optional<v1::Money> price;  // where absent: list price times range, if any
+  std::optional<v1::Money> price;  // where absent: list price times ADUs bought, if any
   std::string payer_reference;
   std::vector<Bytes> group_ids;  // 16 to 32 bytes each
 };

@@ -169,6 +169,10 @@ absl::StatusOr<std::pair<uint32_t, VerifiedSession::Sender>> VerifiedSession::Ve
                           Sender{.key = leaf->public_key(),
                                  .may_control = scope->may_control && permitted.may_control()});
   }
+  if (terms_.open_to_senders() && scope->sender_id != 0) {
+    return std::make_pair(scope->sender_id,
+                          Sender{.key = leaf->public_key(), .may_control = false});
+  }
   return absl::UnauthenticatedError(
       absl::StrCat("sender ", scope->sender_id, " is certified, but the terms do not permit it"));
 }
@@ -176,6 +180,12 @@ absl::StatusOr<std::pair<uint32_t, VerifiedSession::Sender>> VerifiedSession::Ve
 const VerifiedSession::Sender* VerifiedSession::FindSender(uint32_t sender_id) const {
   auto found = senders_.find(sender_id);
   return found == senders_.end() ? nullptr : &found->second;
+}
+
+std::vector<uint32_t> VerifiedSession::sender_ids() const {
+  std::vector<uint32_t> ids;
+  for (const auto& [id, sender] : senders_) ids.push_back(id);
+  return ids;
 }
 
 }  // namespace nark

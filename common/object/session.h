@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
@@ -67,6 +68,8 @@ class VerifiedSession {
     bool may_control;
   };
   const Sender* FindSender(uint32_t sender_id) const;
+  // Of all who may send, ascending.
+  std::vector<uint32_t> sender_ids() const;
 
  private:
   VerifiedSession() = default;
@@ -96,6 +99,13 @@ absl::StatusOr<VerifiedVoucher> VerifyVoucher(const v1::SignedEnvelope& envelope
 // Shapes that many places check.
 absl::Status CheckTerms(const v1::Terms& terms);
 absl::Status CheckPolicy(const v1::Policy& policy, const v1::Terms& terms);
+
+// What a policy that fits the terms buys: its streams as (sub-session, sender), sorted.
+using Streams = std::vector<std::pair<uint32_t, uint32_t>>;
+Streams StreamsOf(const v1::Policy& policy, const v1::Terms& terms);
+// How many ADUs that is: the range of every stream, a count being one of each sender.
+// OUT_OF_RANGE from 2^62 on, so that sums do not overflow.
+absl::StatusOr<uint64_t> AdusBought(const v1::Policy& policy, const Streams& streams);
 
 // SHA-256 transcript of a grant: LabelledHash("nark transcript v1", descriptor,
 // challenge, evidence and voucher identities).

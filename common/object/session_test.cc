@@ -208,6 +208,61 @@ TEST_F(VerifiedSessionTest, RefusesASenderWhomTheTermsDoNotPermit) {
   EXPECT_THAT(Std(status.message()), HasSubstr("sender 77"));
 }
 
+TEST_F(VerifiedSessionTest, HearsASenderAddedToOpenTermsAndNeverObeysIt) {
+  SessionOptions options = Options();
+  options.open_to_senders = OpenToSenders::kYes;
+  TestSession open = provider_.MakeSession(options);
+  v1::PermittedSender third;
+  third.set_sender_id(77);
+  third.set_may_control(true);
+  SigningIdentity sender = *MakeSender(open.name(), third, provider_.senders_role, kTestTime);
+  v1::SessionDescriptor descriptor = open.session().descriptor();
+  v1::SenderCertificate* added = descriptor.add_senders();
+  for (const Certificate& link : sender.Chain()) added->add_certificates(ToText(link.der()));
+  absl::StatusOr<VerifiedSession> session =
+      VerifiedSession::Verify(Resigned(descriptor), kTestTime);
+  ASSERT_TRUE(session.ok()) << session.status();
+  ASSERT_NE(session->FindSender(77), nullptr);
+  EXPECT_FALSE(session->FindSender(77)->may_control);
+  EXPECT_EQ(session->sender_ids(), (std::vector<uint32_t>{1, 9, 77}));
+  EXPECT_EQ(session->terms_identity(), open.session().terms_identity());
+}
+
+TEST_F(VerifiedSessionTest, LetsPoliciesNameAddedSendersInOpenTermsOnly) {
+  v1::Policy policy;
+  policy.mutable_range()->set_last(9);
+  policy.add_sender_ids(77);
+  v1::Terms terms = session_.session().terms();
+  EXPECT_EQ(CheckPolicy(policy, terms).code(), absl::StatusCode::kInvalidArgument);
+  terms.set_open_to_senders(true);
+  EXPECT_TRUE(CheckPolicy(policy, terms).ok());
+  policy.add_sender_ids(0);
+  EXPECT_EQ(CheckPolicy(policy, terms).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(VerifiedSessionTest, CountsWhatAPolicyBuys) {
+  const v1::Terms& terms = session_.session().terms();
+  v1::Policy policy;
+  policy.mutable_range()->set_first(10);
+  policy.mutable_range()->set_last(19);
+  EXPECT_EQ(StreamsOf(policy, terms), (Streams{{0, 1}, {0, 9}}));
+  EXPECT_EQ(*AdusBought(policy, StreamsOf(policy, terms)), 20u);
+  policy.add_sub_sessions(3);
+  policy.add_sub_sessions(0);
+  EXPECT_EQ(StreamsOf(policy, terms), (Streams{{0, 1}, {0, 9}, {3, 1}, {3, 9}}));
+  EXPECT_EQ(*AdusBought(policy, StreamsOf(policy, terms)), 40u);
+  policy.set_count(15);  // of each sender
+  EXPECT_EQ(*AdusBought(policy, StreamsOf(policy, terms)), 30u);
+  policy.add_sender_ids(9);
+  EXPECT_EQ(StreamsOf(policy, terms), (Streams{{0, 9}, {3, 9}}));
+  EXPECT_EQ(*AdusBought(policy, StreamsOf(policy, terms)), 15u);
+  policy.mutable_range()->set_last((uint64_t{1} << 62) + 10);
+  EXPECT_EQ(*AdusBought(policy, StreamsOf(policy, terms)), 15u);
+  policy.set_count(0);
+  EXPECT_EQ(AdusBought(policy, StreamsOf(policy, terms)).status().code(),
+            absl::StatusCode::kOutOfRange);
+}
+
 TEST_F(VerifiedSessionTest, LetsASenderControlOnlyWhereBothSaySo) {
   v1::Terms terms = session_.session().terms();
   terms.mutable_senders(0)->set_may_control(false);

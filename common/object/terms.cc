@@ -1,5 +1,7 @@
 // CheckTerms and CheckPolicy of session.h.
 
+#include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 
@@ -102,7 +104,7 @@ absl::Status CheckPolicySenders(const v1::Policy& policy, const v1::Terms& terms
   for (const v1::PermittedSender& sender : terms.senders()) permitted.insert(sender.sender_id());
   std::set<uint32_t> seen;
   for (uint32_t id : policy.sender_ids()) {
-    if (!permitted.contains(id)) {
+    if (!permitted.contains(id) && (!terms.open_to_senders() || id == 0)) {
       return Bad(absl::StrCat("the policy names sender ", id, ", whom the terms do not permit"));
     }
     if (!seen.insert(id).second) {
@@ -164,6 +166,40 @@ absl::Status CheckPolicy(const v1::Policy& policy, const v1::Terms& terms) {
     RETURN_IF_ERROR(shapes::CheckTime(policy.expires_us(), "the policy's expiry"));
   }
   return absl::OkStatus();
+}
+
+Streams StreamsOf(const v1::Policy& policy, const v1::Terms& terms) {
+  std::vector<uint32_t> subs(policy.sub_sessions().begin(), policy.sub_sessions().end());
+  if (subs.empty()) subs.push_back(0);
+  std::vector<uint32_t> senders(policy.sender_ids().begin(), policy.sender_ids().end());
+  if (senders.empty()) {
+    for (const v1::PermittedSender& sender : terms.senders()) senders.push_back(sender.sender_id());
+  }
+  Streams streams;
+  for (const uint32_t sub : subs) {
+    for (const uint32_t sender : senders) streams.emplace_back(sub, sender);
+  }
+  std::sort(streams.begin(), streams.end());
+  return streams;
+}
+
+absl::StatusOr<uint64_t> AdusBought(const v1::Policy& policy, const Streams& streams) {
+  constexpr uint64_t kLimit = uint64_t{1} << 62;
+  const uint64_t size = policy.range().last() - policy.range().first() + 1;
+  std::map<uint32_t, uint64_t> by_sender;
+  for (const auto& [sub, sender] : streams) {
+    uint64_t& ids = by_sender[sender];
+    ids = size >= kLimit - ids ? kLimit : ids + size;
+    if (policy.count() != 0) ids = std::min(ids, policy.count());
+  }
+  uint64_t bought = 0;
+  for (const auto& [sender, ids] : by_sender) {
+    if (ids >= kLimit - bought) {
+      return absl::OutOfRangeError("the policy buys more ADUs than can be counted");
+    }
+    bought += ids;
+  }
+  return bought;
 }
 
 }  // namespace nark
