@@ -27,13 +27,14 @@ absl::StatusOr<Driver::Source> Driver::Turn(std::span<const int> wake, microseco
 }
 
 microseconds Driver::WaitTime(microseconds longest) const {
-  if (is_file() && reading()) return microseconds(0);
+  for (const Feed& feed : feeds_) {
+    if (feed.is_file() && Reading(feed)) return microseconds(0);
+  }
   const bool asking = playing_ && !outputs_.congested();
   const Timestamp now = clock_.Now();
   microseconds wait = longest;
   for (const auto& next :
-       {asking ? reception_.NextDeadline() : reception_.reassembler().NextDeadline(),
-        outputs_.NextDeadline()}) {
+       {asking ? reception_.NextDeadline() : reception_.NextHold(), outputs_.NextDeadline()}) {
     if (!next) continue;
     wait = *next <= now ? microseconds(0) : std::min<microseconds>(wait, *next - now);
   }
@@ -42,7 +43,9 @@ microseconds Driver::WaitTime(microseconds longest) const {
 
 void Driver::Wait(std::span<const int> wake, microseconds longest) {
   polls_.clear();
-  if (!is_file()) polls_.push_back({source_.descriptor(), POLLIN, 0});
+  for (const Feed& feed : feeds_) {
+    if (!feed.is_file()) polls_.push_back({feed.source->descriptor(), POLLIN, 0});
+  }
   for (int fd : wake) polls_.push_back({fd, POLLIN, 0});
   outputs_.AddPolls(polls_);
   timespec limit{};
@@ -52,17 +55,31 @@ void Driver::Wait(std::span<const int> wake, microseconds longest) {
   ::ppoll(polls_.data(), polls_.size(), &limit, nullptr);
 }
 
+void Driver::SetSources(std::vector<net::DatagramSource*> sources) {
+  feeds_.clear();
+  for (net::DatagramSource* source : sources) feeds_.push_back({source});
+}
+
 absl::StatusOr<Driver::Source> Driver::TakeIn() {
-  if (!reading()) return Source::kOpen;
+  bool open = false;
+  for (Feed& feed : feeds_) {
+    RETURN_IF_ERROR(TakeIn(feed));
+    open |= !feed.ended;
+  }
+  return open ? Source::kOpen : Source::kEnded;
+}
+
+absl::Status Driver::TakeIn(Feed& feed) {
+  if (!Reading(feed)) return absl::OkStatus();
   for (size_t batch = 0; batch < kMostBatches; ++batch) {
     const Timestamp now = clock_.Now();
-    ASSIGN_OR_RETURN(const size_t taken, source_.Receive(kBatch, [&](ByteView datagram) {
+    ASSIGN_OR_RETURN(const size_t taken, feed.source->Receive(kBatch, [&](ByteView datagram) {
       reception_.OnDatagram(datagram, now);
     }));
-    if (taken == 0 && is_file()) return Source::kEnded;
+    feed.ended = taken == 0 && feed.is_file();
     if (taken < kBatch) break;
   }
-  return Source::kOpen;
+  return absl::OkStatus();
 }
 
 absl::Status Driver::PlayDue(Timestamp now) {
@@ -73,7 +90,9 @@ absl::Status Driver::PlayDue(Timestamp now) {
 
 absl::Status Driver::Finish(microseconds longest) {
   const Timestamp end = clock_.Now() + longest;
-  if (!is_file()) RETURN_IF_ERROR(TakeIn().status());
+  for (Feed& feed : feeds_) {
+    if (!feed.is_file()) RETURN_IF_ERROR(TakeIn(feed));
+  }
   bool flushed = !playing_;
   for (Timestamp now = clock_.Now(); now < end; now = clock_.Now()) {
     RETURN_IF_ERROR(outputs_.Service(now));

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -16,21 +17,27 @@
 
 namespace nark::receiver {
 
-// Moves datagrams from a source through a reception into outputs, around poll(2).
+// Moves datagrams from sources through a reception into outputs, around poll(2).
 // While outputs are congested nothing is asked of the secure space, so a reader
 // that sleeps costs ADUs that stay refundable. One thread only.
 class Driver {
  public:
   // All must outlive it.
-  Driver(net::DatagramSource& source, Reception& reception, OutputSet& outputs, Clock& clock)
-      : source_(source), reception_(reception), outputs_(outputs), clock_(clock) {}
+  Driver(std::vector<net::DatagramSource*> sources, Reception& reception, OutputSet& outputs,
+         Clock& clock)
+      : reception_(reception), outputs_(outputs), clock_(clock) {
+    SetSources(std::move(sources));
+  }
+
+  // From now on these; the ones before may go.
+  void SetSources(std::vector<net::DatagramSource*> sources);
 
   // From now on keys are asked for; before, complete ADUs wait (bounded).
   void StartPlaying() { playing_ = true; }
 
   enum class Source { kOpen, kEnded };
   // Waits until there is something to do, one of `wake` is readable or `longest`
-  // has passed, and does it. kEnded: a file is read to its end.
+  // has passed, and does it. kEnded: every source is a file, read to its end.
   absl::StatusOr<Source> Turn(std::span<const int> wake, std::chrono::microseconds longest);
 
   // Takes in what has arrived, plays all that is complete, and passes it on for at
@@ -39,14 +46,22 @@ class Driver {
   absl::Status Finish(std::chrono::microseconds longest);
 
  private:
-  bool is_file() const { return source_.descriptor() < 0; }
-  bool reading() const { return !is_file() || (playing_ && !outputs_.congested()); }
+  struct Feed {
+    net::DatagramSource* source;
+    bool ended = false;
+    bool is_file() const { return source->descriptor() < 0; }
+  };
+  // A file waits until what it holds can be played.
+  bool Reading(const Feed& feed) const {
+    return !feed.ended && (!feed.is_file() || (playing_ && !outputs_.congested()));
+  }
   std::chrono::microseconds WaitTime(std::chrono::microseconds longest) const;
   void Wait(std::span<const int> wake, std::chrono::microseconds longest);
   absl::StatusOr<Source> TakeIn();
+  absl::Status TakeIn(Feed& feed);
   absl::Status PlayDue(Timestamp now);
 
-  net::DatagramSource& source_;
+  std::vector<Feed> feeds_;
   Reception& reception_;
   OutputSet& outputs_;
   Clock& clock_;

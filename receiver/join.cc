@@ -15,16 +15,18 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/bytes.h"
 #include "common/base/status.h"
 #include "common/base/storage.h"
 #include "common/base/version.h"
-#include "common/net/transport.h"
 #include "common/serve/http.h"
 #include "common/serve/ready_file.h"
 #include "receiver/driver.h"
 #include "receiver/metrics.h"
 #include "receiver/output.h"
+#include "receiver/session_file.h"
+#include "receiver/session_sources.h"
 #include "receiver/statistics.h"
 #include "securespace/connect.h"
 #include "securespace/socket_server.h"
@@ -41,6 +43,8 @@ constexpr microseconds kLongestRenewalPause = std::chrono::minutes(1);
 // How long flushing may take at the end.
 constexpr microseconds kFlushTime = std::chrono::seconds(3);
 constexpr microseconds kPublishEvery = std::chrono::milliseconds(200);
+// How often the session file is looked at.
+constexpr microseconds kLookEvery = std::chrono::seconds(1);
 
 // One run of `join`. The order of its members is the order of dependence.
 class JoinRun {
@@ -61,6 +65,12 @@ class JoinRun {
   // A lapsed lease, or an order to contact: asks a key manager for a newer grant, in
   // the background, as often as it takes.
   absl::Status Renew();
+  absl::Status StartRenewal(Timestamp now);
+  uint64_t RenewableRefusals() const;
+  // A later descriptor in the session file: its senders are heard, its transports and
+  // key managers used from now on.
+  void TakeLaterSession();
+  absl::Status Adopt(VerifiedSession later);
   // `ended`: what the program will say itself.
   void Watch(const absl::Status& ended);
   bool Idle() const;
@@ -78,8 +88,11 @@ class JoinRun {
   KeyManagers key_managers_;
   std::optional<Joiner> joiner_;
   OutputSet outputs_;
-  microseconds spread_{0};  // taken off the play-out delay for UDP outputs
-  std::unique_ptr<net::DatagramSource> source_;
+  microseconds spread_{0};           // taken off the play-out delay for UDP outputs
+  std::set<uint32_t> sub_sessions_;  // that an output takes
+  std::optional<SessionFile> session_file_;
+  Timestamp looked_at_file_;
+  SessionSources sources_;
   std::unique_ptr<Reception> reception_;
   std::optional<Driver> driver_;
   serve::Metrics metrics_;
@@ -89,6 +102,7 @@ class JoinRun {
   std::optional<Timestamp> renew_at_;
   microseconds renewal_pause_ = kFirstRenewalPause;
   uint64_t renewable_refusals_ = 0;
+  Digest renewed_with_{};  // the descriptor of the last renewal
 
   std::atomic<bool> playing_{false};
   absl::Status first_output_error_;
@@ -107,6 +121,7 @@ absl::Status JoinRun::Run() {
 }
 
 absl::Status JoinRun::CheckLocally() {
+  session_file_.emplace(settings_.session_path);
   ASSIGN_OR_RETURN(purchase_,
                    Purchase::Load(settings_.session_path, settings_.voucher_path, clock_.Now()));
   ASSIGN_OR_RETURN(connection_,
@@ -132,7 +147,10 @@ absl::Status JoinRun::CheckLocally() {
 
 bool JoinRun::StandardOutputIsMedia() const {
   return settings_.outputs.empty() ||
-         std::any_of(settings_.outputs.begin(), settings_.outputs.end(), IsStandardOutput);
+         std::any_of(settings_.outputs.begin(), settings_.outputs.end(), [](const auto& text) {
+           const auto address = OutputAddress::Parse(text);
+           return address.ok() && IsStandardOutput(address->uri);
+         });
 }
 
 absl::Status JoinRun::OpenOutputs() {
@@ -141,32 +159,33 @@ absl::Status JoinRun::OpenOutputs() {
         "standard output is a terminal: give --output file:PATH, udp://... or http://..., or "
         "`--output -` to insist");
   }
-  std::vector<std::string> uris = settings_.outputs;
-  if (uris.empty()) uris.push_back("-");
-  const bool udp = std::any_of(uris.begin(), uris.end(),
-                               [](const auto& uri) { return absl::StartsWith(uri, "udp://"); });
+  std::vector<std::string> texts = settings_.outputs;
+  if (texts.empty()) texts.push_back("-");
+  const bool udp = std::any_of(texts.begin(), texts.end(),
+                               [](const auto& text) { return absl::StartsWith(text, "udp://"); });
   if (udp) spread_ = settings_.playout_delay / 4;
-  for (const std::string& uri : uris) {
-    ASSIGN_OR_RETURN(std::unique_ptr<Output> output, OpenOutput(uri, spread_));
-    outputs_.Add(std::move(output));
+  for (const std::string& text : texts) {
+    ASSIGN_OR_RETURN(const OutputAddress address, OutputAddress::Parse(text));
+    ASSIGN_OR_RETURN(std::unique_ptr<Output> output, OpenOutput(address.uri, spread_));
+    outputs_.Add(std::move(output), address.filter);
+    sub_sessions_.insert(address.filter.sub_session);
   }
   return absl::OkStatus();
 }
 
 absl::Status JoinRun::Bind() {
-  const v1::SessionDescriptor& descriptor = purchase_->session.descriptor();
-  std::string uri = settings_.input;
-  for (const v1::Transport& transport : descriptor.transports()) {
-    if (uri.empty() && transport.sub_session() == 0) uri = transport.uri();
-  }
-  ASSIGN_OR_RETURN(source_, net::OpenSource(uri));
   ReceptionOptions options;
+  options.sub_sessions = sub_sessions_;
   options.play_out.delay = settings_.playout_delay - spread_;
   ASSIGN_OR_RETURN(reception_,
                    Reception::Create(purchase_->session, connection_->space(), outputs_, options));
-  driver_.emplace(*source_, *reception_, outputs_, clock_);
-  spdlog::info("session {} {}: receiving from {}", purchase_->session.name().ToString(),
-               purchase_->session.terms().title(), uri);
+  ASSIGN_OR_RETURN(sources_,
+                   SessionSources::Open(purchase_->session, sub_sessions_, settings_.input));
+  driver_.emplace(sources_.borrowed(), *reception_, outputs_, clock_);
+  for (const std::string& uri : sources_.uris) {
+    spdlog::info("session {} {}: receiving from {}", purchase_->session.name().ToString(),
+                 purchase_->session.terms().title(), uri);
+  }
   return absl::OkStatus();
 }
 
@@ -199,7 +218,10 @@ absl::Status JoinRun::Play() {
     Watch(turn.status());
     RETURN_IF_ERROR(turn.status());
     if (!playing_ && join_thread_->done()) RETURN_IF_ERROR(OnJoined());
-    if (playing_) RETURN_IF_ERROR(Renew());
+    if (playing_) {
+      TakeLaterSession();
+      RETURN_IF_ERROR(Renew());
+    }
     const bool told =
         signals_.Next(std::chrono::milliseconds(0)) == serve::Signals::Event::kShutdown;
     if (told || *turn == Driver::Source::kEnded || Idle()) break;
@@ -227,6 +249,7 @@ absl::Status JoinRun::Renew() {
     // Why it went wrong once says little of the next time: only the viewer ends it.
     if (result.ok()) {
       spdlog::info("the grant is renewed");
+      renewed_with_ = purchase_->session.descriptor_identity();
       renewal_pause_ = kFirstRenewalPause;
     } else {
       const std::string reason = ReasonOf(result);
@@ -235,11 +258,7 @@ absl::Status JoinRun::Renew() {
       renewal_pause_ = std::min(2 * renewal_pause_, kLongestRenewalPause);
     }
   }
-  const auto& refused = reception_->play_out().statistics().refused;
-  uint64_t refusals = 0;
-  for (const v1::RefusalReason reason : {v1::REFUSAL_REASON_LEASE, v1::REFUSAL_REASON_CONTACT}) {
-    if (auto found = refused.find(reason); found != refused.end()) refusals += found->second;
-  }
+  const uint64_t refusals = RenewableRefusals();
   if (join_thread_ == nullptr && !renew_at_ && refusals > renewable_refusals_) {
     Bytes drawn(sizeof(uint64_t));
     RETURN_IF_ERROR(random_.Fill(drawn));
@@ -249,6 +268,28 @@ absl::Status JoinRun::Renew() {
   renewable_refusals_ = refusals;
   if (!renew_at_ || now < *renew_at_) return absl::OkStatus();
   renew_at_.reset();
+  return StartRenewal(now);
+}
+
+uint64_t JoinRun::RenewableRefusals() const {
+  const PlayOutStatistics adus = reception_->adus();
+  std::vector<v1::RefusalReason> renewable = {v1::REFUSAL_REASON_LEASE, v1::REFUSAL_REASON_CONTACT};
+  // A header that verified here and not in the secure space is of a sender that its
+  // descriptor does not know; with a grant it gets this one. If that helps not, once is
+  // enough.
+  if (renewed_with_ != purchase_->session.descriptor_identity()) {
+    renewable.push_back(v1::REFUSAL_REASON_SIGNATURE);
+  }
+  uint64_t refusals = 0;
+  for (const v1::RefusalReason reason : renewable) {
+    if (auto found = adus.refused.find(reason); found != adus.refused.end()) {
+      refusals += found->second;
+    }
+  }
+  return refusals;
+}
+
+absl::Status JoinRun::StartRenewal(Timestamp now) {
   joiner_.emplace(purchase_->session, purchase_->voucher, purchase_->verified_voucher,
                   connection_->space(), key_managers_.endpoints);
   JoinOptions options;
@@ -259,13 +300,45 @@ absl::Status JoinRun::Renew() {
   return absl::OkStatus();
 }
 
+void JoinRun::TakeLaterSession() {
+  const Timestamp now = clock_.Now();
+  // A renewal reads the session in its own thread.
+  if (join_thread_ != nullptr) return;
+  if (now >= looked_at_file_ && now - looked_at_file_ < kLookEvery) return;
+  looked_at_file_ = now;
+  auto later = session_file_->Poll(purchase_->session, now);
+  absl::Status status = later.status();
+  if (status.ok() && later->has_value()) status = Adopt(**std::move(later));
+  if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
+}
+
+absl::Status JoinRun::Adopt(VerifiedSession later) {
+  SessionSources moved;
+  const bool moves = SessionSources::UrisOf(later, sub_sessions_, settings_.input) != sources_.uris;
+  if (moves) {
+    ASSIGN_OR_RETURN(moved, SessionSources::Open(later, sub_sessions_, settings_.input));
+  }
+  ASSIGN_OR_RETURN(KeyManagers managers,
+                   KeyManagers::Connect(later, settings_.key_managers, settings_.transport));
+  if (moves) {
+    driver_->SetSources(moved.borrowed());
+    sources_ = std::move(moved);
+  }
+  key_managers_ = std::move(managers);
+  // In place: reassembly and play-out look at it by reference.
+  purchase_->session = std::move(later);
+  spdlog::info("a later session file is in force: senders {}",
+               std::string(absl::StrJoin(purchase_->session.sender_ids(), ", ")));
+  return absl::OkStatus();
+}
+
 // Tells what people should know at once, each thing once.
 void JoinRun::Watch(const absl::Status& ended) {
   for (const absl::Status& error : outputs_.TakeErrors()) {
     if (error != ended) spdlog::error("{}", std::string(error.message()));
     if (first_output_error_.ok()) first_output_error_ = error;
   }
-  const PlayOutStatistics& adus = reception_->play_out().statistics();
+  const PlayOutStatistics adus = reception_->adus();
   for (const auto& [reason, count] : adus.refused) {
     if (!reasons_told_.insert(reason).second) continue;
     spdlog::warn("the secure space refuses keys: {}", ReasonName(reason));

@@ -35,7 +35,8 @@ void DeclareJoin(Flags& flags, cli::Command& command) {
       .Text("--secure-space", &join.secure_space, "DIR or unix:PATH", Need::kRequired)
       .Text("--voucher", &join.voucher_path, "what was bought", Need::kRequired)
       .Texts("--output", &join.outputs,
-             "-, file:PATH, udp://HOST:PORT or http://HOST:PORT/PATH; may be repeated [-]")
+             "-, file:PATH, udp://HOST:PORT or http://HOST:PORT/PATH; may be repeated [-]; with "
+             "#sender=ID or #sub-session=ID behind, that stream alone")
       .Text("--input", &join.input, "udp://... or file:PATH instead of the session's transport")
       .Duration("--playout-delay", &join.playout_delay,
                 "how long an ADU that is complete may wait for earlier ones")

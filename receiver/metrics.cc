@@ -29,6 +29,8 @@ void ReceiverMetrics::Collect() {
   raise("nark_receiver_datagrams_total", "Datagrams received.", latest_.datagrams.datagrams);
   raise("nark_receiver_datagram_bytes_total", "Bytes of datagrams received.",
         latest_.datagrams.bytes);
+  raise("nark_receiver_datagrams_unwanted_total", "Datagrams of streams that no output takes.",
+        latest_.unwanted);
   for (size_t i = 0; i < kDrops; ++i) {
     Raise(metrics_.AddCounter("nark_receiver_datagrams_dropped_total",
                               "Datagrams that were of no use, by reason.",

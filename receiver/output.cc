@@ -41,7 +41,11 @@ absl::StatusOr<std::unique_ptr<Output>> OpenOutput(const std::string& uri,
 
 absl::Status OutputSet::Write(const PlainAdu& adu, Timestamp now) {
   for (size_t i = 0; i < outputs_.size();) {
-    const absl::Status written = outputs_[i]->Write(adu.plaintext, now);
+    if (!outputs_[i].filter.Takes(adu.sub_session, adu.sender_id)) {
+      ++i;
+      continue;
+    }
+    const absl::Status written = outputs_[i].output->Write(adu.plaintext, now);
     if (written.ok()) {
       ++i;
     } else {
@@ -51,9 +55,16 @@ absl::Status OutputSet::Write(const PlainAdu& adu, Timestamp now) {
   return LeftOrLastError();
 }
 
+bool OutputSet::Wants(uint32_t sub_session, uint32_t sender_id) const {
+  for (const auto& [output, filter] : outputs_) {
+    if (filter.Takes(sub_session, sender_id)) return true;
+  }
+  return false;
+}
+
 absl::Status OutputSet::Service(Timestamp now) {
   for (size_t i = 0; i < outputs_.size();) {
-    const absl::Status served = outputs_[i]->Service(now);
+    const absl::Status served = outputs_[i].output->Service(now);
     if (served.ok()) {
       ++i;
     } else {
@@ -74,12 +85,12 @@ absl::Status OutputSet::LeftOrLastError() const {
 }
 
 void OutputSet::AddPolls(std::vector<pollfd>& polls) const {
-  for (const auto& output : outputs_) output->AddPolls(polls);
+  for (const auto& [output, filter] : outputs_) output->AddPolls(polls);
 }
 
 std::optional<Timestamp> OutputSet::NextDeadline() const {
   std::optional<Timestamp> next;
-  for (const auto& output : outputs_) {
+  for (const auto& [output, filter] : outputs_) {
     const std::optional<Timestamp> deadline = output->NextDeadline();
     if (deadline && (!next || *deadline < *next)) next = deadline;
   }
@@ -87,14 +98,14 @@ std::optional<Timestamp> OutputSet::NextDeadline() const {
 }
 
 bool OutputSet::congested() const {
-  for (const auto& output : outputs_) {
+  for (const auto& [output, filter] : outputs_) {
     if (output->congested()) return true;
   }
   return false;
 }
 
 bool OutputSet::drained() const {
-  for (const auto& output : outputs_) {
+  for (const auto& [output, filter] : outputs_) {
     if (!output->drained()) return false;
   }
   return true;

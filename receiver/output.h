@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
+#include "receiver/output_address.h"
 #include "receiver/play_out.h"
 
 namespace nark::receiver {
@@ -52,10 +53,14 @@ bool IsStandardOutput(std::string_view uri);
 // others go on.
 class OutputSet final : public PlaintextSink {
  public:
-  void Add(std::unique_ptr<Output> output) { outputs_.push_back(std::move(output)); }
+  // With what it takes; the main stream unless said otherwise.
+  void Add(std::unique_ptr<Output> output, const StreamFilter& filter = {}) {
+    outputs_.push_back({std::move(output), filter});
+  }
 
   // Fails only where no output is left.
   absl::Status Write(const PlainAdu& adu, Timestamp now) override;
+  bool Wants(uint32_t sub_session, uint32_t sender_id) const override;
   absl::Status Service(Timestamp now);
   void AddPolls(std::vector<pollfd>& polls) const;
   std::optional<Timestamp> NextDeadline() const;
@@ -68,7 +73,11 @@ class OutputSet final : public PlaintextSink {
  private:
   void Close(size_t index, const absl::Status& error);
   absl::Status LeftOrLastError() const;
-  std::vector<std::unique_ptr<Output>> outputs_;
+  struct Entry {
+    std::unique_ptr<Output> output;
+    StreamFilter filter;
+  };
+  std::vector<Entry> outputs_;
   std::vector<absl::Status> errors_;
   absl::Status last_error_;
 };

@@ -39,7 +39,7 @@ Bytes Pattern(size_t bytes) {
   return pattern;
 }
 
-PlainAdu AduOf(ByteView plaintext) { return {1, 0, false, plaintext}; }
+PlainAdu AduOf(ByteView plaintext) { return {0, 1, 0, false, plaintext}; }
 
 class OutputsTest : public testing::Test {
  protected:

@@ -28,6 +28,20 @@ std::string ReasonName(v1::RefusalReason reason) {
   return name.empty() ? absl::StrCat("REASON_", static_cast<int>(reason)) : name;
 }
 
+PlayOutStatistics& PlayOutStatistics::operator+=(const PlayOutStatistics& other) {
+  received += other.received;
+  delivered += other.delivered;
+  delivered_bytes += other.delivered_bytes;
+  missing += other.missing;
+  behind += other.behind;
+  repeated += other.repeated;
+  crowded_out += other.crowded_out;
+  damaged += other.damaged;
+  for (const auto& [reason, count] : other.refused) refused[reason] += count;
+  for (const auto& [stream, count] : other.delivered_of) delivered_of[stream] += count;
+  return *this;
+}
+
 absl::StatusOr<std::unique_ptr<PlayOut>> PlayOut::Create(const VerifiedSession& session,
                                                          uint32_t sub_session,
                                                          securespace::SecureSpace& secure_space,
@@ -92,7 +106,12 @@ void PlayOut::TakeFirst(Sender& sender, std::vector<CompleteAdu>& to) {
   if (sender.next) statistics_.missing += id - *sender.next;
   sender.next = id + 1;
   queue_bytes_ -= MemoryOf(first->second);
-  to.push_back(std::move(first->second));
+  // Its output may have failed since it came.
+  if (sink_.Wants(sub_session_, first->second.header.sender_id)) {
+    to.push_back(std::move(first->second));
+  } else {
+    ++statistics_.crowded_out;
+  }
   sender.queue.erase(first);
   while (!sender.dues.empty() && sender.dues.front().adu_id <= id) sender.dues.pop_front();
 }
@@ -227,8 +246,10 @@ absl::Status PlayOut::PlayByCard(std::span<const CompleteAdu> adus, Timestamp no
 
 absl::Status PlayOut::Write(const CompleteAdu& adu, ByteView plaintext, Timestamp now) {
   RETURN_IF_ERROR(sink_.Write(
-      {adu.header.sender_id, adu.header.adu_id, adu.header.random_access, plaintext}, now));
+      {sub_session_, adu.header.sender_id, adu.header.adu_id, adu.header.random_access, plaintext},
+      now));
   ++statistics_.delivered;
+  ++statistics_.delivered_of[{sub_session_, adu.header.sender_id}];
   statistics_.delivered_bytes += plaintext.size();
   return absl::OkStatus();
 }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -25,6 +26,7 @@ namespace nark::receiver {
 
 // One ADU as the sender got it.
 struct PlainAdu {
+  uint32_t sub_session = 0;
   uint32_t sender_id = 0;
   uint64_t adu_id = 0;
   bool random_access = false;
@@ -37,6 +39,8 @@ class PlaintextSink {
   virtual ~PlaintextSink() = default;
   // Takes all of it, or fails for good.
   virtual absl::Status Write(const PlainAdu& adu, Timestamp now) = 0;
+  // Whether ADUs of this stream are written anywhere: no key is asked for others.
+  virtual bool Wants(uint32_t /*sub_session*/, uint32_t /*sender_id*/) const { return true; }
 };
 
 struct PlayOutOptions {
@@ -54,9 +58,12 @@ struct PlayOutStatistics {
   uint64_t missing = 0;          // ids that play-out went past without them
   uint64_t behind = 0;           // complete only after play-out had gone past
   uint64_t repeated = 0;         // complete twice
-  uint64_t crowded_out = 0;      // given up unasked: outputs did not keep up
+  uint64_t crowded_out = 0;      // given up unasked: outputs did not keep up, or failed
   uint64_t damaged = 0;          // key released, did not decrypt
   std::map<v1::RefusalReason, uint64_t> refused;
+  std::map<std::pair<uint32_t, uint32_t>, uint64_t> delivered_of;  // by sub-session and sender
+
+  PlayOutStatistics& operator+=(const PlayOutStatistics& other);
 };
 // "RANGE", "LATE", ...: the reason without its prefix.
 std::string ReasonName(v1::RefusalReason reason);

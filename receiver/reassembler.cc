@@ -447,6 +447,16 @@ std::optional<Timestamp> Reassembler::Core::NextDeadline() const {
   return next;
 }
 
+ReassemblerStatistics& ReassemblerStatistics::operator+=(const ReassemblerStatistics& other) {
+  datagrams += other.datagrams;
+  bytes += other.bytes;
+  used += other.used;
+  for (size_t i = 0; i < kDrops; ++i) drops[i] += other.drops[i];
+  complete += other.complete;
+  incomplete += other.incomplete;
+  return *this;
+}
+
 Reassembler::Reassembler(const VerifiedSession& session, uint32_t sub_session,
                          const ReassemblerOptions& options)
     : core_(std::make_unique<Core>(session, sub_session, options)) {}

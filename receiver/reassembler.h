@@ -42,6 +42,8 @@ struct ReassemblerStatistics {
   uint64_t complete = 0;
   // Verified header, but given up: time, memory, or play-out went past.
   uint64_t incomplete = 0;
+
+  ReassemblerStatistics& operator+=(const ReassemblerStatistics& other);
 };
 
 // An ADU as the sender signed it: every byte was checked against the header.

@@ -1,8 +1,10 @@
 #ifndef NARK_RECEIVER_RECEPTION_H_
 #define NARK_RECEIVER_RECEPTION_H_
 
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,22 +19,25 @@
 namespace nark::receiver {
 
 struct ReceptionOptions {
+  std::set<uint32_t> sub_sessions = {0};  // to be received
   ReassemblerOptions reassembler;
   PlayOutOptions play_out;
 };
 
 // The receiving half of a receiver host, from datagrams to plaintext, without
 // sockets, threads or a clock of its own: what the program and the simulator
-// drive. One thread only.
+// drive. Datagrams of several sub-sessions and senders may come mixed; each stream is
+// reassembled and ordered by itself. One thread only.
 class Reception {
  public:
-  // All must outlive it.
+  // All must outlive it. INVALID_ARGUMENT for a sub-session that the terms have not.
   static absl::StatusOr<std::unique_ptr<Reception>> Create(const VerifiedSession& session,
                                                            securespace::SecureSpace& secure_space,
                                                            PlaintextSink& sink,
                                                            const ReceptionOptions& options = {});
 
-  // Takes one datagram; never fails: what is of no use is counted.
+  // Takes one datagram; never fails: what is of no use is counted, and what no output
+  // wants is not even put together.
   void OnDatagram(ByteView datagram, Timestamp now);
   // Plays what is due; to be called after a batch of datagrams and whenever
   // NextDeadline has come. Errors are final (PlayOut::Run).
@@ -41,18 +46,37 @@ class Reception {
   void Hold(Timestamp now);
   // Plays all that is complete, without waiting.
   absl::Status Flush(Timestamp now);
+  // When Advance has something to do, and when Hold has.
   std::optional<Timestamp> NextDeadline() const;
+  std::optional<Timestamp> NextHold() const;
 
-  const Reassembler& reassembler() const { return reassembler_; }
-  const PlayOut& play_out() const { return *play_out_; }
+  // Sums over the sub-sessions.
+  PlayOutStatistics adus() const;
+  ReassemblerStatistics datagrams() const;
+  uint64_t unwanted() const { return unwanted_; }  // datagrams that no output takes
+  size_t unfinished() const;                       // ADUs that have verified and are not complete
+  uint64_t signatures_checked() const;
 
  private:
-  Reception(const VerifiedSession& session, const ReceptionOptions& options,
-            std::unique_ptr<PlayOut> play_out);
-  void MoveFloors();
-  Reassembler reassembler_;
-  std::unique_ptr<PlayOut> play_out_;
+  struct Part {
+    Part(const VerifiedSession& session, uint32_t id, const ReassemblerOptions& options)
+        : sub_session(id),
+          tag(SessionTag(SessionContext(session.name(), id))),
+          reassembler(session, id, options) {}
+    const uint32_t sub_session;
+    const uint64_t tag;
+    Reassembler reassembler;
+    std::unique_ptr<PlayOut> play_out;
+  };
+  explicit Reception(PlaintextSink& sink) : sink_(sink) {}
+  // Whose the datagram is by its tag; the first where it is nobody's, to count it.
+  Part* Route(ByteView datagram);
+  static void MoveFloors(Part& part);
+
+  PlaintextSink& sink_;
+  std::vector<std::unique_ptr<Part>> parts_;
   std::vector<CompleteAdu> complete_;
+  uint64_t unwanted_ = 0;
 };
 
 }  // namespace nark::receiver

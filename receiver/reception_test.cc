@@ -117,7 +117,7 @@ TEST_F(ReceptionTest, JoinsLateAtAnyAdu) {
   }
   EXPECT_EQ(sink_.ids.front(), 999'990u);
   EXPECT_EQ(sink_.ids.size(), 5u);
-  EXPECT_EQ(reception_->play_out().statistics().missing, 0u);
+  EXPECT_EQ(reception_->adus().missing, 0u);
 }
 
 TEST_F(ReceptionTest, WritesOnlyWhatWasBought) {
@@ -127,7 +127,7 @@ TEST_F(ReceptionTest, WritesOnlyWhatWasBought) {
     Pass(seconds(1));
   }
   EXPECT_THAT(sink_.ids, ElementsAre(3, 4, 5));
-  EXPECT_EQ(reception_->play_out().statistics().refused.at(v1::REFUSAL_REASON_RANGE), 5u);
+  EXPECT_EQ(reception_->adus().refused.at(v1::REFUSAL_REASON_RANGE), 5u);
 }
 
 TEST_F(ReceptionTest, SurvivesARestartOfTheSenderAndAMinuteOfSilence) {
@@ -229,7 +229,7 @@ TEST_F(ReceptionTest, WritesExactlyWhatItWasReleasedUnderAnyImpairment) {
     }
     EXPECT_EQ(sink_.written, expected);
     EXPECT_FALSE(sink_.ids.empty());
-    const PlayOutStatistics& numbers = reception_->play_out().statistics();
+    const PlayOutStatistics numbers = reception_->adus();
     EXPECT_EQ(numbers.received, numbers.delivered + numbers.behind + numbers.repeated);
     EXPECT_EQ(numbers.damaged, 0u);
   }

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <optional>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -14,9 +15,9 @@
 #include "absl/synchronization/mutex.h"
 #include "common/base/status.h"
 #include "common/net/descriptor.h"
-#include "common/net/transport.h"
 #include "receiver/driver.h"
 #include "receiver/output.h"
+#include "receiver/session_sources.h"
 #include "receiver/stream_output.h"
 
 namespace nark::receiver {
@@ -53,7 +54,7 @@ class PlayingSocket final : public SessionSocket {
  private:
   absl::Status Bind(const SocketRequest& request);
   absl::Status Join(const SocketRequest& request);
-  absl::Status OpenPair();
+  absl::Status OpenPair(const StreamFilter& streams);
   void Play();
   absl::Status PlayToTheEnd();
   bool Told() const {
@@ -65,7 +66,7 @@ class PlayingSocket final : public SessionSocket {
   Clock& clock_;
   std::optional<Purchase> purchase_;
   OutputSet outputs_;
-  std::unique_ptr<net::DatagramSource> source_;
+  SessionSources sources_;
   std::unique_ptr<Reception> reception_;
   std::optional<Driver> driver_;
   net::Descriptor stop_;
@@ -89,7 +90,7 @@ PlayingSocket::~PlayingSocket() {
 absl::Status PlayingSocket::Open(const SocketRequest& request) {
   ASSIGN_OR_RETURN(purchase_,
                    Purchase::Load(request.session_path, request.voucher_path, clock_.Now()));
-  RETURN_IF_ERROR(OpenPair());
+  RETURN_IF_ERROR(OpenPair(request.streams));
   RETURN_IF_ERROR(Bind(request));
   RETURN_IF_ERROR(Join(request));
   driver_->StartPlaying();
@@ -97,7 +98,7 @@ absl::Status PlayingSocket::Open(const SocketRequest& request) {
   return absl::OkStatus();
 }
 
-absl::Status PlayingSocket::OpenPair() {
+absl::Status PlayingSocket::OpenPair(const StreamFilter& streams) {
   stop_ = net::Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   std::array<int, 2> ends{};
   if (stop_.fd() < 0 || ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
@@ -110,21 +111,19 @@ absl::Status PlayingSocket::OpenPair() {
   }
   ASSIGN_OR_RETURN(std::unique_ptr<Output> output,
                    StreamOutput::OnDescriptor("the application's socket", ours.fd()));
-  outputs_.Add(std::move(output));
+  outputs_.Add(std::move(output), streams);
   return absl::OkStatus();
 }
 
 absl::Status PlayingSocket::Bind(const SocketRequest& request) {
-  std::string uri = request.input;
-  for (const v1::Transport& transport : purchase_->session.descriptor().transports()) {
-    if (uri.empty() && transport.sub_session() == 0) uri = transport.uri();
-  }
-  ASSIGN_OR_RETURN(source_, net::OpenSource(uri));
+  const std::set<uint32_t> sub_sessions = {request.streams.sub_session};
+  ASSIGN_OR_RETURN(sources_, SessionSources::Open(purchase_->session, sub_sessions, request.input));
   ReceptionOptions options;
+  options.sub_sessions = sub_sessions;
   options.play_out.delay = request.playout_delay;
   ASSIGN_OR_RETURN(reception_,
                    Reception::Create(purchase_->session, secure_space_, outputs_, options));
-  driver_.emplace(*source_, *reception_, outputs_, clock_);
+  driver_.emplace(sources_.borrowed(), *reception_, outputs_, clock_);
   return absl::OkStatus();
 }
 

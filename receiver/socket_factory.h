@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/crypto/random.h"
 #include "receiver/membership.h"
+#include "receiver/output_address.h"
 #include "receiver/statistics.h"
 #include "securespace/secure_space.h"
 
@@ -22,7 +23,8 @@ struct SocketRequest {
   std::string voucher_path;
   std::vector<std::string> key_managers;  // empty: the session's
   KeyManagerTransport transport = KeyManagerTransport::kTls;
-  std::string input;  // empty: the session's transport
+  std::string input;     // empty: the session's transport
+  StreamFilter streams;  // what the socket gets
   std::chrono::microseconds playout_delay = std::chrono::milliseconds(500);
   std::chrono::microseconds timeout = std::chrono::seconds(10);
 };

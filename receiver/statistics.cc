@@ -9,10 +9,13 @@
 namespace nark::receiver {
 
 Statistics Statistics::Of(const Reception& reception) {
-  const Reassembler& reassembler = reception.reassembler();
-  return {reception.play_out().statistics(), reassembler.statistics(),
-          reassembler.statistics().incomplete + reassembler.unfinished(),
-          reassembler.signatures_checked()};
+  Statistics statistics{.adus = reception.adus(),
+                        .datagrams = reception.datagrams(),
+                        .unwanted = reception.unwanted(),
+                        .incomplete = 0,
+                        .signatures_checked = reception.signatures_checked()};
+  statistics.incomplete = statistics.datagrams.incomplete + reception.unfinished();
+  return statistics;
 }
 
 std::string Statistics::ToText() const {
@@ -34,6 +37,7 @@ std::string Statistics::ToText() const {
   if (adus.behind != 0) absl::StrAppend(&text, ", behind ", adus.behind);
   if (adus.crowded_out != 0) absl::StrAppend(&text, ", crowded out ", adus.crowded_out);
   if (adus.damaged != 0) absl::StrAppend(&text, ", damaged ", adus.damaged);
+  if (unwanted != 0) absl::StrAppend(&text, "; ", unwanted, " datagrams of senders not wanted");
   absl::StrAppend(&text, "; ", datagrams.datagrams, " datagrams, ", datagrams.used, " used");
   if (!drops.empty()) absl::StrAppend(&text, " (dropped: ", absl::StrJoin(drops, ", "), ")");
   return text;
@@ -46,6 +50,10 @@ std::string Statistics::ToJson() const {
   for (size_t i = 0; i < kDrops; ++i) {
     dropped[std::string(Name(static_cast<Drop>(i)))] = datagrams.drops[i];
   }
+  nlohmann::ordered_json senders = nlohmann::ordered_json::array();
+  for (const auto& [stream, count] : adus.delivered_of) {
+    senders.push_back({{"sub_session", stream.first}, {"id", stream.second}, {"delivered", count}});
+  }
   const nlohmann::ordered_json all = {
       {"received", adus.received},
       {"delivered", adus.delivered},
@@ -57,11 +65,13 @@ std::string Statistics::ToJson() const {
       {"crowded_out", adus.crowded_out},
       {"damaged", adus.damaged},
       {"refused", refused},
+      {"senders", senders},
       {"signatures_checked", signatures_checked},
       {"datagrams",
        {{"received", datagrams.datagrams},
         {"bytes", datagrams.bytes},
         {"used", datagrams.used},
+        {"unwanted", unwanted},
         {"dropped", dropped}}},
   };
   return all.dump();

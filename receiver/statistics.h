@@ -14,6 +14,7 @@ namespace nark::receiver {
 struct Statistics {
   PlayOutStatistics adus;
   ReassemblerStatistics datagrams;
+  uint64_t unwanted = 0;    // datagrams of streams that no output takes, not counted above
   uint64_t incomplete = 0;  // given up, and those that are not complete now
   uint64_t signatures_checked = 0;
 
@@ -23,8 +24,8 @@ struct Statistics {
   std::string ToText() const;
   // {"received":n,"delivered":n,"delivered_bytes":n,"incomplete":n,"missing":n,
   //  "behind":n,"repeated":n,"crowded_out":n,"damaged":n,"refused":{REASON:n},
-  //  "signatures_checked":n,
-  //  "datagrams":{"received":n,"bytes":n,"used":n,"dropped":{name:n}}}
+  //  "senders":[{"sub_session":n,"id":n,"delivered":n}],"signatures_checked":n,
+  //  "datagrams":{"received":n,"bytes":n,"used":n,"unwanted":n,"dropped":{name:n}}}
   std::string ToJson() const;
 };
 

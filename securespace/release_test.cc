@@ -137,6 +137,18 @@ TEST(ReleaseTest, KeepsToTheRangeWhereTheGeneratorCannot) {
   EXPECT_EQ(world.Reason(5), v1::REFUSAL_REASON_UNSPECIFIED);
 }
 
+TEST(ReleaseTest, RefusesASenderThatClaimsAnothersId) {
+  TestWorld world(WithControl());
+  MustJoin(world, Buy(world, 0, 9));
+  AduOptions options;
+  // Signed with the key of sender 1, and both are certified.
+  options.spoil = [](wire::Header& header) { header.sender_id = 2; };
+  EXPECT_EQ(world.Reason(MakeAdu(world.session, options)), v1::REFUSAL_REASON_SIGNATURE);
+  AduOptions honest;
+  honest.sender_id = 2;
+  EXPECT_EQ(world.Reason(MakeAdu(world.session, honest)), v1::REFUSAL_REASON_UNSPECIFIED);
+}
+
 TEST(ReleaseTest, RefusesSendersThatWereNotBought) {
   TestWorld world(WithControl());
   VoucherOptions options = Buy(world, 0, 9);

@@ -226,7 +226,7 @@ void Viewer::Finish() {
 }
 
 void Viewer::Account(End end) {
-  const receiver::PlayOutStatistics& statistics = reception_->play_out().statistics();
+  const receiver::PlayOutStatistics statistics = reception_->adus();
   journal_.Require(statistics.damaged == 0, options_.name + ": a key did not decrypt");
   for (const auto& [reason, count] : statistics.refused) {
     journal_.Require(reason == v1::REFUSAL_REASON_RANGE || reason == v1::REFUSAL_REASON_RELEASED,

@@ -1,0 +1,44 @@
+#include "receiver/session_file.h"
+
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "receiver/membership.h"
+
+namespace nark::receiver {
+
+SessionFile::SessionFile(std::string path) : path_(std::move(path)), stamp_(Look()) {}
+
+// All zeros where there is no file.
+SessionFile::Stamp SessionFile::Look() const {
+  struct stat info {};
+  if (::stat(path_.c_str(), &info) != 0) return {};
+  return {static_cast<uint64_t>(info.st_dev), static_cast<uint64_t>(info.st_ino),
+          static_cast<uint64_t>(info.st_size), static_cast<uint64_t>(info.st_mtim.tv_sec),
+          static_cast<uint64_t>(info.st_mtim.tv_nsec)};
+}
+
+absl::StatusOr<std::optional<VerifiedSession>> SessionFile::Poll(const VerifiedSession& current,
+                                                                 Timestamp now) {
+  const Stamp stamp = Look();
+  if (stamp == Stamp{} || stamp == stamp_) return std::optional<VerifiedSession>();
+  stamp_ = stamp;
+  ASSIGN_OR_RETURN(VerifiedSession found, LoadSession(path_, now));
+  if (found.name() != current.name() || found.terms_identity() != current.terms_identity()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path_, " now holds another session; what is played stays as it was"));
+  }
+  if (found.descriptor_identity() == current.descriptor_identity()) {
+    return std::optional<VerifiedSession>();
+  }
+  if (found.descriptor().issue_time_us() <= current.descriptor().issue_time_us()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path_, " now holds an earlier descriptor; the later one stays in force"));
+  }
+  return std::optional<VerifiedSession>(std::move(found));
+}
+
+}  // namespace nark::receiver
