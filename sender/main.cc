@@ -81,15 +81,16 @@ void Declare(Flags& flags, cli::Command& command) {
 
 void DeclareOrder(ExpelSettings& settings, cli::Command& command) {
   using cli::Need;
-  command.Text("--control", &settings.control, "HOST:PORT of the sender's --control",
-               Need::kRequired);
+  command.Texts("--control", &settings.controls,
+                "HOST:PORT of a sender's --control; repeatable: to several senders at once",
+                Need::kRequired);
   command.Text("--provider", &settings.provider,
                "the provider's folder; its root and TLS certificates and its control folder are "
                "read",
                Need::kRequired);
   command.Text("--member", &settings.member,
-               "a secure space's id, or a group's that vouchers name, in hexadecimal",
-               Need::kRequired);
+               "a secure space's id, or a group's that vouchers name, in hexadecimal");
+  command.Text("--group", &settings.group, "a group's id, instead of --member");
   command.Duration("--timeout", &settings.timeout, "how long to wait for the sender");
 }
 

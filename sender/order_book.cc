@@ -232,6 +232,18 @@ void OrderBook::GoOnAir() {
   largest_ = largest;
 }
 
+uint32_t OrderBook::RoundAdus(size_t plaintext_bytes) const {
+  absl::MutexLock lock(&mutex_);
+  const size_t fitting = Fitting(plaintext_bytes);
+  return static_cast<uint32_t>((on_air_.size() + fitting - 1) / fitting);
+}
+
+// Every entry counts as large as the largest, so that a round has the length that is
+// promised whatever order it has.
+size_t OrderBook::Fitting(size_t plaintext_bytes) const {
+  return std::max<size_t>(1, plaintext_bytes / (kEntryBytes + largest_));
+}
+
 size_t OrderBook::Below(size_t bound) {
   // Of 2^32 values those beyond the last whole multiple are drawn again: no target comes
   // early more often than another.
@@ -252,9 +264,7 @@ std::vector<wire::ControlEntry> OrderBook::Next(size_t plaintext_bytes) {
     round_.resize(on_air_.size());
     std::iota(round_.begin(), round_.end(), 0);
   }
-  // Every entry counts as large as the largest, so that a round has the length that is
-  // promised whatever order it has.
-  const size_t count = std::max<size_t>(1, plaintext_bytes / (kEntryBytes + largest_));
+  const size_t count = Fitting(plaintext_bytes);
   while (!round_.empty() && entries.size() < count) {
     // One draw an entry, so that no ADU pays for a whole round's.
     std::swap(round_[Below(round_.size())], round_.back());

@@ -60,6 +60,9 @@ class OrderBook final : public ControlSource {
   absl::StatusOr<uint32_t> Readmit(const v1::SignedEnvelope& order, Timestamp now);
 
   uint32_t active() const;
+  // How many ADUs a round of what is on the air takes, with so much room in each; 0
+  // where nothing is.
+  uint32_t RoundAdus(size_t plaintext_bytes) const;
 
   std::vector<wire::ControlEntry> Next(size_t plaintext_bytes) override;
 
@@ -76,6 +79,7 @@ class OrderBook final : public ControlSource {
   absl::Status Keep(Book book) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writing_);
   // Puts the book's orders into the control blocks from now on.
   void GoOnAir() ABSL_EXCLUSIVE_LOCKS_REQUIRED(writing_);
+  size_t Fitting(size_t plaintext_bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   size_t Below(size_t bound) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Parts parts_;

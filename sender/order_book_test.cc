@@ -76,6 +76,7 @@ class OrderBookTest : public testing::Test {
 
 TEST_F(OrderBookTest, SaysNothingUntilItIsTold) {
   EXPECT_TRUE(Next().empty());
+  EXPECT_EQ(book_->RoundAdus(kBlockBytes), 0u);
   ASSERT_TRUE(Stop(7).ok());
   const auto entries = Next();
   ASSERT_EQ(entries.size(), 1u);
@@ -258,6 +259,7 @@ TEST_F(OrderBookTest, NamesEveryTargetWithinTheBound) {
       for (uint32_t i = 0; i < targets; ++i) ASSERT_TRUE(Stop(i).ok());
       const size_t capacity = block / 42;
       const size_t round = (targets + capacity - 1) / capacity;
+      EXPECT_EQ(book_->RoundAdus(block), round);
       constexpr size_t kTimes = 3;
       std::vector<std::vector<uint32_t>> history;
       for (size_t adu = 0; adu < 40 * round; ++adu) {

@@ -98,17 +98,21 @@ TEST_F(ServiceTest, PutsAnOrderOnTheAirForTheControlRoleOnly) {
   v1::ExpelRequest request;
   *request.mutable_order() = *MakeControlOrder(v1::CONTROL_ACTION_STOP, member, session_.name(),
                                                provider_.control, clock_.Now());
+  v1::ExpelResponse response;
+  position_.next_adu_id = 41;
   const auto expel = [&](const SigningIdentity& caller) {
     (void)Ask(&caller);
     grpc::ClientContext context;
     rpc::SetTimeout(context, std::chrono::seconds(30));
-    v1::ExpelResponse response;
     return rpc::FromGrpc(stub_->Expel(&context, request, &response));
   };
   EXPECT_EQ(ReasonOf(expel(provider_.till)), "NOT_CONTROL_ROLE");
   EXPECT_EQ(book_->active(), 0u);
   EXPECT_TRUE(expel(provider_.control).ok());
   EXPECT_EQ(book_->active(), 1u);
+  EXPECT_EQ(response.active_orders(), 1u);
+  EXPECT_EQ(response.round_adus(), 1u);
+  EXPECT_EQ(response.next_adu_id(), 41u);
   request.mutable_order()->mutable_signature()->front() ^= 1;
   EXPECT_EQ(ReasonOf(expel(provider_.control)), "ORDER_SIGNATURE");
 

@@ -142,7 +142,13 @@ TEST_F(ExpelTest, AGroupGoesTogetherAndReadmissionTakesTheOrderOffTheAir) {
   StartSender();
   AwaitSome(one);
   AwaitSome(two);
-  Expel(group);
+  const Outcome expelled = world_.Try(
+      "nark-sender",
+      {"expel", "--control", sender_.control, "--provider", world_.provider(), "--group", group});
+  ASSERT_EQ(expelled.status, 0) << expelled.ToString();
+  EXPECT_NE(expelled.out.find("1 orders on the air, all of them in every 1 ADUs"),
+            std::string::npos)
+      << expelled.out;
   for (const Viewer* member : {&one, &two}) {
     EXPECT_TRUE(Eventually([&] { return WasStopped(*member); }));
   }
@@ -217,6 +223,24 @@ TEST_F(ExpelTest, AnOlderCopyOfTheFolderIsStoppedAgain) {
   EXPECT_TRUE(WasStopped(goes));
   // One target is named by every ADU.
   EXPECT_EQ(ReadAll(goes.output), "");
+}
+
+TEST_F(ExpelTest, OneOrderGoesToSeveralSendersAndSaysWhoDidNotTakeIt) {
+  MakeSession();
+  Viewer viewer = Sell();
+  Join(viewer);
+  StartSender();
+  AwaitSome(viewer);
+  const std::string nobody = "127.0.0.1:" + std::to_string(FreePort());
+  const Outcome partly = Order("expel", viewer.space.id, {"--control", nobody, "--timeout", "2s"});
+  EXPECT_EQ(partly.status, 2) << partly.ToString();
+  EXPECT_NE(partly.out.find("ordered to stop from about ADU "), std::string::npos) << partly.out;
+  EXPECT_NE(partly.err.find("1 of 2 senders did not take the order: sender " + nobody),
+            std::string::npos)
+      << partly.err;
+  EndOfFirst();
+  EXPECT_EQ(viewer.join->Stop().status, 0);
+  EXPECT_TRUE(WasStopped(viewer));
 }
 
 TEST_F(ExpelTest, OnlyTheControlRoleExpelsAndOnlyWhereTheSenderMay) {
