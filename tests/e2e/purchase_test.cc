@@ -124,8 +124,8 @@ TEST_F(PurchaseTest, ExactlyTheLateAdusAreNotDelivered) {
   const std::string input = Input(60), output = world_.Path("out");
   const Group behind = NewGroup();
   const Server relay =
-      world_.StartServer("nark-relay", {"--from", session.group.Uri(), "--to", behind.Uri(),
-                                        "--seed", "1", "--slice", "20-29", "--slice-delay", "4s"});
+      world_.StartServer("bad-network", {"--from", session.group.Uri(), "--to", behind.Uri(),
+                                         "--seed", "1", "--slice", "20-29", "--slice-delay", "4s"});
   Capture after(behind.Uri());
   auto join = world_.StartJoin(session, space, voucher, output,
                                {"--input", behind.Uri(), "--playout-delay", "500ms", "--statistics",

@@ -31,7 +31,7 @@ const std::map<std::string, std::string>& Rooms() {
       {"nark-receiver", "receiver"},
       {"nark-securespace", "securespace"},
       {"nark-refunds", "refunds"},
-      {"nark-relay", "tests/relay"},
+      {"bad-network", "tests/relay"},
   };
   return *rooms;
 }

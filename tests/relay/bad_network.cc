@@ -4,7 +4,7 @@
 
 #include "common/wire/datagram.h"
 
-namespace nark::relay {
+namespace nark::bad_network {
 namespace {
 
 constexpr size_t kOversized = 9000;
@@ -131,4 +131,4 @@ std::optional<Timestamp> BadNetwork::NextDue() const {
   return queue_.begin()->first.first;
 }
 
-}  // namespace nark::relay
+}  // namespace nark::bad_network

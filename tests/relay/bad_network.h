@@ -12,7 +12,7 @@
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
 
-namespace nark::relay {
+namespace nark::bad_network {
 
 // How bad: percentages are of the datagrams that arrive, 0 to 100.
 struct Impairment {
@@ -85,6 +85,6 @@ class BadNetwork {
   std::map<std::pair<Timestamp, uint64_t>, Bytes> queue_;
 };
 
-}  // namespace nark::relay
+}  // namespace nark::bad_network
 
 #endif  // NARK_TESTS_RELAY_BAD_NETWORK_H_

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace nark::relay {
+namespace nark::bad_network {
 namespace {
 
 using std::chrono::milliseconds;
@@ -113,4 +113,4 @@ TEST(BadNetworkTest, DamageIsSeenInWhatPasses) {
 }
 
 }  // namespace
-}  // namespace nark::relay
+}  // namespace nark::bad_network

@@ -33,8 +33,8 @@ SessionOptions SessionFrom(Dice& dice) {
   return options;
 }
 
-relay::Impairment NetworkFrom(Dice& dice) {
-  relay::Impairment network;
+bad_network::Impairment NetworkFrom(Dice& dice) {
+  bad_network::Impairment network;
   if (dice.OneIn(6)) return network;
   network.loss = static_cast<double>(dice.Below(26));
   network.duplicate = static_cast<double>(dice.Below(30));

@@ -182,7 +182,7 @@ void Viewer::LosePowerDuringWrite() {
 }
 
 void Viewer::Partition(bool cut_off) {
-  relay::Impairment network = options_.network;
+  bad_network::Impairment network = options_.network;
   if (cut_off) network.loss = 100;
   network_.Set(network);
   journal_.Event(options_.name, cut_off ? "is cut off" : "is back");

@@ -28,7 +28,7 @@ struct ViewerOptions {
   uint64_t seed = 0;
   uint64_t first = 0;  // the range bought
   uint64_t last = 0;
-  relay::Impairment network;
+  bad_network::Impairment network;
   PoolWeather pool_weather = PoolWeather::kFair;
 };
 
@@ -82,7 +82,7 @@ class Viewer final : public receiver::PlaintextSink {
   v1::SignedEnvelope voucher_;
   std::optional<VerifiedVoucher> verified_voucher_;
   securespace::FakeStorage storage_;
-  relay::BadNetwork network_;
+  bad_network::BadNetwork network_;
   SetUpMessages messages_;
   RoadToPool road_;
   Released released_;

@@ -1,4 +1,4 @@
-// nark-relay: a bad network between two multicast groups, from a seed.
+// bad-network: a bad network between two multicast groups, from a seed.
 
 #include <poll.h>
 #include <sys/random.h>
@@ -19,7 +19,7 @@
 #include "common/serve/shutdown.h"
 #include "tests/relay/bad_network.h"
 
-namespace nark::relay {
+namespace nark::bad_network {
 namespace {
 
 struct Settings {
@@ -113,7 +113,7 @@ absl::Status Relay(const Settings& settings) {
   } else if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) {
     return absl::InternalError("no random seed");
   }
-  std::fprintf(stderr, "nark-relay: seed %llu\n", static_cast<unsigned long long>(seed));
+  std::fprintf(stderr, "bad-network: seed %llu\n", static_cast<unsigned long long>(seed));
   BadNetwork network(impairment, seed);
   SystemClock clock;
   RETURN_IF_ERROR(serve::WriteReadyFile(settings.ready_file, {{"from", from.HostPort()}}));
@@ -141,14 +141,14 @@ absl::Status Relay(const Settings& settings) {
 }
 
 }  // namespace
-}  // namespace nark::relay
+}  // namespace nark::bad_network
 
 int main(int argc, char** argv) {
-  nark::cli::Program program("nark-relay",
+  nark::cli::Program program("bad-network",
                              "A bad network between two groups: loses, repeats, reorders, damages "
                              "and invents datagrams, from a seed. Rates are in percent. Prints "
                              "its counts as JSON when it is ended.");
-  nark::relay::Settings settings;
+  nark::bad_network::Settings settings;
   using nark::cli::Need;
   program.command()
       .Text("--from", &settings.from, "udp://GROUP:PORT to listen to", Need::kRequired)
@@ -168,8 +168,8 @@ int main(int argc, char** argv) {
       .Duration("--hold", &settings.hold, "the longest that --reorder holds back")
       .Text("--ready-file", &settings.ready_file, "written once it listens")
       .Examples(
-          "nark-relay --from 'udp://239.255.0.1:5004?adapter=lo' "
+          "bad-network --from 'udp://239.255.0.1:5004?adapter=lo' "
           "--to 'udp://239.255.0.2:5004?adapter=lo' --loss 25 --seed 7")
-      .Action([&settings] { return nark::relay::Relay(settings); });
+      .Action([&settings] { return nark::bad_network::Relay(settings); });
   return program.Run(argc, argv);
 }
