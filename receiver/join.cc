@@ -46,6 +46,8 @@ constexpr microseconds kPublishEvery = std::chrono::milliseconds(200);
 // How often the session file is looked at.
 constexpr microseconds kLookEvery = std::chrono::seconds(1);
 
+void Warn(const std::string& line) { spdlog::warn(line); }
+
 // One run of `join`. The order of its members is the order of dependence.
 class JoinRun {
  public:
@@ -76,6 +78,7 @@ class JoinRun {
   bool Idle() const;
   absl::Status Report(absl::Status status);
   bool StandardOutputIsMedia() const;
+  Statistics Numbers() const;
 
   const JoinSettings& settings_;
   serve::Signals& signals_;
@@ -166,7 +169,7 @@ absl::Status JoinRun::OpenOutputs() {
   if (udp) spread_ = settings_.playout_delay / 4;
   for (const std::string& text : texts) {
     ASSIGN_OR_RETURN(const OutputAddress address, OutputAddress::Parse(text));
-    ASSIGN_OR_RETURN(std::unique_ptr<Output> output, OpenOutput(address.uri, spread_));
+    ASSIGN_OR_RETURN(std::unique_ptr<Output> output, OpenOutput(address.uri, spread_, Warn));
     outputs_.Add(std::move(output), address.filter);
     sub_sessions_.insert(address.filter.sub_session);
   }
@@ -180,7 +183,7 @@ absl::Status JoinRun::Bind() {
   ASSIGN_OR_RETURN(reception_,
                    Reception::Create(purchase_->session, connection_->space(), outputs_, options));
   ASSIGN_OR_RETURN(sources_,
-                   SessionSources::Open(purchase_->session, sub_sessions_, settings_.input));
+                   SessionSources::Open(purchase_->session, sub_sessions_, settings_.input, Warn));
   driver_.emplace(sources_.borrowed(), *reception_, outputs_, clock_);
   for (const std::string& uri : sources_.uris) {
     spdlog::info("session {} {}: receiving from {}", purchase_->session.name().ToString(),
@@ -316,7 +319,7 @@ absl::Status JoinRun::Adopt(VerifiedSession later) {
   SessionSources moved;
   const bool moves = SessionSources::UrisOf(later, sub_sessions_, settings_.input) != sources_.uris;
   if (moves) {
-    ASSIGN_OR_RETURN(moved, SessionSources::Open(later, sub_sessions_, settings_.input));
+    ASSIGN_OR_RETURN(moved, SessionSources::Open(later, sub_sessions_, settings_.input, Warn));
   }
   ASSIGN_OR_RETURN(KeyManagers managers,
                    KeyManagers::Connect(later, settings_.key_managers, settings_.transport));
@@ -350,8 +353,14 @@ void JoinRun::Watch(const absl::Status& ended) {
   }
   if (now - published_ >= kPublishEvery || now < published_) {
     published_ = now;
-    receiver_metrics_->Publish(Statistics::Of(*reception_));
+    receiver_metrics_->Publish(Numbers());
   }
+}
+
+Statistics JoinRun::Numbers() const {
+  Statistics statistics = Statistics::Of(*reception_);
+  statistics.socket_drops = sources_.lost();
+  return statistics;
 }
 
 bool JoinRun::Idle() const {
@@ -362,7 +371,7 @@ bool JoinRun::Idle() const {
 absl::Status JoinRun::Report(absl::Status status) {
   if (!playing_) return status;
   Watch(status);
-  const Statistics statistics = Statistics::Of(*reception_);
+  const Statistics statistics = Numbers();
   receiver_metrics_->Publish(statistics);
   if (settings_.report == JoinSettings::Report::kJson) {
     std::FILE* to = StandardOutputIsMedia() ? stderr : stdout;

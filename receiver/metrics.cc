@@ -37,6 +37,9 @@ void ReceiverMetrics::Collect() {
                               {{"reason", std::string(Name(static_cast<Drop>(i)))}}),
           latest_.datagrams.drops[i]);
   }
+  raise("nark_receiver_socket_drops_total",
+        "Datagrams that the kernel dropped because the socket's buffer was full.",
+        latest_.socket_drops);
   raise("nark_receiver_signatures_checked_total", "Header signatures verified.",
         latest_.signatures_checked);
   raise("nark_receiver_adus_received_total", "ADUs that were complete.", latest_.adus.received);

@@ -17,11 +17,13 @@ namespace nark::receiver {
 bool IsStandardOutput(std::string_view uri) { return uri == "-" || uri == "file://con"; }
 
 absl::StatusOr<std::unique_ptr<Output>> OpenOutput(const std::string& uri,
-                                                   std::chrono::microseconds spread) {
+                                                   std::chrono::microseconds spread,
+                                                   net::Notify notify) {
   if (IsStandardOutput(uri)) return StreamOutput::OnDescriptor("standard output", STDOUT_FILENO);
   if (absl::StartsWith(uri, "udp://")) {
     ASSIGN_OR_RETURN(net::UdpAddress address, net::UdpAddress::Parse(uri));
-    ASSIGN_OR_RETURN(std::unique_ptr<net::DatagramSink> sink, net::OpenUdpSink(address));
+    ASSIGN_OR_RETURN(std::unique_ptr<net::DatagramSink> sink,
+                     net::OpenUdpSink(address, std::move(notify)));
     return std::unique_ptr<Output>(new UdpOutput(uri, std::move(sink), spread));
   }
   if (absl::StartsWith(uri, "http://")) {

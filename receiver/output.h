@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
+#include "common/net/datagram_io.h"
 #include "receiver/output_address.h"
 #include "receiver/play_out.h"
 
@@ -45,7 +46,8 @@ class Output {
 // "http://HOST:PORT/PATH" (serves players). `spread` is the time over which the
 // datagrams of an ADU may be spread instead of sent in one burst.
 absl::StatusOr<std::unique_ptr<Output>> OpenOutput(const std::string& uri,
-                                                   std::chrono::microseconds spread);
+                                                   std::chrono::microseconds spread,
+                                                   net::Notify notify = nullptr);
 // Whether the URI means standard output.
 bool IsStandardOutput(std::string_view uri);
 

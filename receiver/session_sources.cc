@@ -24,11 +24,11 @@ std::vector<std::string> SessionSources::UrisOf(const VerifiedSession& session,
 
 absl::StatusOr<SessionSources> SessionSources::Open(const VerifiedSession& session,
                                                     const std::set<uint32_t>& sub_sessions,
-                                                    const std::string& input) {
+                                                    const std::string& input, net::Notify notify) {
   SessionSources opened;
   opened.uris = UrisOf(session, sub_sessions, input);
   for (const std::string& uri : opened.uris) {
-    ASSIGN_OR_RETURN(std::unique_ptr<net::DatagramSource> source, net::OpenSource(uri));
+    ASSIGN_OR_RETURN(std::unique_ptr<net::DatagramSource> source, net::OpenSource(uri, notify));
     opened.sources.push_back(std::move(source));
   }
   return opened;
@@ -38,6 +38,12 @@ std::vector<net::DatagramSource*> SessionSources::borrowed() const {
   std::vector<net::DatagramSource*> all;
   for (const auto& source : sources) all.push_back(source.get());
   return all;
+}
+
+uint64_t SessionSources::lost() const {
+  uint64_t sum = 0;
+  for (const auto& source : sources) sum += source->lost();
+  return sum;
 }
 
 }  // namespace nark::receiver

@@ -19,14 +19,17 @@ struct SessionSources {
 
   // Those of the sub-sessions' transports, each once, or `input` alone where that is
   // not empty. Errors name the URI.
+  // `notify` hears of their troubles.
   static absl::StatusOr<SessionSources> Open(const VerifiedSession& session,
                                              const std::set<uint32_t>& sub_sessions,
-                                             const std::string& input);
+                                             const std::string& input, net::Notify notify);
   // The URIs that Open would open.
   static std::vector<std::string> UrisOf(const VerifiedSession& session,
                                          const std::set<uint32_t>& sub_sessions,
                                          const std::string& input);
   std::vector<net::DatagramSource*> borrowed() const;
+  // Datagrams that the kernel dropped.
+  uint64_t lost() const;
 };
 
 }  // namespace nark::receiver

@@ -117,7 +117,8 @@ absl::Status PlayingSocket::OpenPair(const StreamFilter& streams) {
 
 absl::Status PlayingSocket::Bind(const SocketRequest& request) {
   const std::set<uint32_t> sub_sessions = {request.streams.sub_session};
-  ASSIGN_OR_RETURN(sources_, SessionSources::Open(purchase_->session, sub_sessions, request.input));
+  ASSIGN_OR_RETURN(sources_,
+                   SessionSources::Open(purchase_->session, sub_sessions, request.input, nullptr));
   ReceptionOptions options;
   options.sub_sessions = sub_sessions;
   options.play_out.delay = request.playout_delay;

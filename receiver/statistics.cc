@@ -13,7 +13,8 @@ Statistics Statistics::Of(const Reception& reception) {
                         .datagrams = reception.datagrams(),
                         .unwanted = reception.unwanted(),
                         .incomplete = 0,
-                        .signatures_checked = reception.signatures_checked()};
+                        .signatures_checked = reception.signatures_checked(),
+                        .socket_drops = 0};
   statistics.incomplete = statistics.datagrams.incomplete + reception.unfinished();
   return statistics;
 }
@@ -40,6 +41,7 @@ std::string Statistics::ToText() const {
   if (unwanted != 0) absl::StrAppend(&text, "; ", unwanted, " datagrams of senders not wanted");
   absl::StrAppend(&text, "; ", datagrams.datagrams, " datagrams, ", datagrams.used, " used");
   if (!drops.empty()) absl::StrAppend(&text, " (dropped: ", absl::StrJoin(drops, ", "), ")");
+  if (socket_drops != 0) absl::StrAppend(&text, ", ", socket_drops, " lost to a full buffer");
   return text;
 }
 
@@ -72,7 +74,8 @@ std::string Statistics::ToJson() const {
         {"bytes", datagrams.bytes},
         {"used", datagrams.used},
         {"unwanted", unwanted},
-        {"dropped", dropped}}},
+        {"dropped", dropped},
+        {"socket_drops", socket_drops}}},
   };
   return all.dump();
 }

@@ -17,6 +17,7 @@ struct Statistics {
   uint64_t unwanted = 0;    // datagrams of streams that no output takes, not counted above
   uint64_t incomplete = 0;  // given up, and those that are not complete now
   uint64_t signatures_checked = 0;
+  uint64_t socket_drops = 0;  // by the kernel, whose buffer was full; not Of's
 
   static Statistics Of(const Reception& reception);
 
@@ -25,7 +26,8 @@ struct Statistics {
   // {"received":n,"delivered":n,"delivered_bytes":n,"incomplete":n,"missing":n,
   //  "behind":n,"repeated":n,"crowded_out":n,"damaged":n,"refused":{REASON:n},
   //  "senders":[{"sub_session":n,"id":n,"delivered":n}],"signatures_checked":n,
-  //  "datagrams":{"received":n,"bytes":n,"used":n,"unwanted":n,"dropped":{name:n}}}
+  //  "datagrams":{"received":n,"bytes":n,"used":n,"unwanted":n,"dropped":{name:n},
+  //   "socket_drops":n}}
   std::string ToJson() const;
 };
 

@@ -52,7 +52,7 @@ absl::Status UdpOutput::SendWhile(double allowance) {
   size_t sent = bursts_.front().sent;
   while (allowance > 0 && burst < bursts_.size()) {
     const ByteView bytes(bursts_[burst].bytes);
-    const size_t size = std::min(kDatagramBytes, bytes.size() - sent);
+    const size_t size = std::min(datagram_bytes_, bytes.size() - sent);
     datagrams.push_back(bytes.subspan(sent, size));
     sent += size;
     allowance -= static_cast<double>(size);

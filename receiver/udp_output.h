@@ -1,6 +1,7 @@
 #ifndef NARK_RECEIVER_UDP_OUTPUT_H_
 #define NARK_RECEIVER_UDP_OUTPUT_H_
 
+#include <algorithm>
 #include <chrono>
 #include <deque>
 #include <memory>
@@ -13,17 +14,19 @@
 
 namespace nark::receiver {
 
-// Datagrams of 1,316 bytes, as players of transport streams expect; the last one
-// of an ADU is what is left. An ADU is not sent in one burst, which would overrun
-// its receiver's buffer, but as evenly as
-// can be, within `spread`.
+// Datagrams of 1,316 bytes, as players of transport streams expect, or as many whole
+// packets as the interface carries; the last one of an ADU is what is left. An ADU is not sent in
+// one burst, which would overrun its receiver's buffer, but as evenly as can be, within `spread`.
 class UdpOutput final : public Output {
  public:
   static constexpr size_t kDatagramBytes = 7 * 188;
 
   UdpOutput(std::string name, std::unique_ptr<net::DatagramSink> sink,
             std::chrono::microseconds spread)
-      : name_(std::move(name)), sink_(std::move(sink)), spread_(spread) {}
+      : name_(std::move(name)),
+        sink_(std::move(sink)),
+        datagram_bytes_(std::min(kDatagramBytes, sink_->datagram_bytes() / 188 * 188)),
+        spread_(spread) {}
 
   const std::string& name() const override { return name_; }
   absl::Status Write(ByteView plaintext, Timestamp now) override;
@@ -47,6 +50,7 @@ class UdpOutput final : public Output {
 
   const std::string name_;
   const std::unique_ptr<net::DatagramSink> sink_;
+  const size_t datagram_bytes_;
   const std::chrono::microseconds spread_;
   std::deque<Burst> bursts_;
   Timestamp served_;      // the last Service

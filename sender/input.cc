@@ -11,14 +11,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/net/datagram_io.h"
 #include "common/net/descriptor.h"
+#include "sender/udp_input.h"
 
 namespace nark::sender {
 namespace {
 
 constexpr size_t kReadBytes = 1 << 20;
-constexpr size_t kDatagramsAtOnce = 1024;
 
 absl::Status FileError(int error, std::string_view what, const std::string& name) {
   std::string message = absl::StrCat(Absl(what), " ", name, ": ", std::strerror(error));
@@ -49,22 +48,6 @@ class FileInput final : public Input {
   Bytes buffer_;
 };
 
-class DatagramInput final : public Input {
- public:
-  explicit DatagramInput(std::unique_ptr<net::DatagramSource> source)
-      : source_(std::move(source)) {}
-
-  int descriptor() const override { return source_->descriptor(); }
-
-  absl::StatusOr<State> Read(absl::FunctionRef<void(ByteView)> consume) override {
-    RETURN_IF_ERROR(source_->Receive(kDatagramsAtOnce, consume).status());
-    return State::kOpen;
-  }
-
- private:
-  std::unique_ptr<net::DatagramSource> source_;
-};
-
 absl::StatusOr<std::unique_ptr<Input>> OpenFile(const std::string& path) {
   net::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.fd() < 0) return FileError(errno, "cannot open the input", path);
@@ -77,17 +60,13 @@ absl::StatusOr<std::unique_ptr<Input>> OpenFile(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Input>> OpenInput(const std::string& uri) {
+absl::StatusOr<std::unique_ptr<Input>> OpenInput(const std::string& uri, net::Notify notify) {
   if (uri == "-" || uri == "file://con") {
     net::Descriptor copy(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3));
     if (copy.fd() < 0) return FileError(errno, "cannot read", "stdin");
     return std::unique_ptr<Input>(std::make_unique<FileInput>(std::move(copy), "stdin"));
   }
-  if (uri.starts_with("udp://")) {
-    ASSIGN_OR_RETURN(net::UdpAddress address, net::UdpAddress::Parse(uri));
-    ASSIGN_OR_RETURN(std::unique_ptr<net::DatagramSource> source, net::OpenUdpSource(address));
-    return std::unique_ptr<Input>(std::make_unique<DatagramInput>(std::move(source)));
-  }
+  if (uri.starts_with("udp://")) return OpenUdpInput(uri, std::move(notify));
   std::string_view path = uri;
   if (path.starts_with("file:")) {
     path.remove_prefix(5);

@@ -52,10 +52,13 @@ void Declare(Flags& flags, cli::Command& command) {
   using cli::Need;
   command.Text("--session", &flags.session,
                "the sender's file, made by narkctl session create --sender-out", Need::kRequired);
-  command.Text("--input", &flags.input, "- (stdin), a path, file:PATH or udp://GROUP:PORT",
+  command.Text("--input", &flags.input,
+               "- (stdin), a path, file:PATH, or a transport stream in UDP or RTP: "
+               "udp://[SOURCE@]GROUP:PORT?adapter=IFACE, udp://ADDRESS:PORT",
                Need::kRequired);
   command.Text("--output", &flags.output,
-               "udp://GROUP:PORT?adapter=IFACE or file:PATH instead of the session's transport");
+               "instead of the session's transport: file:PATH, or udp://[SOURCE@]GROUP:PORT with "
+               "?adapter=IFACE&ttl=N&dscp=EF&loop=0&sndbuf=BYTES&mtu=BYTES");
   command.Text("--control", &flags.control,
                "HOST:PORT where the provider's control role may expel and readmit members");
   command.Text("--http", &flags.http,
@@ -76,7 +79,9 @@ void Declare(Flags& flags, cli::Command& command) {
       "nark-sender --session film.sender --input film.ts\n"
       "ffmpeg -re -i film.mp4 -c copy -f mpegts - | nark-sender --session film.sender --input -\n"
       "nark-sender --session film.sender --input film.ts --output file:film.dvd --pace max\n"
-      "nark-sender --session film.sender --input film.ts --control 127.0.0.1:7600");
+      "nark-sender --session film.sender --input film.ts --control 127.0.0.1:7600\n"
+      "nark-sender --session tv.sender --input 'udp://239.0.0.1:1234?adapter=eth0' \\\n"
+      "    --output 'udp://10.0.0.7@232.1.2.3:5004?adapter=eth1&ttl=16&dscp=AF41'");
 }
 
 void DeclareOrder(ExpelSettings& settings, cli::Command& command) {
@@ -93,6 +98,8 @@ void DeclareOrder(ExpelSettings& settings, cli::Command& command) {
   command.Text("--group", &settings.group, "a group's id, instead of --member");
   command.Duration("--timeout", &settings.timeout, "how long to wait for the sender");
 }
+
+void Warn(const std::string& line) { spdlog::warn(line); }
 
 // A path as folder and name.
 struct StatePath {
@@ -159,7 +166,7 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
   ASSIGN_OR_RETURN(Pace pace, Pace::Parse(flags.pace));
   ASSIGN_OR_RETURN(OpenedSenderFile sender, LoadSenderFile(flags.session, clock.Now()));
   ASSIGN_OR_RETURN(CutRule rule, CutRule::FromTerms(sender.session.terms().adu_timing()));
-  ASSIGN_OR_RETURN(std::unique_ptr<Input> input, OpenInput(flags.input));
+  ASSIGN_OR_RETURN(std::unique_ptr<Input> input, OpenInput(flags.input, Warn));
   std::string state = flags.state.empty() ? flags.session + ".state" : flags.state;
   ASSIGN_OR_RETURN(StateLock lock, StateLock::Acquire(state));
   FolderStorage storage(Split(state).folder);
@@ -167,7 +174,7 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
                    OpenReservation(storage, state, sender, flags.first_adu));
   std::string output =
       flags.output.empty() ? MainTransport(sender.session.descriptor()) : flags.output;
-  ASSIGN_OR_RETURN(net::OpenedSink opened, net::OpenSink(output));
+  ASSIGN_OR_RETURN(net::OpenedSink opened, net::OpenSink(output, Warn));
   SignalWaiter waiter(signals);
   PacedSink sink(*opened.sink, waiter);
   FolderStorage order_storage(Split(state).folder);  // of the control server's threads
@@ -189,7 +196,7 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
                      ControlServer::Start(flags.control, sender, *orders, position, clock));
   }
   serve::Metrics metrics;
-  Reporter reporter(metrics, *broadcaster, *reservation, sink);
+  Reporter reporter(metrics, *broadcaster, *reservation, sink, *input);
   ASSIGN_OR_RETURN(std::unique_ptr<serve::HttpServer> http,
                    StartHttp(flags, sender, output, metrics));
   std::vector<std::pair<std::string, std::string>> addresses = {{"output", output}};
@@ -207,16 +214,14 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
   bool terminal = ::isatty(STDERR_FILENO) == 1;
   reporter.Start(waiter.Now());
   Station station({*input, segmenter, *broadcaster, sink, waiter}, pace,
-                  {.warn = [](const std::string& line) { spdlog::warn(line); },
-                   .sent =
-                       [&](uint64_t first_id, std::span<const OutgoingAdu> adus) {
-                         reporter.Update();
-                         position.next_adu_id = first_id + adus.size();
-                         position.adus_sent += adus.size();
-                         std::string line = terminal ? reporter.Progress(waiter.Now()) : "";
-                         if (!line.empty()) spdlog::info(line);
-                         return index.Add(first_id, adus);
-                       }});
+                  {.warn = Warn, .sent = [&](uint64_t first_id, std::span<const OutgoingAdu> adus) {
+                     reporter.Update();
+                     position.next_adu_id = first_id + adus.size();
+                     position.adus_sent += adus.size();
+                     std::string line = terminal ? reporter.Progress(waiter.Now()) : "";
+                     if (!line.empty()) spdlog::info(line);
+                     return index.Add(first_id, adus);
+                   }});
   absl::Status status = station.Run();
   absl::Status closed = reservation->Close();
   reporter.Update();

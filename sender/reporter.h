@@ -7,6 +7,7 @@
 #include "common/net/datagram_io.h"
 #include "common/serve/metrics.h"
 #include "sender/broadcaster.h"
+#include "sender/input.h"
 
 namespace nark::sender {
 
@@ -16,7 +17,7 @@ class Reporter {
  public:
   // All must outlive it.
   Reporter(serve::Metrics& metrics, const Broadcaster& broadcaster, const Reservation& reservation,
-           const net::DatagramSink& sink);
+           const net::DatagramSink& sink, const Input& input);
 
   // Brings the numbers up to date; to be called after every burst.
   void Update();
@@ -33,15 +34,20 @@ class Reporter {
   const Broadcaster& broadcaster_;
   const Reservation& reservation_;
   const net::DatagramSink& sink_;
+  const Input& input_;
   serve::Counter& adus_;
   serve::Counter& plaintext_bytes_;
   serve::Counter& datagrams_;
   serve::Counter& datagram_bytes_;
   serve::Counter& signatures_;
   serve::Counter& lost_;
+  serve::Counter& input_datagrams_;
+  serve::Counter& input_missing_;
+  serve::Counter& input_dropped_;
   serve::Gauge& next_id_;
   BroadcasterCounters shown_;
   uint64_t shown_lost_ = 0;
+  InputCounters shown_input_;
   Timestamp started_{};
   Timestamp reported_{};
 };

@@ -42,27 +42,46 @@ absl::Status Station::Run() {
     }
     if (first->slot.begin > parts_.waiter.Now() &&
         parts_.waiter.Wait(first->slot.begin, -1) == Wake::kStop) {
+      next_ = std::move(first);
+      reading = Reading::kStop;
       break;
     }
-    std::vector<Due> burst;
-    size_t bytes = first->adu.bytes.size();
-    burst.push_back(*std::move(first));
-    Timestamp together = parts_.waiter.Now() + kTogether;
-    while (bytes < kBurstBytes && burst.size() < wire::kMaxBatch) {
-      std::optional<Due> more = NextDue();
-      if (!more.has_value()) break;
-      if (more->slot.begin > together || bytes + more->adu.bytes.size() > kBurstBytes) {
-        next_ = std::move(more);
-        break;
-      }
-      bytes += more->adu.bytes.size();
-      burst.push_back(*std::move(more));
-    }
-    RETURN_IF_ERROR(SendBurst(std::move(burst)));
-    if (parts_.waiter.Wait(parts_.waiter.Now(), -1) == Wake::kStop) break;
+    RETURN_IF_ERROR(SendBurst(Gather(*std::move(first))));
+    if (parts_.waiter.Wait(parts_.waiter.Now(), -1) == Wake::kStop) reading = Reading::kStop;
   }
   WarnOnce();
-  return absl::OkStatus();
+  return reading == Reading::kStop && live() ? SendRest() : absl::OkStatus();
+}
+
+std::vector<Station::Due> Station::Gather(Due first) {
+  std::vector<Due> burst;
+  size_t bytes = first.adu.bytes.size();
+  burst.push_back(std::move(first));
+  Timestamp together = parts_.waiter.Now() + kTogether;
+  while (bytes < kBurstBytes && burst.size() < wire::kMaxBatch) {
+    std::optional<Due> more = NextDue();
+    if (!more.has_value()) break;
+    if (more->slot.begin > together || bytes + more->adu.bytes.size() > kBurstBytes) {
+      next_ = std::move(more);
+      break;
+    }
+    bytes += more->adu.bytes.size();
+    burst.push_back(*std::move(more));
+  }
+  return burst;
+}
+
+absl::Status Station::SendRest() {
+  parts_.input.Close();
+  for (Input::State state = Input::State::kOpen;;) {
+    while (std::optional<Due> due = NextDue()) {
+      RETURN_IF_ERROR(SendBurst(Gather(*std::move(due))));
+    }
+    if (state == Input::State::kEnded) return absl::OkStatus();
+    ASSIGN_OR_RETURN(state,
+                     parts_.input.Read([this](ByteView bytes) { parts_.segmenter.Append(bytes); }));
+    if (state == Input::State::kEnded) parts_.segmenter.Finish();
+  }
 }
 
 absl::StatusOr<Station::Reading> Station::Fill() {
@@ -82,7 +101,12 @@ std::optional<Station::Due> Station::NextDue() {
   WarnOnce();
   if (!adu.has_value()) return std::nullopt;
   ChoosePacer();
-  Slot slot = pacer_->Next(*adu, parts_.waiter.Now());
+  Timestamp now = parts_.waiter.Now();
+  Slot slot = pacer_->Next(*adu, now);
+  // A live ADU has had its time when it is complete. Waiting for the programme's would
+  // let the encoder's clock, where it is the faster one, fill every buffer.
+  bool by_rate = pace_.kind == Pace::Kind::kRate;
+  if (live() && !by_rate && slot.begin > now) slot.begin = now;
   return Due{*std::move(adu), slot};
 }
 

@@ -53,7 +53,8 @@ class Station {
   Station(const Parts& parts, const Pace& pace, Events events);
 
   // Returns OK at the end of the input and where the waiter says stop: then the ADU
-  // in hand is finished and no other begun.
+  // in hand is finished and no other begun; of a live input all that had come is sent,
+  // at once.
   absl::Status Run();
 
  private:
@@ -64,7 +65,11 @@ class Station {
   enum class Reading : uint8_t { kMore, kEnded, kStop };
 
   absl::StatusOr<Reading> Fill();
+  absl::Status SendRest();
+  // `first` and what is due with it.
+  std::vector<Due> Gather(Due first);
   std::optional<Due> NextDue();
+  bool live() const { return parts_.input.kind() == Input::Kind::kLive; }
   absl::Status SendBurst(std::vector<Due> burst);
   void ChoosePacer();
   void WarnOnce();

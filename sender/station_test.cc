@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "common/base/status.h"
@@ -52,6 +54,34 @@ class MemoryInput final : public Input {
   Bytes bytes_;
   size_t at_once_;
   size_t at_ = 0;
+};
+
+// Comes at its own pace and ends only once it is closed.
+class LiveInput final : public Input {
+ public:
+  LiveInput(Bytes before, Bytes after) : before_(std::move(before)), after_(std::move(after)) {}
+  int descriptor() const override { return 0; }
+  Kind kind() const override { return Kind::kLive; }
+  void Close() override { closed_ = true; }
+  absl::StatusOr<State> Read(absl::FunctionRef<void(ByteView)> consume) override {
+    if (!before_.empty()) {
+      consume(std::exchange(before_, {}));
+      return State::kOpen;
+    }
+    if (!closed_) {
+      stop();
+      return State::kOpen;
+    }
+    if (after_.empty()) return State::kEnded;
+    consume(std::exchange(after_, {}));
+    return State::kOpen;
+  }
+  std::function<void()> stop;
+
+ private:
+  Bytes before_;
+  Bytes after_;  // what arrives in the moment in which it is closed
+  bool closed_ = false;
 };
 
 // Notes when each ADU's first and last datagram was sent.
@@ -183,6 +213,26 @@ TEST_F(StationTest, AStopFinishesTheAduInHandAndBeginsNoOther) {
   EXPECT_EQ(broadcaster_->counters().adus, 3u);
   EXPECT_EQ(At(sink_.last, 2), milliseconds(2500));
   EXPECT_EQ(reservation_->next_id(), 3u);
+}
+
+TEST_F(StationTest, AStopSendsAllThatCameOfALiveInput) {
+  LiveInput input(Bytes(25'000, 1), Bytes(8'000, 2));
+  input.stop = [this] { waiter_.stop_at = waiter_.now; };
+  ASSERT_TRUE(Run(input, Sized(10'000)).ok());
+  EXPECT_EQ(broadcaster_->counters().plaintext_bytes, 33'000u);
+  EXPECT_EQ(broadcaster_->counters().adus, 4u);
+}
+
+TEST_F(StationTest, ALiveInputsFastClockDelaysNothing) {
+  // Five seconds of programme that are there at once, as from an encoder whose clock ran
+  // ahead: they go out together, and not by its time.
+  StreamGenerator stream;
+  stream.Programme(126, 25, 50);
+  LiveInput input(stream.bytes(), {});
+  input.stop = [this] { waiter_.stop_at = waiter_.now; };
+  ASSERT_TRUE(Run(input, Seconds(1)).ok());
+  EXPECT_EQ(broadcaster_->counters().plaintext_bytes, stream.size());
+  EXPECT_LE(waiter_.Now() - kTestTime, milliseconds(1500));
 }
 
 TEST_F(StationTest, AnEmptyInputSendsNothing) {

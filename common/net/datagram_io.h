@@ -3,10 +3,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -22,6 +24,13 @@ struct GatheredDatagram {
   size_t size() const { return head.size() + body.size(); }
 };
 
+// Of a datagram's payload: an MTU of 1500 less the 48 bytes of IPv6 and UDP headers.
+inline constexpr int kDefaultDatagramBytes = 1452;
+
+// Called with what people should know, one line: a buffer smaller than asked for, an
+// interface that went down or came back. On the thread that uses the sink or source.
+using Notify = std::function<void(const std::string&)>;
+
 // Where datagrams go. One thread only.
 class DatagramSink {
  public:
@@ -34,6 +43,8 @@ class DatagramSink {
   // Datagrams that the network refused (interface down, no route, a firewall's
   // veto), dropped and only counted.
   virtual uint64_t lost() const { return 0; }
+  // The largest datagram that it takes.
+  virtual size_t datagram_bytes() const { return kDefaultDatagramBytes; }
 };
 
 // Where datagrams come from. One thread only.
@@ -58,37 +69,59 @@ class DatagramSource {
 // it is missing, anyway.
 enum class Offload { kUse, kRefuse };
 
-// udp://[SOURCE@]GROUP:PORT?adapter=IFACE&ttl=N&rcvbuf=N&sndbuf=N&mtu=N, or
-// unicast udp://HOST:PORT for outputs. [IPv6] in brackets.
+// Whether what is sent to a group is heard on this machine too.
+enum class Loopback { kHeard, kMuted };
+
+// kFit: datagrams shrink to what the interface carries. kAsked: opening is refused
+// where it carries less.
+enum class MtuRule { kFit, kAsked };
+
+// udp://[SOURCE@]GROUP:PORT?adapter=IFACE&ttl=N&dscp=N&loop=0|1&rcvbuf=N&sndbuf=N&mtu=N,
+// or unicast udp://[SOURCE@]HOST:PORT. [IPv6] in brackets; [IPv6%IFACE] is adapter=IFACE.
 struct UdpAddress {
-  std::string source;   // SSM source; empty for any
+  // Where a sink sends from. To a group: also the only host that a source hears.
+  // Empty: the routes' choice, any.
+  std::string source;
   std::string address;  // numeric; for unicast outputs also a host name
   uint16_t port = 0;
   std::string adapter;  // interface name; empty for the route's
-  int ttl = 1;          // hop limit for IPv6; 64 for unicast unless given
+  // Interfaces on which a source joins besides (adapter=a,b).
+  std::vector<std::string> more_adapters;
+  int ttl = 1;   // hop limit for IPv6; 64 for unicast unless given
+  int dscp = 0;  // RFC 2474
+  Loopback loop = Loopback::kHeard;
   int receive_buffer_bytes = 8 << 20;
   int send_buffer_bytes = 2 << 20;
-  // Of a datagram's payload: `mtu` less the 48 bytes of IPv6 and UDP headers.
-  int datagram_bytes = 1452;
+  int datagram_bytes = kDefaultDatagramBytes;  // `mtu` less the headers' 48
+  MtuRule mtu_rule = MtuRule::kFit;
   Offload offload = Offload::kUse;  // no part of the URI
 
   // Strict: unknown, repeated and empty parameters are refused. INVALID_ARGUMENT
   // names the URI and the part that is wrong.
   static absl::StatusOr<UdpAddress> Parse(std::string_view uri);
   bool multicast() const;
+  // In 232.0.0.0/8 or ff3x::/32 (RFC 4607): routers carry it for a named source only.
+  bool source_specific() const;
   // "239.1.1.1:5000", "[ff15::1]:5000".
   std::string HostPort() const;
 };
 
 // Sends to a group or host, with sendmmsg and UDP GSO where the kernel has it. To a
-// group: out of the adapter and from its address, heard on this machine as well.
-// NOT_FOUND where the interface does not exist, UNAVAILABLE without a route.
-absl::StatusOr<std::unique_ptr<DatagramSink>> OpenUdpSink(const UdpAddress& address);
+// group: out of the adapter and from its address. IP fragments nothing: what the
+// interface does not carry whole is an INVALID_ARGUMENT that names the right ?mtu=.
+// While the network is down datagrams are lost; when it is back, also as a new
+// interface of the same name, sending goes on by itself. NOT_FOUND where the
+// interface does not exist, UNAVAILABLE without a route.
+absl::StatusOr<std::unique_ptr<DatagramSink>> OpenUdpSink(const UdpAddress& address,
+                                                          Notify notify = nullptr);
 
 // Joins the group and binds to the group's own address, so that nothing else that
 // arrives on the port is seen; recvmmsg, and UDP GRO where the kernel has it. A
-// unicast address is bound to. Errors as above.
-absl::StatusOr<std::unique_ptr<DatagramSource>> OpenUdpSource(const UdpAddress& address);
+// unicast address is bound to. Joins again when an interface comes back: its
+// descriptor is readable then, too. Errors as above; an interface must exist, but
+// needs no address, nor be up.
+absl::StatusOr<std::unique_ptr<DatagramSource>> OpenUdpSource(const UdpAddress& address,
+                                                              Notify notify = nullptr);
 
 }  // namespace nark::net
 

@@ -1,6 +1,7 @@
 #include "common/net/transport.h"
 
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -28,8 +29,8 @@ absl::Status Unknown(std::string_view uri) {
 
 }  // namespace
 
-absl::StatusOr<OpenedSink> OpenSink(std::string_view uri) {
-  OpenedSink opened{nullptr, static_cast<size_t>(UdpAddress().datagram_bytes)};
+absl::StatusOr<OpenedSink> OpenSink(std::string_view uri, Notify notify) {
+  OpenedSink opened{nullptr, static_cast<size_t>(kDefaultDatagramBytes)};
   if (uri.starts_with(kFile)) {
     ASSIGN_OR_RETURN(std::string path, PathOf(uri));
     ASSIGN_OR_RETURN(opened.sink, CreateDatagramFile(path));
@@ -37,19 +38,19 @@ absl::StatusOr<OpenedSink> OpenSink(std::string_view uri) {
   }
   if (!uri.starts_with("udp://")) return Unknown(uri);
   ASSIGN_OR_RETURN(UdpAddress address, UdpAddress::Parse(uri));
-  ASSIGN_OR_RETURN(opened.sink, OpenUdpSink(address));
-  opened.datagram_bytes = static_cast<size_t>(address.datagram_bytes);
+  ASSIGN_OR_RETURN(opened.sink, OpenUdpSink(address, std::move(notify)));
+  opened.datagram_bytes = opened.sink->datagram_bytes();
   return opened;
 }
 
-absl::StatusOr<std::unique_ptr<DatagramSource>> OpenSource(std::string_view uri) {
+absl::StatusOr<std::unique_ptr<DatagramSource>> OpenSource(std::string_view uri, Notify notify) {
   if (uri.starts_with(kFile)) {
     ASSIGN_OR_RETURN(std::string path, PathOf(uri));
     return OpenDatagramFile(path);
   }
   if (!uri.starts_with("udp://")) return Unknown(uri);
   ASSIGN_OR_RETURN(UdpAddress address, UdpAddress::Parse(uri));
-  return OpenUdpSource(address);
+  return OpenUdpSource(address, std::move(notify));
 }
 
 }  // namespace nark::net

@@ -17,8 +17,9 @@ struct OpenedSink {
 
 // "udp://..." (datagram_io.h) or "file:PATH" (datagram_file.h).
 // INVALID_ARGUMENT for anything else.
-absl::StatusOr<OpenedSink> OpenSink(std::string_view uri);
-absl::StatusOr<std::unique_ptr<DatagramSource>> OpenSource(std::string_view uri);
+absl::StatusOr<OpenedSink> OpenSink(std::string_view uri, Notify notify = nullptr);
+absl::StatusOr<std::unique_ptr<DatagramSource>> OpenSource(std::string_view uri,
+                                                           Notify notify = nullptr);
 
 }  // namespace nark::net
 

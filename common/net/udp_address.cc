@@ -1,9 +1,14 @@
 #include <arpa/inet.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <set>
+#include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/base/status.h"
 #include "common/net/datagram_io.h"
 
@@ -48,6 +53,18 @@ bool IsHostName(std::string_view text) {
   return letter && text.front() != '-' && text.front() != '.';
 }
 
+// Names of code points (RFC 2474, 2597, 3246, 5865, 8622).
+struct CodePoint {
+  std::string_view name;
+  int value;
+};
+constexpr std::array<CodePoint, 25> kCodePoints = {
+    {{"DF", 0},    {"BE", 0},    {"LE", 1},    {"EF", 46},   {"VA", 44},
+     {"CS0", 0},   {"CS1", 8},   {"CS2", 16},  {"CS3", 24},  {"CS4", 32},
+     {"CS5", 40},  {"CS6", 48},  {"CS7", 56},  {"AF11", 10}, {"AF12", 12},
+     {"AF13", 14}, {"AF21", 18}, {"AF22", 20}, {"AF23", 22}, {"AF31", 26},
+     {"AF32", 28}, {"AF33", 30}, {"AF41", 34}, {"AF42", 36}, {"AF43", 38}}};
+
 // Parses one URI; every error begins with it.
 class Parser {
  public:
@@ -75,11 +92,15 @@ class Parser {
   }
 
   // One host, without brackets.
-  absl::StatusOr<std::string> ParseHost(std::string_view text, std::string_view what) const {
+  absl::StatusOr<std::string> ParseHost(std::string_view text, std::string_view what) {
     bool bracketed = text.starts_with('[');
     if (bracketed) {
       if (!text.ends_with(']')) return Wrong("a bracket is not closed");
       text = text.substr(1, text.size() - 2);
+      if (size_t percent = text.find('%'); percent != std::string_view::npos) {
+        RETURN_IF_ERROR(SetZone(text.substr(percent + 1)));
+        text = text.substr(0, percent);
+      }
     }
     std::string host(text);
     Family family = FamilyOf(host);
@@ -114,11 +135,60 @@ class Parser {
     if (FamilyOf(address_.source) == Family::kNone || IsMulticast(address_.source)) {
       return Wrong("the source must be the numeric address of one host");
     }
-    if (!address_.multicast()) return Wrong("a source needs a multicast group");
-    if (FamilyOf(address_.source) != FamilyOf(address_.address)) {
-      return Wrong("source and group are of different IP versions");
+    Family to = FamilyOf(address_.address);
+    if (to != Family::kNone && FamilyOf(address_.source) != to) {
+      return Wrong("source and destination are of different IP versions");
     }
     return absl::OkStatus();
+  }
+
+  // The zone of RFC 4007, in a URI's spelling (%25, RFC 6874) or as people type it.
+  absl::Status SetZone(std::string_view zone) {
+    if (zone.starts_with("25")) zone.remove_prefix(2);
+    if (!address_.adapter.empty() && address_.adapter != zone) {
+      return Wrong("source and group are on different interfaces");
+    }
+    return SetAdapter(zone, address_.adapter);
+  }
+
+  absl::Status SetAdapter(std::string_view name, std::string& to) const {
+    if (name.empty() || name.size() > 15 || name.find('/') != std::string_view::npos) {
+      return Wrong(absl::StrCat("\"", Absl(name), "\" cannot be an interface's name"));
+    }
+    to = name;
+    return absl::OkStatus();
+  }
+
+  absl::Status SetAdapters(std::string_view names) {
+    std::vector<std::string> all = absl::StrSplit(Absl(names), ',');
+    std::string first;
+    RETURN_IF_ERROR(SetAdapter(all[0], first));
+    if (!address_.adapter.empty() && address_.adapter != first) {
+      return Wrong("adapter and the address's zone are different interfaces");
+    }
+    address_.adapter = first;
+    for (size_t i = 1; i < all.size(); ++i) {
+      if (std::count(all.begin(), all.end(), all[i]) > 1) {
+        return Wrong(absl::StrCat("adapter ", all[i], " is named twice"));
+      }
+      RETURN_IF_ERROR(SetAdapter(all[i], address_.more_adapters.emplace_back()));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status SetDscp(std::string_view value) {
+    std::string name = absl::AsciiStrToUpper(Absl(value));
+    for (const CodePoint& one : kCodePoints) {
+      if (one.name == name) {
+        address_.dscp = one.value;
+        return absl::OkStatus();
+      }
+    }
+    absl::Status status = SetNumber("dscp", value, 0, 63, address_.dscp);
+    return status.ok() ? status
+                       : Wrong(absl::StrCat("dscp \"", Absl(value),
+                                            "\" is neither a number from 0 to 63 nor a name such "
+                                            "as EF, AF41, CS5"));
   }
 
   absl::StatusOr<int> ParseNumber(std::string_view name, std::string_view text, int least,
@@ -159,7 +229,16 @@ class Parser {
   }
 
   absl::Status SetParameter(std::string_view name, std::string_view value) {
-    if (name == "ttl") return SetNumber(name, value, 0, 255, address_.ttl);
+    if (name == "ttl") {
+      // With 0 a group stays on this machine.
+      return SetNumber(name, value, address_.multicast() ? 0 : 1, 255, address_.ttl);
+    }
+    if (name == "dscp") return SetDscp(value);
+    if (name == "loop") {
+      ASSIGN_OR_RETURN(int loop, ParseNumber(name, value, 0, 1));
+      address_.loop = loop == 1 ? Loopback::kHeard : Loopback::kMuted;
+      return absl::OkStatus();
+    }
     if (name == "rcvbuf") {
       return SetNumber(name, value, 1, kLargestBuffer, address_.receive_buffer_bytes);
     }
@@ -169,17 +248,12 @@ class Parser {
     if (name == "mtu") {
       ASSIGN_OR_RETURN(int mtu, ParseNumber(name, value, kSmallestMtu, kLargestMtu));
       address_.datagram_bytes = std::min(mtu - kHeadersBytes, kLargestPayload);
+      address_.mtu_rule = MtuRule::kAsked;
       return absl::OkStatus();
     }
-    if (name == "adapter") {
-      if (value.size() > 15 || value.find('/') != std::string_view::npos) {
-        return Wrong(absl::StrCat("\"", Absl(value), "\" cannot be an interface's name"));
-      }
-      address_.adapter = value;
-      return absl::OkStatus();
-    }
+    if (name == "adapter") return SetAdapters(value);
     return Wrong(absl::StrCat("unknown parameter ", Absl(name),
-                              " (known: adapter, ttl, rcvbuf, sndbuf, mtu)"));
+                              " (known: adapter, ttl, dscp, loop, rcvbuf, sndbuf, mtu)"));
   }
 
   std::string_view uri_;
@@ -191,6 +265,14 @@ class Parser {
 absl::StatusOr<UdpAddress> UdpAddress::Parse(std::string_view uri) { return Parser(uri).Parse(); }
 
 bool UdpAddress::multicast() const { return IsMulticast(address); }
+
+bool UdpAddress::source_specific() const {
+  in_addr v4;
+  if (::inet_pton(AF_INET, address.c_str(), &v4) == 1) return ntohl(v4.s_addr) >> 24 == 232;
+  in6_addr v6;
+  return ::inet_pton(AF_INET6, address.c_str(), &v6) == 1 && v6.s6_addr[0] == 0xff &&
+         v6.s6_addr[1] >> 4 == 3 && v6.s6_addr[2] == 0 && v6.s6_addr[3] == 0;
+}
 
 std::string UdpAddress::HostPort() const {
   bool brackets = address.find(':') != std::string::npos;

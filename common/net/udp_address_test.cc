@@ -36,6 +36,53 @@ TEST(UdpAddressTest, ReadsEveryParameter) {
   EXPECT_EQ(address.receive_buffer_bytes, 100);
   EXPECT_EQ(address.send_buffer_bytes, 200);
   EXPECT_EQ(address.datagram_bytes, 8952);
+  EXPECT_EQ(address.mtu_rule, MtuRule::kAsked);
+  EXPECT_EQ(Parsed("udp://239.1.1.1:5004?loop=0").loop, Loopback::kMuted);
+  EXPECT_EQ(Parsed("udp://239.1.1.1:5004?loop=1").loop, Loopback::kHeard);
+}
+
+TEST(UdpAddressTest, ReadsCodePointsByNumberAndName) {
+  EXPECT_EQ(Parsed("udp://239.1.1.1:5004").dscp, 0);
+  EXPECT_EQ(Parsed("udp://239.1.1.1:5004?dscp=63").dscp, 63);
+  // RFC 3246; RFC 2597: 8 times the class, 2 times the drop precedence; RFC 2474.
+  EXPECT_EQ(Parsed("udp://239.1.1.1:5004?dscp=EF").dscp, 0b101110);
+  EXPECT_EQ(Parsed("udp://239.1.1.1:5004?dscp=ef").dscp, 0b101110);
+  for (int c = 1; c <= 4; ++c) {
+    for (int drop = 1; drop <= 3; ++drop) {
+      std::string name = "AF" + std::to_string(c) + std::to_string(drop);
+      EXPECT_EQ(Parsed("udp://239.1.1.1:5004?dscp=" + name).dscp, 8 * c + 2 * drop) << name;
+    }
+  }
+  for (int c = 0; c <= 7; ++c) {
+    EXPECT_EQ(Parsed("udp://239.1.1.1:5004?dscp=cs" + std::to_string(c)).dscp, 8 * c);
+  }
+}
+
+TEST(UdpAddressTest, ReadsSeveralAdapters) {
+  UdpAddress address = Parsed("udp://239.1.1.1:5004?adapter=eth0,eth1,eth2");
+  EXPECT_EQ(address.adapter, "eth0");
+  EXPECT_THAT(address.more_adapters, ::testing::ElementsAre("eth1", "eth2"));
+}
+
+TEST(UdpAddressTest, AZoneIsTheAdapter) {
+  EXPECT_EQ(Parsed("udp://[ff12::42%eth0]:5004").adapter, "eth0");
+  EXPECT_EQ(Parsed("udp://[ff12::42%25eth0]:5004").adapter, "eth0");
+  EXPECT_EQ(Parsed("udp://[ff12::42%eth0]:5004").address, "ff12::42");
+  EXPECT_EQ(Parsed("udp://[fe80::1%eth0]@[ff32::42%eth0]:5004?adapter=eth0").adapter, "eth0");
+}
+
+TEST(UdpAddressTest, AUnicastSinkMayHaveASource) {
+  EXPECT_EQ(Parsed("udp://10.0.0.1@10.0.0.2:5004").source, "10.0.0.1");
+}
+
+TEST(UdpAddressTest, KnowsTheRangesOfSourceSpecificMulticast) {
+  for (const char* group : {"232.0.0.1", "232.255.255.255", "[ff32::1]", "[ff3e::8000:1]"}) {
+    EXPECT_TRUE(Parsed(std::string("udp://") + group + ":5004").source_specific()) << group;
+  }
+  for (const char* group :
+       {"231.255.255.255", "233.0.0.1", "[ff12::1]", "[ff3e:20::1]", "10.0.0.1", "[fd30::1]"}) {
+    EXPECT_FALSE(Parsed(std::string("udp://") + group + ":5004").source_specific()) << group;
+  }
 }
 
 TEST(UdpAddressTest, ReadsIpv6InBrackets) {
@@ -91,8 +138,12 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"udp://:5004", "no address"}, Wrong{"udp://ff15::1:5004", "belongs in brackets"},
         Wrong{"udp://[ff15::1:5004", "bracket is not closed"},
         Wrong{"udp://[ff15::1]5004", "no port"}, Wrong{"udp://[239.1.1.1]:5004", "no IPv6"},
-        Wrong{"udp://[ff15::1%lo]:5004", "no IPv6"}, Wrong{"udp://[]:5004", "no IPv6"},
-        Wrong{"udp://10.0.0.1@10.0.0.2:5004", "needs a multicast group"},
+        Wrong{"udp://[239.1.1.1%lo]:5004", "no IPv6"},
+        Wrong{"udp://[ff15::1%]:5004", "interface's name"},
+        Wrong{"udp://[ff15::1%a/b]:5004", "interface's name"},
+        Wrong{"udp://[ff15::1%lo]:5004?adapter=eth0", "different interfaces"},
+        Wrong{"udp://[fe80::1%lo]@[ff15::1%eth0]:5004", "different interfaces"},
+        Wrong{"udp://[]:5004", "no IPv6"}, Wrong{"udp://10.0.0.1@[fd00::2]:5004", "IP versions"},
         Wrong{"udp://239.1.1.2@239.1.1.1:5004", "one host"},
         Wrong{"udp://host.example@239.1.1.1:5004", "one host"},
         Wrong{"udp://[fe80::1]@239.1.1.1:5004", "IP versions"},
@@ -103,9 +154,18 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"udp://239.1.1.1:5004?ttl=1&", "NAME=VALUE"},
         Wrong{"udp://239.1.1.1:5004?ttl=256", "ttl"},
         Wrong{"udp://239.1.1.1:5004?ttl=1&ttl=1", "twice"},
+        Wrong{"udp://10.1.1.1:5004?ttl=0", "ttl"}, Wrong{"udp://239.1.1.1:5004?dscp=64", "dscp"},
+        Wrong{"udp://239.1.1.1:5004?dscp=-1", "dscp"},
+        Wrong{"udp://239.1.1.1:5004?dscp=AF14", "such as EF, AF41, CS5"},
+        Wrong{"udp://239.1.1.1:5004?dscp=CS8", "dscp"},
+        Wrong{"udp://239.1.1.1:5004?loop=2", "loop"}, Wrong{"udp://239.1.1.1:5004?loop=no", "loop"},
+        Wrong{"udp://239.1.1.1:5004?adapter=,lo", "interface's name"},
+        Wrong{"udp://239.1.1.1:5004?adapter=lo,", "interface's name"},
+        Wrong{"udp://239.1.1.1:5004?adapter=lo,lo", "named twice"},
         Wrong{"udp://239.1.1.1:5004?rcvbuf=0", "rcvbuf"},
         Wrong{"udp://239.1.1.1:5004?mtu=100", "mtu"},
-        Wrong{"udp://239.1.1.1:5004?adaptor=lo", "unknown parameter adaptor"},
+        Wrong{"udp://239.1.1.1:5004?adaptor=lo",
+              "unknown parameter adaptor (known: adapter, ttl, dscp, loop, rcvbuf, sndbuf, mtu)"},
         Wrong{"udp://239.1.1.1:5004?adapter=a-name-that-is-too-long", "interface's name"}));
 
 }  // namespace

@@ -4,11 +4,17 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <optional>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/base/status.h"
 #include "common/net/datagram_io.h"
+#include "common/net/sink_socket.h"
 #include "common/net/socket.h"
 
 #ifndef UDP_SEGMENT
@@ -18,17 +24,21 @@
 namespace nark::net {
 namespace {
 
+using SteadyTime = std::chrono::steady_clock::time_point;
+
 // One message of sendmmsg carries up to this many datagrams of one size (the
 // kernel's own limit), cut apart by the kernel or the network card.
 constexpr size_t kMaxSegments = 64;
 constexpr size_t kMaxMessageBytes = 65000;
 constexpr size_t kMaxMessages = 16;
 
+// Between two tries to open the socket anew while the network is away.
+constexpr std::chrono::milliseconds kReopenPause{200};
+// Sending must have worked for so long before it counts as working again.
+constexpr std::chrono::milliseconds kSettled{500};
+
 // What the network does to datagrams on their way: they are lost, no more.
-bool IsLoss(int error) {
-  return error == ECONNREFUSED || error == ENETDOWN || error == ENETUNREACH ||
-         error == EHOSTUNREACH || error == EHOSTDOWN || error == ENOBUFS || error == EPERM;
-}
+bool IsLoss(int error) { return error == ECONNREFUSED || error == ENOBUFS || IsOutage(error); }
 
 // What kernels and network cards without GSO, or with a smaller MTU, answer.
 bool IsOffloadRefusal(int error) {
@@ -38,9 +48,11 @@ bool IsOffloadRefusal(int error) {
 
 class UdpSink final : public DatagramSink {
  public:
-  UdpSink(Descriptor socket, UdpAddress address)
-      : socket_(std::move(socket)),
+  UdpSink(SinkSocket opened, UdpAddress address, Notify notify)
+      : socket_(std::move(opened.socket)),
+        datagram_bytes_(opened.datagram_bytes),
         address_(std::move(address)),
+        notify_(std::move(notify)),
         segments_(address_.offload == Offload::kUse ? kMaxSegments : 1),
         iovecs_(2 * kMaxMessages * kMaxSegments) {}
 
@@ -59,6 +71,7 @@ class UdpSink final : public DatagramSink {
   }
 
   uint64_t lost() const override { return lost_; }
+  size_t datagram_bytes() const override { return datagram_bytes_; }
 
  private:
   union Control {
@@ -118,6 +131,7 @@ class UdpSink final : public DatagramSink {
     size_t messages = Arrange(datagrams);
     int sent = ::sendmmsg(socket_.fd(), messages_.data(), static_cast<unsigned>(messages), 0);
     if (sent >= 0) {
+      OnSent();
       size_t count = 0;
       for (int i = 0; i < sent; ++i) count += runs_[static_cast<size_t>(i)];
       return count;
@@ -129,19 +143,82 @@ class UdpSink final : public DatagramSink {
       ::poll(&writable, 1, -1);
       return 0;
     }
+    // It may be a router's answer to an earlier datagram, told once: anybody can forge
+    // those, so they stop nothing.
+    if (error == EMSGSIZE && !std::exchange(too_large_, true)) return 0;
     if (runs_[0] > 1 && IsOffloadRefusal(error)) {
       segments_ = 1;
+      too_large_ = false;
       return 0;
     }
+    if (error == EMSGSIZE) return TooLarge(address_, socket_, datagrams[0].size());
     if (!IsLoss(error)) return SocketError(error, "cannot send to", address_);
+    if (IsOutage(error) && Reopen()) return 0;
     lost_ += runs_[0];
+    if (IsOutage(error)) OnOutage(error, runs_[0]);
     return runs_[0];
   }
 
+  void OnSent() {
+    if (std::exchange(too_large_, false)) OnSmallerPath();
+    if (!outage_) return;
+    SteadyTime now = std::chrono::steady_clock::now();
+    if (!well_since_) well_since_ = now;
+    if (now - *well_since_ < kSettled) return;
+    if (notify_) {
+      notify_(absl::StrFormat("sending to %s works again after %.1f s; %d datagrams were dropped",
+                              address_.HostPort(),
+                              std::chrono::duration<double>(*well_since_ - outage_->begin).count(),
+                              lost_ - outage_->lost_before));
+    }
+    outage_.reset();
+  }
+
+  void OnOutage(int error, size_t dropped) {
+    well_since_.reset();
+    if (outage_) return;
+    outage_ = {std::chrono::steady_clock::now(), lost_ - dropped};
+    if (notify_) {
+      notify_(absl::StrCat(SocketError(error, "cannot send to", address_).message(),
+                           "; datagrams are dropped until it works again"));
+    }
+  }
+
+  // An interface that comes back may be another one of the same name, and have
+  // another address: then the old socket is of no use.
+  bool Reopen() {
+    SteadyTime now = std::chrono::steady_clock::now();
+    if (now < reopen_at_) return false;
+    reopen_at_ = now + kReopenPause;
+    absl::StatusOr<SinkSocket> opened = OpenSinkSocket(address_, MtuRule::kFit, nullptr);
+    if (!opened.ok()) return false;
+    socket_ = std::move(opened->socket);
+    segments_ = address_.offload == Offload::kUse ? kMaxSegments : 1;
+    return true;
+  }
+
+  void OnSmallerPath() {
+    int mtu = MtuOf(socket_);
+    if (std::exchange(smaller_path_told_, true) || !notify_) return;
+    notify_(absl::StrCat("a router on the way to ", address_.HostPort(), " says that it carries ",
+                         mtu, " bytes at most: larger datagrams are lost; send with ?mtu=", mtu));
+  }
+
   Descriptor socket_;
+  size_t datagram_bytes_;
   UdpAddress address_;
+  Notify notify_;
   size_t segments_;
   uint64_t lost_ = 0;
+  struct Outage {
+    SteadyTime begin;
+    uint64_t lost_before;
+  };
+  std::optional<Outage> outage_;
+  std::optional<SteadyTime> well_since_;
+  SteadyTime reopen_at_{};
+  bool too_large_ = false;
+  bool smaller_path_told_ = false;
   std::vector<GatheredDatagram> whole_;
   std::vector<iovec> iovecs_;
   std::array<mmsghdr, kMaxMessages> messages_{};
@@ -149,75 +226,13 @@ class UdpSink final : public DatagramSink {
   std::array<size_t, kMaxMessages> runs_{};
 };
 
-absl::Status ChooseMulticast4(const Descriptor& socket, const Adapter& adapter,
-                              const UdpAddress& address) {
-  // With an index alone a group on lo would be sent from another interface's address.
-  ip_mreqn interface {};
-  interface.imr_ifindex = static_cast<int>(adapter.index);
-  interface.imr_address = adapter.ipv4;
-  uint8_t ttl = static_cast<uint8_t>(address.ttl);
-  uint8_t loop = 1;
-  if ((adapter.index != 0 && SetOption(socket, IPPROTO_IP, IP_MULTICAST_IF, interface) != 0) ||
-      SetOption(socket, IPPROTO_IP, IP_MULTICAST_TTL, ttl) != 0 ||
-      SetOption(socket, IPPROTO_IP, IP_MULTICAST_LOOP, loop) != 0) {
-    return SocketError(errno, "cannot send to", address);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ChooseMulticast6(const Descriptor& socket, const Adapter& adapter,
-                              const UdpAddress& address) {
-  int index = static_cast<int>(adapter.index);
-  int loop = 1;
-  if ((index != 0 && SetOption(socket, IPPROTO_IPV6, IPV6_MULTICAST_IF, index) != 0) ||
-      SetOption(socket, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, address.ttl) != 0 ||
-      SetOption(socket, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, loop) != 0) {
-    return SocketError(errno, "cannot send to", address);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ChooseUnicast(const Descriptor& socket, int family, const UdpAddress& address) {
-  bool v4 = family == AF_INET;
-  if (SetOption(socket, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TTL : IPV6_UNICAST_HOPS,
-                address.ttl) != 0 ||
-      (!address.adapter.empty() &&
-       ::setsockopt(socket.fd(), SOL_SOCKET, SO_BINDTODEVICE, address.adapter.c_str(),
-                    static_cast<socklen_t>(address.adapter.size())) != 0)) {
-    return SocketError(errno, "cannot send to", address);
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DatagramSink>> OpenUdpSink(const UdpAddress& address) {
-  ASSIGN_OR_RETURN(Adapter adapter, FindAdapter(address.adapter));
-  ASSIGN_OR_RETURN(SocketAddress to, Resolve(address.address, address.port, adapter.index));
-  ASSIGN_OR_RETURN(Descriptor socket, OpenUdpSocket(to.family()));
-  if (!address.multicast()) {
-    RETURN_IF_ERROR(ChooseUnicast(socket, to.family(), address));
-  } else if (to.family() == AF_INET) {
-    RETURN_IF_ERROR(ChooseMulticast4(socket, adapter, address));
-  } else {
-    RETURN_IF_ERROR(ChooseMulticast6(socket, adapter, address));
-  }
-  if (SetOption(socket, SOL_SOCKET, SO_SNDBUFFORCE, address.send_buffer_bytes) != 0) {
-    SetOption(socket, SOL_SOCKET, SO_SNDBUF, address.send_buffer_bytes);
-  }
-  if (!address.source.empty()) {
-    ASSIGN_OR_RETURN(SocketAddress from, Resolve(address.source, 0, adapter.index));
-    if (::bind(socket.fd(), from.get(), from.size) != 0) {
-      return absl::InvalidArgumentError(address.source + ", the source to send to " +
-                                        address.HostPort() +
-                                        " from, is not this machine's: " + std::strerror(errno));
-    }
-  }
-  // The route is looked up once, and its absence is known now.
-  if (::connect(socket.fd(), to.get(), to.size) != 0) {
-    return SocketError(errno, "cannot send to", address);
-  }
-  return std::unique_ptr<DatagramSink>(std::make_unique<UdpSink>(std::move(socket), address));
+absl::StatusOr<std::unique_ptr<DatagramSink>> OpenUdpSink(const UdpAddress& address,
+                                                          Notify notify) {
+  ASSIGN_OR_RETURN(SinkSocket opened, OpenSinkSocket(address, address.mtu_rule, notify));
+  return std::unique_ptr<DatagramSink>(
+      std::make_unique<UdpSink>(std::move(opened), address, std::move(notify)));
 }
 
 }  // namespace nark::net

@@ -1,21 +1,22 @@
 #include <netinet/udp.h>
+#include <sys/epoll.h>
 
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/net/datagram_io.h"
+#include "common/net/link_monitor.h"
 #include "common/net/socket.h"
+#include "common/net/source_socket.h"
 
 #ifndef UDP_GRO
 #define UDP_GRO 104
 #endif
-#ifndef IPV6_MULTICAST_ALL
-#define IPV6_MULTICAST_ALL 29
-#endif
-
 namespace nark::net {
 namespace {
 
@@ -23,27 +24,46 @@ namespace {
 constexpr size_t kMessageBytes = 65536;
 constexpr size_t kMaxMessages = 16;
 
+// A socket and what tells of the network's changes, as one descriptor for poll().
 class UdpSource final : public DatagramSource {
  public:
-  UdpSource(Descriptor socket, UdpAddress address)
-      : socket_(std::move(socket)),
+  UdpSource(SourceSocket opened, UdpAddress address, Notify notify)
+      : socket_(std::move(opened.socket)),
+        adapters_(std::move(opened.adapters)),
+        monitor_(address.adapter.empty() ? LinkMonitor::Routes::kHeard
+                                         : LinkMonitor::Routes::kIgnored),
         address_(std::move(address)),
+        notify_(std::move(notify)),
         buffer_(kMaxMessages * kMessageBytes) {}
+
+  // Only a group's memberships have to be watched.
+  absl::Status Watch() {
+    if (!address_.multicast() || monitor_.fd() < 0) return absl::OkStatus();
+    watched_ = Descriptor(::epoll_create1(EPOLL_CLOEXEC));
+    RETURN_IF_ERROR(Watch(monitor_.fd()));
+    RETURN_IF_ERROR(Watch(socket_.fd()));
+    // What changed while the socket was opened.
+    LookAtAdapters();
+    return absl::OkStatus();
+  }
 
   absl::StatusOr<size_t> Receive(size_t most, absl::FunctionRef<void(ByteView)> consume) override {
     size_t delivered = 0;
     while (delivered < most) {
       if (current_ == filled_) {
+        current_ = filled_ = 0;
         ASSIGN_OR_RETURN(filled_, Refill());
-        current_ = 0;
-        if (filled_ == 0) break;
+        if (filled_ == 0) {
+          HearOfNetwork();
+          break;
+        }
       }
       delivered += Deliver(most - delivered, consume);
     }
     return delivered;
   }
 
-  int descriptor() const override { return socket_.fd(); }
+  int descriptor() const override { return watched_.fd() >= 0 ? watched_.fd() : socket_.fd(); }
   uint64_t lost() const override { return lost_; }
 
  private:
@@ -89,7 +109,7 @@ class UdpSource final : public DatagramSource {
       if (errno == EAGAIN) return 0;
       // An error that an earlier datagram of ours brought back, or an interface
       // that went down: nothing arrives now, something may later.
-      if (errno == ECONNREFUSED || errno == ENETDOWN || errno == EHOSTUNREACH) return 0;
+      if (errno == ECONNREFUSED || IsOutage(errno)) return 0;
       return SocketError(errno, "cannot receive from", address_);
     }
   }
@@ -111,8 +131,60 @@ class UdpSource final : public DatagramSource {
     }
   }
 
+  absl::Status Watch(int fd) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    if (::epoll_ctl(watched_.fd(), EPOLL_CTL_ADD, fd, &event) == 0) return absl::OkStatus();
+    return absl::InternalError(
+        absl::StrCat("cannot watch ", address_.HostPort(), ": ", std::strerror(errno)));
+  }
+
+  void HearOfNetwork() {
+    if (watched_.fd() < 0) return;
+    bool heard = monitor_.Take([this](unsigned index) {
+      for (Adapter& adapter : adapters_) {
+        if (adapter.index == index) SetStopped(adapter);
+      }
+    });
+    if (heard) LookAtAdapters();
+  }
+
+  void SetStopped(Adapter& adapter) {
+    if (adapter.running && notify_) {
+      notify_(absl::StrCat(adapter.name, " is down or gone: nothing is received from ",
+                           address_.HostPort(), " on it until it is back"));
+    }
+    adapter.running = false;
+  }
+
+  // Memberships die with an interface, also where one of the same name comes back, and
+  // switches forget them where a cable was out. A new socket joins as if for the first
+  // time.
+  void LookAtAdapters() {
+    std::vector<Adapter> now = FindAdapters(address_);
+    std::string back;
+    for (size_t i = 0; i < now.size(); ++i) {
+      bool other = now[i].index != adapters_[i].index;
+      if (other || !now[i].running) SetStopped(adapters_[i]);
+      if (now[i].running && !adapters_[i].running) back = now[i].name;
+    }
+    if (back.empty()) return;
+    absl::StatusOr<SourceSocket> opened = OpenSourceSocket(address_, Missing::kSkip, nullptr);
+    if (!opened.ok() || !Watch(opened->socket.fd()).ok()) return;
+    socket_ = std::move(opened->socket);
+    adapters_ = std::move(opened->adapters);
+    kernel_dropped_ = 0;
+    if (notify_) {
+      notify_(absl::StrCat(back, " is up: joined ", address_.HostPort(), " again"));
+    }
+  }
+
   Descriptor socket_;
+  std::vector<Adapter> adapters_;  // as joined on; never empty for a group
+  LinkMonitor monitor_;
+  Descriptor watched_;  // both; none where the socket suffices
   UdpAddress address_;
+  Notify notify_;
   std::vector<uint8_t> buffer_;
   std::array<iovec, kMaxMessages> iovecs_{};
   std::array<mmsghdr, kMaxMessages> messages_{};
@@ -125,83 +197,19 @@ class UdpSource final : public DatagramSource {
   uint32_t kernel_dropped_ = 0;
 };
 
-absl::Status JoinIpv4(const Descriptor& socket, const SocketAddress& group, const Adapter& adapter,
-                      const UdpAddress& address) {
-  int all = 0;
-  if (SetOption(socket, IPPROTO_IP, IP_MULTICAST_ALL, all) != 0) {
-    return SocketError(errno, "cannot join", address);
-  }
-  if (address.source.empty()) {
-    ip_mreqn membership{};
-    membership.imr_multiaddr = group.v4().sin_addr;
-    membership.imr_ifindex = static_cast<int>(adapter.index);
-    if (SetOption(socket, IPPROTO_IP, IP_ADD_MEMBERSHIP, membership) != 0) {
-      return SocketError(errno, "cannot join", address);
-    }
-    return absl::OkStatus();
-  }
-  // MCAST_JOIN_SOURCE_GROUP takes an interface by index, IP_ADD_SOURCE_MEMBERSHIP
-  // only by address.
-  ASSIGN_OR_RETURN(SocketAddress source, Resolve(address.source, 0, adapter.index));
-  group_source_req membership{};
-  membership.gsr_interface = adapter.index;
-  membership.gsr_group = group.storage;
-  membership.gsr_source = source.storage;
-  if (SetOption(socket, IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, membership) != 0) {
-    return SocketError(errno, "cannot join", address);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status JoinIpv6(const Descriptor& socket, const SocketAddress& group, const Adapter& adapter,
-                      const UdpAddress& address) {
-  int all = 0;
-  SetOption(socket, IPPROTO_IPV6, IPV6_MULTICAST_ALL, all);  // Linux 4.20; the bind suffices
-  if (address.source.empty()) {
-    ipv6_mreq membership{};
-    membership.ipv6mr_multiaddr = group.v6().sin6_addr;
-    membership.ipv6mr_interface = adapter.index;
-    if (SetOption(socket, IPPROTO_IPV6, IPV6_JOIN_GROUP, membership) != 0) {
-      return SocketError(errno, "cannot join", address);
-    }
-    return absl::OkStatus();
-  }
-  ASSIGN_OR_RETURN(SocketAddress source, Resolve(address.source, 0, adapter.index));
-  group_source_req membership{};
-  membership.gsr_interface = adapter.index;
-  membership.gsr_group = group.storage;
-  membership.gsr_source = source.storage;
-  if (SetOption(socket, IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP, membership) != 0) {
-    return SocketError(errno, "cannot join", address);
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DatagramSource>> OpenUdpSource(const UdpAddress& address) {
-  ASSIGN_OR_RETURN(Adapter adapter, FindAdapter(address.adapter));
-  ASSIGN_OR_RETURN(SocketAddress at, Resolve(address.address, address.port, adapter.index));
-  ASSIGN_OR_RETURN(Descriptor socket, OpenUdpSocket(at.family()));
-  int on = 1;
-  // Several receivers of one group share a machine; a unicast port is one program's.
-  if (address.multicast() && SetOption(socket, SOL_SOCKET, SO_REUSEADDR, on) != 0) {
-    return SocketError(errno, "cannot share", address);
+absl::StatusOr<std::unique_ptr<DatagramSource>> OpenUdpSource(const UdpAddress& address,
+                                                              Notify notify) {
+  if (notify && address.source_specific() && address.source.empty()) {
+    notify(absl::StrCat(address.HostPort(),
+                        " is a group of source-specific multicast: routers carry it to nobody who "
+                        "does not name its source, udp://SOURCE@GROUP:PORT"));
   }
-  if (SetOption(socket, SOL_SOCKET, SO_RCVBUFFORCE, address.receive_buffer_bytes) != 0) {
-    SetOption(socket, SOL_SOCKET, SO_RCVBUF, address.receive_buffer_bytes);
-  }
-  // Both are missing from some kernels, and done without there.
-  SetOption(socket, SOL_SOCKET, SO_RXQ_OVFL, on);
-  if (address.offload == Offload::kUse) SetOption(socket, SOL_UDP, UDP_GRO, on);
-  if (::bind(socket.fd(), at.get(), at.size) != 0) {
-    return SocketError(errno, "cannot listen at", address);
-  }
-  if (address.multicast()) {
-    RETURN_IF_ERROR(at.family() == AF_INET ? JoinIpv4(socket, at, adapter, address)
-                                           : JoinIpv6(socket, at, adapter, address));
-  }
-  return std::unique_ptr<DatagramSource>(std::make_unique<UdpSource>(std::move(socket), address));
+  ASSIGN_OR_RETURN(SourceSocket opened, OpenSourceSocket(address, Missing::kRefuse, notify));
+  auto source = std::make_unique<UdpSource>(std::move(opened), address, std::move(notify));
+  RETURN_IF_ERROR(source->Watch());
+  return source;
 }
 
 }  // namespace nark::net

@@ -140,8 +140,7 @@ INSTANTIATE_TEST_SUITE_P(SinkAndSource, UdpTest,
                                             ::testing::Values(Offload::kUse, Offload::kRefuse)));
 
 TEST(UdpOffloadTest, DatagramsTooLargeToBeCutByTheKernelStillArrive) {
-  // Larger than the interface takes whole: the kernel refuses to cut segments of
-  // that size, so the sink falls back to one datagram a message, which IP fragments.
+  // Two of them are more than a message holds, so each is one by itself.
   UdpAddress address = OnLoopback(FreshGroup(), FreePort());
   auto source = Source(address);
   auto sink = Sink(address);
@@ -246,19 +245,35 @@ TEST(UdpSourceTest, JoinsOneSourceOnly) {
 
 TEST(UdpSinkTest, SendsFromTheAddressOfLoopback) {
   UdpAddress address = OnLoopback(FreshGroup(), FreePort());
-  auto source = Source(address);
   auto sink = Sink(address);
+  address.source = "127.0.0.1";  // heard from there only
+  auto source = Source(address);
   ASSERT_TRUE(source && sink);
+  std::vector<Bytes> sent = {{1}};
+  ASSERT_TRUE(sink->Send(Views(sent)).ok());
+  EXPECT_THAT(Collect(*source, 1), ElementsAre(Bytes{1}));
+}
+
+TEST(UdpSinkTest, SendsToAHostFromTheSourceNamed) {
+  UdpAddress address;
+  address.address = "127.0.0.1";
+  address.port = FreePort();
+  Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  at.sin_port = htons(address.port);
+  ASSERT_EQ(::bind(socket.fd(), reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+  address.source = "127.0.0.77";
+  auto sink = Sink(address);
+  ASSERT_TRUE(sink);
   std::vector<Bytes> sent = {{1}};
   ASSERT_TRUE(sink->Send(Views(sent)).ok());
   sockaddr_in from{};
   socklen_t size = sizeof from;
   uint8_t byte = 0;
-  pollfd readable{.fd = source->descriptor(), .events = POLLIN, .revents = 0};
-  ASSERT_EQ(::poll(&readable, 1, 2000), 1);
-  ASSERT_EQ(
-      ::recvfrom(source->descriptor(), &byte, 1, 0, reinterpret_cast<sockaddr*>(&from), &size), 1);
-  EXPECT_EQ(ntohl(from.sin_addr.s_addr), INADDR_LOOPBACK);
+  ASSERT_EQ(::recvfrom(socket.fd(), &byte, 1, 0, reinterpret_cast<sockaddr*>(&from), &size), 1);
+  EXPECT_EQ(ntohl(from.sin_addr.s_addr), INADDR_LOOPBACK - 1 + 77);
 }
 
 TEST(UdpSinkTest, ALostUnicastDatagramIsNoError) {
@@ -317,6 +332,45 @@ TEST(UdpErrorTest, AHostThatDoesNotExistIsNamed) {
   absl::Status status = OpenUdpSink(address).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()), HasSubstr("nark.invalid"));
+}
+
+TEST(UdpErrorTest, SeveralAdaptersAreForReceivers) {
+  UdpAddress address = OnLoopback(FreshGroup(), 5004);
+  address.more_adapters = {"lo"};
+  absl::Status status = OpenUdpSink(address).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("only receivers"));
+}
+
+TEST(UdpErrorTest, AUnicastSourceHearsEverybody) {
+  UdpAddress address;
+  address.address = "127.0.0.1";
+  address.port = FreePort();
+  address.source = "127.0.0.1";
+  EXPECT_EQ(OpenUdpSource(address).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(UdpErrorTest, ALinkLocalGroupNeedsAnAdapter) {
+  UdpAddress address;
+  address.address = "ff12::42";
+  address.port = 5004;
+  for (const absl::Status& status :
+       {OpenUdpSink(address).status(), OpenUdpSource(address).status()}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("?adapter=IFACE"));
+  }
+}
+
+TEST(UdpNotifyTest, AGroupOfSourceSpecificMulticastWantsASource) {
+  UdpAddress address = OnLoopback("232.1.2.3", FreePort());
+  std::vector<std::string> told;
+  Notify notify = [&](const std::string& line) { told.push_back(line); };
+  ASSERT_TRUE(OpenUdpSource(address, notify).ok());
+  EXPECT_THAT(told, ::testing::Contains(HasSubstr("SOURCE@GROUP")));
+  told.clear();
+  address.source = "127.0.0.1";
+  ASSERT_TRUE(OpenUdpSource(address, notify).ok());
+  EXPECT_THAT(told, ::testing::Not(::testing::Contains(HasSubstr("SOURCE@GROUP"))));
 }
 
 }  // namespace
