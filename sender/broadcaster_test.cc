@@ -323,6 +323,7 @@ TEST_F(BroadcasterTest, EveryCipherAndGeneratorWorks) {
       SessionOptions options;
       options.cipher = cipher;
       options.generator = generator;
+      options.depth = schedule::DefaultDepth(**schedule::FindGenerator(generator));
       storage_.files.clear();
       sink_.datagrams.clear();
       Make(options);

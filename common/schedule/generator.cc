@@ -1,5 +1,6 @@
 #include "common/schedule/generator.h"
 
+#include <algorithm>
 #include <array>
 
 #include "common/schedule/registered.h"
@@ -7,10 +8,19 @@
 namespace nark::schedule {
 namespace {
 
-constexpr uint32_t kMaxDepth = 63;
+constexpr uint32_t kUsualDepth = 32;
 
 // The registry: one line a generator.
-std::array<const Generator*, 2> Registered() { return {&Marks(), &HkdfLeaves()}; }
+std::array<const Generator*, 4> Registered() {
+  return {&Marks(), &HkdfLeaves(), &HashChain(), &LogisticMap()};
+}
+
+class EmptySource final : public KeySource {
+ public:
+  absl::Status Leaf(uint64_t adu_id, SecretBytes&) override {
+    return absl::OutOfRangeError("no key was granted for ADU " + std::to_string(adu_id));
+  }
+};
 
 }  // namespace
 
@@ -29,9 +39,16 @@ std::vector<std::string_view> GeneratorIds() {
   return ids;
 }
 
-absl::Status CheckDepth(const Parameters& parameters) {
-  if (parameters.depth < 1 || parameters.depth > kMaxDepth) {
-    return absl::InvalidArgumentError("a generator's depth is 1 to 63, not " +
+uint32_t DefaultDepth(const Generator& generator) {
+  return std::min(kUsualDepth, generator.properties().max_depth);
+}
+
+std::unique_ptr<KeySource> NoLeaves() { return std::make_unique<EmptySource>(); }
+
+absl::Status CheckDepth(const Parameters& parameters, uint32_t max_depth) {
+  if (parameters.depth < 1 || parameters.depth > max_depth) {
+    return absl::InvalidArgumentError("the depth of " + parameters.id + " is 1 to " +
+                                      std::to_string(max_depth) + ", not " +
                                       std::to_string(parameters.depth));
   }
   return absl::OkStatus();

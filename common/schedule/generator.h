@@ -22,7 +22,7 @@ struct Node {
 
 // Which generator, and its parameters.
 struct Parameters {
-  std::string id;  // "marks", "hkdf"
+  std::string id;
   uint32_t depth = 32;
 };
 
@@ -32,12 +32,15 @@ enum class RangeGrants { kExact, kEverything };
 // What a generator promises; what it cannot promise is asked for explicitly.
 struct Properties {
   Access access;
-  RangeGrants range_grants;  // kEverything: a grant of one ADU gives them all
+  // kEverything: a grant of one ADU gives others too: all of them, or all later ones.
+  RangeGrants range_grants;
   bool secure;
+  // The greatest depth: what bounds the work for the last id.
+  uint32_t max_depth;
 };
 
-// Derives leaf keys from nodes. Remembers the path of the last leaf, so that
-// ascending ids cost about two hashes each. One thread only.
+// Derives leaf keys from nodes. Remembers what helps with the next leaf, in bounded
+// memory, so that ascending ids cost about two steps each. One thread only.
 class KeySource {
  public:
   virtual ~KeySource() = default;
@@ -54,7 +57,7 @@ class Generator {
   virtual Properties properties() const = 0;
   // Checks the depth.
   virtual absl::Status Check(const Parameters& parameters) const = 0;
-  // The minimal nodes from which just the leaves first..last can be derived (all
+  // The minimal nodes from which just the leaves first..last can be derived (more
   // leaves where the generator cannot grant ranges), ascending.
   virtual absl::StatusOr<std::vector<Node>> Cover(const SecretBytes& sender_root,
                                                   const Parameters& parameters, uint64_t first,
@@ -68,6 +71,8 @@ class Generator {
 // The registered generator; INVALID_ARGUMENT naming the known ones otherwise.
 absl::StatusOr<const Generator*> FindGenerator(std::string_view id);
 std::vector<std::string_view> GeneratorIds();
+// What sessions have unless they say otherwise: 32, or the most that there is.
+uint32_t DefaultDepth(const Generator& generator);
 
 }  // namespace nark::schedule
 

@@ -10,6 +10,8 @@
 #include "common/base/status.h"
 #include "common/crypto/random.h"
 #include "common/crypto/sha256_block.h"
+#include "common/schedule/forward_source.h"
+#include "common/schedule/logistic_step.h"
 #include "tests/model/vectors.h"
 
 namespace nark::schedule {
@@ -90,22 +92,39 @@ Range RandomRange(SeededRandom& random, uint32_t depth) {
 }
 
 TEST(RegistryTest, FindsWhatItNames) {
-  EXPECT_EQ(GeneratorIds(), (std::vector<std::string_view>{"marks", "hkdf"}));
+  EXPECT_EQ(GeneratorIds(),
+            (std::vector<std::string_view>{"marks", "hkdf", "hash-chain", "logistic-map"}));
   for (std::string_view id : GeneratorIds()) EXPECT_EQ(Find(id).id(), id);
 }
 
 TEST(RegistryTest, NamesTheKnownOnesWhereItHasNone) {
   const auto found = FindGenerator("logistic");
   EXPECT_EQ(found.status().code(), StatusCode::kInvalidArgument);
-  EXPECT_EQ(Std(found.status().message()), "no generator \"logistic\"; known: marks hkdf");
+  EXPECT_EQ(Std(found.status().message()),
+            "no generator \"logistic\"; known: marks hkdf hash-chain logistic-map");
 }
 
 TEST(RegistryTest, SaysWhatEachPromises) {
-  EXPECT_EQ(Find("marks").properties().range_grants, RangeGrants::kExact);
-  EXPECT_EQ(Find("hkdf").properties().range_grants, RangeGrants::kEverything);
-  for (std::string_view id : GeneratorIds()) {
-    EXPECT_EQ(Find(id).properties().access, Access::kRandom);
-    EXPECT_TRUE(Find(id).properties().secure);
+  struct Expected {
+    const char* id;
+    Properties properties;
+    uint32_t default_depth;
+  };
+  const Expected all[] = {
+      {"marks", {Access::kRandom, RangeGrants::kExact, true, 63}, 32},
+      {"hkdf", {Access::kRandom, RangeGrants::kEverything, true, 63}, 32},
+      {"hash-chain", {Access::kForwardOnly, RangeGrants::kEverything, true, 20}, 20},
+      {"logistic-map", {Access::kForwardOnly, RangeGrants::kEverything, false, 20}, 20},
+  };
+  ASSERT_EQ(GeneratorIds().size(), std::size(all));
+  for (const Expected& expected : all) {
+    SCOPED_TRACE(expected.id);
+    const Properties properties = Find(expected.id).properties();
+    EXPECT_EQ(properties.access, expected.properties.access);
+    EXPECT_EQ(properties.range_grants, expected.properties.range_grants);
+    EXPECT_EQ(properties.secure, expected.properties.secure);
+    EXPECT_EQ(properties.max_depth, expected.properties.max_depth);
+    EXPECT_EQ(DefaultDepth(Find(expected.id)), expected.default_depth);
   }
 }
 
@@ -134,7 +153,7 @@ TEST(GeneratorVectorsTest, LeavesAndCoversAreTheModels) {
 
 TEST(GeneratorTest, RefusesADepthOutOfBounds) {
   for (std::string_view id : GeneratorIds()) {
-    for (uint32_t depth : {0u, 64u, 255u, 0xFFFFFFFFu}) {
+    for (uint32_t depth : {0u, Find(id).properties().max_depth + 1, 64u, 255u, 0xFFFFFFFFu}) {
       const Parameters parameters{std::string(id), depth};
       EXPECT_EQ(Find(id).Check(parameters).code(), StatusCode::kInvalidArgument) << depth;
       EXPECT_EQ(Find(id).Open(parameters, {}).status().code(), StatusCode::kInvalidArgument);
@@ -161,7 +180,8 @@ TEST(GeneratorTest, RefusesRangesThatAreNone) {
 
 TEST(GeneratorTest, RefusesIdsBeyondItsDepth) {
   for (std::string_view id : GeneratorIds()) {
-    for (uint32_t depth : {1u, 8u, 32u, 63u}) {
+    for (uint32_t depth : {1u, 7u, 8u, 20u, 32u, 63u}) {
+      if (depth > Find(id).properties().max_depth) continue;
       auto source = OpenRoot(id, depth, RootOf(1));
       const uint64_t ids = uint64_t{1} << depth;
       EXPECT_EQ(LeafCode(*source, ids - 1), StatusCode::kOk) << id << depth;
@@ -173,7 +193,7 @@ TEST(GeneratorTest, RefusesIdsBeyondItsDepth) {
 
 TEST(GeneratorTest, DerivesNothingFromNothing) {
   for (std::string_view id : GeneratorIds()) {
-    auto source = Open(id, 32, {});
+    auto source = Open(id, DefaultDepth(Find(id)), {});
     EXPECT_EQ(LeafCode(*source, 0), StatusCode::kOutOfRange);
   }
 }
@@ -211,9 +231,10 @@ TEST(GeneratorTest, SequentialAndRandomAccessAgree) {
   constexpr uint64_t kSeed = 7;
   for (std::string_view id : GeneratorIds()) {
     SeededRandom random(kSeed);
-    auto sequential = OpenRoot(id, 32, RootOf(3));
-    auto jumping = OpenRoot(id, 32, RootOf(3));
-    const uint64_t first = 0xFFFFFF00 - 2000;
+    const uint32_t depth = DefaultDepth(Find(id));
+    auto sequential = OpenRoot(id, depth, RootOf(3));
+    auto jumping = OpenRoot(id, depth, RootOf(3));
+    const uint64_t first = (uint64_t{1} << depth) - 0x100 - 2000;
     std::vector<std::string> leaves;
     for (uint64_t i = 0; i < 2000; ++i) leaves.push_back(LeafHex(*sequential, first + i));
     for (int n = 0; n < 2000; ++n) {
@@ -344,6 +365,124 @@ TEST(HkdfTest, RefusesANodeBelowTheRoot) {
   nodes.push_back({1, 0, RootOf(1)});
   EXPECT_EQ(Find("hkdf").Open({"hkdf", 8}, std::move(nodes)).status().code(),
             StatusCode::kInvalidArgument);
+}
+
+TEST(HashChainTest, ACoverGivesWhatIsLaterAndNothingEarlier) {
+  constexpr uint32_t kDepth = 10;
+  const SecretBytes root = RootOf(8);
+  auto from_root = OpenRoot("hash-chain", kDepth, root);
+  for (uint64_t first : {0, 1, 31, 32, 33, 500, 1023}) {
+    SCOPED_TRACE(first);
+    const auto cover = *Find("hash-chain").Cover(root, {"hash-chain", kDepth}, first, first);
+    ASSERT_EQ(cover.size(), 1u);
+    EXPECT_EQ(cover[0].level, first == 0 ? 0 : kDepth);
+    EXPECT_EQ(cover[0].prefix, first);
+    auto source = Open("hash-chain", kDepth, Copy(cover));
+    // From the end, so that every way back is a walk.
+    for (uint64_t id = 1 << kDepth; id-- > 0;) {
+      if (id >= first) {
+        ASSERT_EQ(LeafHex(*source, id), LeafHex(*from_root, id)) << id;
+      } else {
+        ASSERT_EQ(LeafCode(*source, id), StatusCode::kOutOfRange) << id;
+      }
+    }
+  }
+}
+
+TEST(HashChainTest, OpensTheEarliestOfSeveralGrants) {
+  constexpr uint32_t kDepth = 10;
+  const SecretBytes root = RootOf(9);
+  std::vector<Node> nodes;
+  for (uint64_t first : {700, 40, 900, 40}) {
+    auto cover = *Find("hash-chain").Cover(root, {"hash-chain", kDepth}, first, first);
+    nodes.push_back(std::move(cover.front()));
+  }
+  auto source = Open("hash-chain", kDepth, Copy(nodes));
+  auto from_root = OpenRoot("hash-chain", kDepth, root);
+  for (uint64_t id : {1023, 40, 41, 899, 900, 701}) {
+    EXPECT_EQ(LeafHex(*source, id), LeafHex(*from_root, id));
+  }
+  EXPECT_EQ(LeafCode(*source, 39), StatusCode::kOutOfRange);
+  nodes.push_back({kDepth, 40, RootOf(1)});
+  EXPECT_EQ(Find("hash-chain").Open({"hash-chain", kDepth}, std::move(nodes)).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
+TEST(HashChainTest, RefusesNodesOfOtherLevels) {
+  const auto code = [](uint32_t level, uint64_t prefix) {
+    std::vector<Node> nodes;
+    nodes.push_back({level, prefix, RootOf(1)});
+    return Find("hash-chain").Open({"hash-chain", 8}, std::move(nodes)).status().code();
+  };
+  EXPECT_EQ(code(0, 0), StatusCode::kOk);
+  EXPECT_EQ(code(8, 255), StatusCode::kOk);
+  EXPECT_EQ(code(8, 0), StatusCode::kInvalidArgument) << "the root is of level 0";
+  EXPECT_EQ(code(7, 5), StatusCode::kInvalidArgument);
+}
+
+TEST(LogisticMapTest, ACoverIsTheRootWhateverTheRange) {
+  const SecretBytes root = RootOf(6);
+  const auto cover = Find("logistic-map").Cover(root, {"logistic-map", 20}, 10, 20);
+  ASSERT_TRUE(cover.ok());
+  ASSERT_EQ(cover->size(), 1u);
+  EXPECT_EQ(cover->front().level, 0u);
+  EXPECT_TRUE(cover->front().key == root);
+}
+
+TEST(LogisticMapTest, StepsAreThoseOfTheDefinition) {
+  constexpr uint64_t kMost = ~uint64_t{0};
+  EXPECT_EQ(LogisticStep<64>(0), 0u);
+  EXPECT_EQ(LogisticStep<64>(1), 3u);
+  EXPECT_EQ(LogisticStep<64>(kMost), 3u);
+  EXPECT_EQ(LogisticStep<64>(uint64_t{1} << 63), kMost) << "4 x 1/2 x 1/2 is 1, and cut off";
+  EXPECT_EQ(LogisticStep<64>(uint64_t{1} << 62), uint64_t{3} << 62);
+  EXPECT_EQ(LogisticStep<64>(uint64_t{3} << 62), uint64_t{3} << 62) << "a fixed point";
+  EXPECT_EQ(LogisticStep<8>(128), 255u);
+  EXPECT_EQ(LogisticStep<8>(100), 100u * 156 / 64);
+}
+
+// A root of zeros would stay where it is.
+TEST(LogisticMapTest, ARootOfZerosMakesKeysAllTheSame) {
+  auto zeros = OpenRoot("logistic-map", 8, RootOf(0));
+  std::set<std::string> leaves;
+  for (uint64_t id = 0; id < 256; ++id) leaves.insert(LeafHex(*zeros, id));
+  EXPECT_EQ(leaves.size(), 256u);
+}
+
+// A host that asks for the ends in turn makes the secure space walk the chain once.
+TEST(ForwardSourceTest, WalksTheWholeChainOnce) {
+  class CountingChain final : public Chain {
+   public:
+    explicit CountingChain(uint64_t& steps) : steps_(steps) {}
+    void Step(uint8_t* node) override {
+      ++steps_;
+      StoreBig64(node, LoadBig64(node) + 1);
+    }
+    void LeafOf(const uint8_t* node, uint8_t* leaf) override { std::copy_n(node, 32, leaf); }
+
+   private:
+    uint64_t& steps_;
+  };
+  for (uint32_t depth : {1u, 2u, 9u, 10u, 20u}) {
+    SCOPED_TRACE(depth);
+    const uint64_t last = (uint64_t{1} << depth) - 1;
+    const uint64_t spacing = uint64_t{1} << (depth + 1) / 2;
+    uint64_t steps = 0;
+    ForwardSource source({"hash-chain", depth}, std::make_unique<CountingChain>(steps), 0,
+                         SecretBytes(32));
+    SecretBytes leaf;
+    ASSERT_TRUE(source.Leaf(last, leaf).ok());
+    EXPECT_EQ(steps, last);
+    constexpr uint64_t kSeed = 29;
+    SeededRandom random(kSeed);
+    for (int i = 0; i < 1000; ++i) {
+      steps = 0;
+      const uint64_t id = i % 2 == 0 ? random.Below(last + 1) : last;
+      ASSERT_TRUE(source.Leaf(id, leaf).ok());
+      EXPECT_EQ(LoadBig64(leaf.Reveal().data()), id) << "seed " << kSeed;
+      EXPECT_LT(steps, spacing) << "seed " << kSeed;
+    }
+  }
 }
 
 }  // namespace

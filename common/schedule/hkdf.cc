@@ -36,22 +36,19 @@ class HkdfSource final : public KeySource {
   const HmacSha256Key root_;
 };
 
-// Of a session in which nothing was granted.
-class EmptySource final : public KeySource {
- public:
-  absl::Status Leaf(uint64_t adu_id, SecretBytes&) override {
-    return absl::OutOfRangeError("no key was granted for ADU " + std::to_string(adu_id));
-  }
-};
-
 class HkdfGenerator final : public Generator {
  public:
   std::string_view id() const override { return "hkdf"; }
   Properties properties() const override {
-    return {Access::kRandom, RangeGrants::kEverything, true};
+    return {.access = Access::kRandom,
+            .range_grants = RangeGrants::kEverything,
+            .secure = true,
+            .max_depth = kMaxDepth};
   }
 
-  absl::Status Check(const Parameters& parameters) const override { return CheckDepth(parameters); }
+  absl::Status Check(const Parameters& parameters) const override {
+    return CheckDepth(parameters, kMaxDepth);
+  }
 
   absl::StatusOr<std::vector<Node>> Cover(const SecretBytes& sender_root,
                                           const Parameters& parameters, uint64_t first,
@@ -74,7 +71,7 @@ class HkdfGenerator final : public Generator {
         return absl::InvalidArgumentError("two seed nodes for one place contradict each other");
       }
     }
-    if (nodes.empty()) return std::unique_ptr<KeySource>(std::make_unique<EmptySource>());
+    if (nodes.empty()) return NoLeaves();
     return std::unique_ptr<KeySource>(std::make_unique<HkdfSource>(parameters, nodes.front().key));
   }
 };

@@ -129,9 +129,16 @@ class CoverWalk {
 class MarksGenerator final : public Generator {
  public:
   std::string_view id() const override { return "marks"; }
-  Properties properties() const override { return {Access::kRandom, RangeGrants::kExact, true}; }
+  Properties properties() const override {
+    return {.access = Access::kRandom,
+            .range_grants = RangeGrants::kExact,
+            .secure = true,
+            .max_depth = kMaxDepth};
+  }
 
-  absl::Status Check(const Parameters& parameters) const override { return CheckDepth(parameters); }
+  absl::Status Check(const Parameters& parameters) const override {
+    return CheckDepth(parameters, kMaxDepth);
+  }
 
   absl::StatusOr<std::vector<Node>> Cover(const SecretBytes& sender_root,
                                           const Parameters& parameters, uint64_t first,

@@ -17,27 +17,32 @@ namespace {
 
 constexpr uint32_t kDepth = 32;
 
+uint32_t DepthOf(const char* id) { return DefaultDepth(**FindGenerator(id)); }
+
 std::unique_ptr<KeySource> Open(const char* id) {
   std::vector<Node> nodes;
   nodes.push_back({0, 0, SecretBytes(32)});
-  return *(*FindGenerator(id))->Open({id, kDepth}, std::move(nodes));
+  return *(*FindGenerator(id))->Open({id, DepthOf(id)}, std::move(nodes));
 }
 
 void BM_Sequential(benchmark::State& state, const char* id) {
   const auto source = Open(id);
   SecretBytes leaf(32);
   uint64_t adu_id = 0;
-  for (auto _ : state) benchmark::DoNotOptimize(source->Leaf(adu_id++, leaf));
+  const uint64_t last = (uint64_t{1} << DepthOf(id)) - 1;
+  for (auto _ : state) benchmark::DoNotOptimize(source->Leaf(adu_id++ & last, leaf));
   state.SetItemsProcessed(state.iterations());
 }
 BENCHMARK_CAPTURE(BM_Sequential, marks, "marks");
 BENCHMARK_CAPTURE(BM_Sequential, hkdf, "hkdf");
+BENCHMARK_CAPTURE(BM_Sequential, hash_chain, "hash-chain");
+BENCHMARK_CAPTURE(BM_Sequential, logistic_map, "logistic-map");
 
 void BM_Random(benchmark::State& state, const char* id) {
   const auto source = Open(id);
   SeededRandom random(1);
   std::vector<uint64_t> ids(4096);
-  for (uint64_t& adu_id : ids) adu_id = random.Below(uint64_t{1} << kDepth);
+  for (uint64_t& adu_id : ids) adu_id = random.Below(uint64_t{1} << DepthOf(id));
   SecretBytes leaf(32);
   size_t i = 0;
   for (auto _ : state) benchmark::DoNotOptimize(source->Leaf(ids[i++ % ids.size()], leaf));
@@ -45,6 +50,20 @@ void BM_Random(benchmark::State& state, const char* id) {
 }
 BENCHMARK_CAPTURE(BM_Random, marks, "marks");
 BENCHMARK_CAPTURE(BM_Random, hkdf, "hkdf");
+BENCHMARK_CAPTURE(BM_Random, hash_chain, "hash-chain");
+BENCHMARK_CAPTURE(BM_Random, logistic_map, "logistic-map");
+
+// The first key of a source, of the last id: what one call can take at most.
+void BM_FarthestFirst(benchmark::State& state, const char* id) {
+  SecretBytes leaf(32);
+  for (auto _ : state) {
+    const auto source = Open(id);
+    benchmark::DoNotOptimize(source->Leaf((uint64_t{1} << DepthOf(id)) - 1, leaf));
+  }
+}
+BENCHMARK_CAPTURE(BM_FarthestFirst, marks, "marks");
+BENCHMARK_CAPTURE(BM_FarthestFirst, hash_chain, "hash-chain");
+BENCHMARK_CAPTURE(BM_FarthestFirst, logistic_map, "logistic-map");
 
 // The dearest range: both borders one id inside the tree's.
 void BM_WidestCover(benchmark::State& state) {
