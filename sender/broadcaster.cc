@@ -88,7 +88,7 @@ absl::Status Broadcaster::Check(std::span<const OutgoingAdu> adus) const {
       return absl::InvalidArgumentError(
           absl::StrCat("an ADU of ", adu.plaintext.size(), " bytes; it has 1 byte to 16 MiB"));
     }
-    RETURN_IF_ERROR(wire::CheckClearMap(adu.clear, static_cast<uint32_t>(adu.plaintext.size())));
+    RETURN_IF_ERROR(wire::ResolveClearMap(adu.clear, adu.plaintext).status());
   }
   uint64_t ids = uint64_t{1} << sender_.session.terms().generator().depth();
   uint64_t next = ports_.reservation.next_id();
@@ -105,7 +105,7 @@ absl::Status Broadcaster::SendBatch(std::span<const OutgoingAdu> adus, Reservati
   size_t bytes = 0;
   for (size_t i = 0; i < adus.size(); ++i) {
     sealed_[i].offset = bytes;
-    bytes += suite_->CiphertextBytes(adus[i].plaintext.size());
+    bytes += suite_->CiphertextBytes(adus[i].plaintext.size(), adus[i].clear);
   }
   if (arena_.size() < bytes) arena_.resize(bytes);
   for (size_t i = 0; i < adus.size(); ++i) {
@@ -142,7 +142,8 @@ void Broadcaster::DescribeAdu(const OutgoingAdu& adu, Reservation::Stamp stamp,
                            ? header.signed_time_us + uint64_t{terms.deadline_ms()} * 1000
                            : 0;
   header.plaintext_bytes = static_cast<uint32_t>(adu.plaintext.size());
-  header.ciphertext_bytes = static_cast<uint32_t>(suite_->CiphertextBytes(adu.plaintext.size()));
+  header.ciphertext_bytes =
+      static_cast<uint32_t>(suite_->CiphertextBytes(adu.plaintext.size(), adu.clear));
   header.fragment_bytes = fragment_bytes_;
   header.source_fragments =
       static_cast<uint16_t>(wire::SourceFragments(header.ciphertext_bytes, fragment_bytes_));

@@ -28,8 +28,8 @@ namespace nark::sender {
 struct OutgoingAdu {
   ByteView plaintext;          // 1 byte to 16 MiB
   bool random_access = false;  // decoding can start with it
-  // Bytes that stay readable for everybody: ascending, disjoint, at most 32.
-  std::vector<wire::ClearRange> clear;
+  // Bytes that stay readable for everybody.
+  wire::ClearMap clear;
 };
 
 // What a broadcaster works with; outlives it.

@@ -301,7 +301,7 @@ TEST_F(BroadcasterTest, BurstsLargerThanABatchAreSignedInParts) {
 TEST_F(BroadcasterTest, ClearRangesStayReadable) {
   Make();
   Bytes plaintext = RandomBytes(3000);
-  std::vector<wire::ClearRange> clear = {{0, 4}, {2000, 100}};
+  const wire::ClearMap clear = wire::ClearRanges{{0, 4}, {2000, 100}};
   ASSERT_TRUE(broadcaster_->Send({.plaintext = plaintext, .clear = clear}).ok());
   Received received = Receive(0);
   EXPECT_EQ(received.header.clear_map, clear);
@@ -314,6 +314,26 @@ TEST_F(BroadcasterTest, ClearRangesStayReadable) {
             !Equal(parsed.payload.subspan(4, 100), ByteView(plaintext).subspan(4, 100));
   }
   EXPECT_TRUE(found);
+}
+
+TEST_F(BroadcasterTest, PacketsOfOtherPidsStayReadable) {
+  Make();
+  Bytes plaintext = RandomBytes(188 * 20);
+  for (size_t at = 0; at < plaintext.size(); at += 188) {
+    plaintext[at] = 0x47;
+    StoreBig16(&plaintext[at + 1], at % 376 == 0 ? 0x101 : 0x102);
+    plaintext[at + 3] = 0x10;
+  }
+  const wire::PacketRule clear{0, {0x101}, 10 * 184};
+  ASSERT_TRUE(broadcaster_->Send({.plaintext = plaintext, .clear = clear}).ok());
+  Received received = Receive(0);
+  EXPECT_EQ(received.header.clear_map, wire::ClearMap(clear));
+  EXPECT_TRUE(received.plaintext == plaintext);
+  EXPECT_EQ(broadcaster_->Send({.plaintext = plaintext, .clear = wire::PacketRule{0, {0x101}, 9}})
+                .status()
+                .code(),
+            absl::StatusCode::kInvalidArgument)
+      << "counts wrongly";
 }
 
 TEST_F(BroadcasterTest, EveryCipherAndGeneratorWorks) {
@@ -430,8 +450,10 @@ TEST_F(BroadcasterTest, SizesAndMapsThatAreWrongSpendNoId) {
   Bytes huge(wire::kMaxAduBytes + 1);
   for (const OutgoingAdu& adu :
        {OutgoingAdu{.plaintext = {}, .clear = {}}, OutgoingAdu{.plaintext = huge, .clear = {}},
-        OutgoingAdu{.plaintext = plaintext, .clear = {{5, 6}}},
-        OutgoingAdu{.plaintext = plaintext, .clear = {{5, 1}, {4, 1}}}}) {
+        OutgoingAdu{.plaintext = plaintext, .clear = wire::ClearRanges{{5, 6}}},
+        OutgoingAdu{.plaintext = plaintext, .clear = wire::ClearRanges{{5, 1}, {4, 1}}},
+        OutgoingAdu{.plaintext = plaintext, .clear = wire::ClearRanges{{0, 10}}},
+        OutgoingAdu{.plaintext = plaintext, .clear = wire::PacketRule{0, {256}, 9}}}) {
     EXPECT_EQ(broadcaster_->Send(adu).status().code(), absl::StatusCode::kInvalidArgument);
   }
   EXPECT_EQ(reservation_->next_id(), 0u);

@@ -18,14 +18,23 @@ namespace nark::wire {
 class AduCipher {
  public:
   virtual ~AduCipher() = default;
-  // `out` has CiphertextBytes(plaintext.size()) bytes, and may begin where
-  // `plaintext` begins. Clear ranges (CheckClearMap) stay as they are, in place,
-  // and are authenticated; the tag stands at the end. A key seals once.
-  virtual absl::Status Seal(const SecretBytes& key, const std::vector<ClearRange>& clear,
-                            ByteView plaintext, MutableByteView out) = 0;
+  // `out` has CiphertextBytes(plaintext.size(), clear) bytes, and may begin where
+  // `plaintext` begins. Clear bytes stay as they are, in place, and are
+  // authenticated where the cipher does; what is more than the plaintext stands at
+  // the end. A key seals once. INVALID_ARGUMENT where the map does not fit the ADU.
+  virtual absl::Status Seal(const SecretBytes& key, const ClearMap& clear, ByteView plaintext,
+                            MutableByteView out) = 0;
   // `out` has the plaintext's size; wiped on failure (INVALID_ARGUMENT).
-  virtual absl::Status Open(const SecretBytes& key, const std::vector<ClearRange>& clear,
-                            ByteView ciphertext, MutableByteView out) = 0;
+  virtual absl::Status Open(const SecretBytes& key, const ClearMap& clear, ByteView ciphertext,
+                            MutableByteView out) = 0;
+};
+
+// What a cipher promises; what it cannot promise is asked for explicitly.
+struct CipherProperties {
+  bool secure;
+  // Whether Open notices every change of the ciphertext and of clear bytes. Where it
+  // does not, integrity is that of the header's fragment hashes.
+  bool authenticated;
 };
 
 // A registered cipher. Stateless; thread-safe.
@@ -34,19 +43,28 @@ class CipherSuite {
   virtual ~CipherSuite() = default;
   virtual std::string_view id() const = 0;
   virtual uint8_t wire_number() const = 0;
+  virtual CipherProperties properties() const = 0;
   virtual size_t key_bytes() const = 0;
-  virtual size_t CiphertextBytes(size_t plaintext_bytes) const = 0;
+  // By how much the ciphertext of an ADU exceeds its plaintext, of which so many bytes
+  // are encrypted; at most kMaxCipherGrowth.
+  virtual size_t GrowthBytes(size_t encrypted_bytes) const = 0;
   virtual absl::StatusOr<std::unique_ptr<AduCipher>> Create() const = 0;
+
+  size_t CiphertextBytes(size_t plaintext_bytes) const {
+    return plaintext_bytes + GrowthBytes(plaintext_bytes);
+  }
+  // With a map that CheckClearMap takes.
+  size_t CiphertextBytes(size_t plaintext_bytes, const ClearMap& clear) const;
 };
 
 // INVALID_ARGUMENT where a header names another cipher, or its ciphertext has not
 // the size that this one gives.
 absl::Status CheckAgainstCipher(const Header& header, const CipherSuite& suite);
 
-// INVALID_ARGUMENT naming the known ones otherwise. Wire numbers: 1 aes-128-gcm,
-// 2 aes-256-gcm, 3 chacha20-poly1305.
+// INVALID_ARGUMENT naming the known ones otherwise.
 absl::StatusOr<const CipherSuite*> FindCipher(std::string_view id);
 absl::StatusOr<const CipherSuite*> FindCipher(uint8_t wire_number);
+// By wire number, ascending.
 std::vector<std::string_view> CipherIds();
 
 }  // namespace nark::wire

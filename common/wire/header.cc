@@ -1,6 +1,8 @@
 #include "common/wire/header.h"
 
 #include <algorithm>
+#include <utility>
+#include <variant>
 
 #include "common/base/status.h"
 #include "common/wire/layout.h"
@@ -10,9 +12,64 @@ namespace {
 
 constexpr uint8_t kRandomAccessFlag = 1;
 constexpr size_t kControlTagBytes = 16;
+constexpr uint8_t kRuleMark = 255;  // where the number of clear ranges stands
+constexpr size_t kRangeBytes = 8;
 
 absl::Status Malformed(std::string_view what) {
   return absl::InvalidArgumentError("malformed ADU header: " + std::string(what));
+}
+
+// Behind the byte that says what it is.
+size_t ClearMapBytes(const ClearMap& clear) {
+  if (const auto* rule = std::get_if<PacketRule>(&clear)) return 2 + 2 * rule->pids.size() + 4;
+  return kRangeBytes * std::get<ClearRanges>(clear).size();
+}
+
+void WriteClearMap(const ClearMap& clear, uint8_t* to) {
+  if (const auto* rule = std::get_if<PacketRule>(&clear)) {
+    *to++ = kRuleMark;
+    *to++ = rule->phase;
+    *to++ = static_cast<uint8_t>(rule->pids.size());
+    for (uint16_t pid : rule->pids) {
+      StoreBig16(to, pid);
+      to += 2;
+    }
+    StoreBig32(to, rule->encrypted_bytes);
+    return;
+  }
+  const auto& ranges = std::get<ClearRanges>(clear);
+  *to++ = static_cast<uint8_t>(ranges.size());
+  for (const ClearRange& range : ranges) {
+    StoreBig32(to, range.offset);
+    StoreBig32(to + 4, range.length);
+    to += kRangeBytes;
+  }
+}
+
+// `mark` is the byte that says what it is. Values are checked by CheckHeader.
+absl::StatusOr<ClearMap> ReadClearMap(uint8_t mark, Reader& reader) {
+  if (mark == kRuleMark) {
+    PacketRule rule;
+    const ByteView head = reader.Take(2);
+    if (head.empty()) return Malformed("truncated clear map");
+    rule.phase = head[0];
+    const size_t pids = head[1];
+    if (pids > kMaxEncryptedPids) return Malformed("too many PIDs");
+    const ByteView rest = reader.Take(2 * pids + 4);
+    if (reader.failed()) return Malformed("truncated clear map");
+    for (size_t i = 0; i < pids; ++i) rule.pids.push_back(LoadBig16(&rest[2 * i]));
+    rule.encrypted_bytes = LoadBig32(&rest[2 * pids]);
+    return ClearMap(std::move(rule));
+  }
+  if (mark > kMaxClearRanges) return Malformed("too many clear ranges");
+  const ByteView map = reader.Take(kRangeBytes * mark);
+  if (reader.failed()) return Malformed("truncated clear map");
+  ClearRanges ranges;
+  ranges.reserve(mark);
+  for (size_t at = 0; at < map.size(); at += kRangeBytes) {
+    ranges.push_back({LoadBig32(&map[at]), LoadBig32(&map[at + 4])});
+  }
+  return ClearMap(std::move(ranges));
 }
 
 // Where the fields of the core stand (header.h).
@@ -33,13 +90,7 @@ void WriteCore(const Header& header, uint16_t control_block_bytes, uint8_t* to) 
   StoreBig16(to + 52, header.parity_fragments);
   std::copy(header.fresh.begin(), header.fresh.end(), to + 54);
   StoreBig16(to + 70, control_block_bytes);
-  to[72] = static_cast<uint8_t>(header.clear_map.size());
-  to += kCoreBytes;
-  for (const ClearRange& range : header.clear_map) {
-    StoreBig32(to, range.offset);
-    StoreBig32(to + 4, range.length);
-    to += 8;
-  }
+  WriteClearMap(header.clear_map, to + 72);
 }
 
 // Reads kCoreBytes bytes, all but the clear map.
@@ -72,15 +123,8 @@ absl::StatusOr<ParsedHeader> ParseHeader(ByteView bytes) {
   if (fixed.empty()) return Malformed("truncated");
   RETURN_IF_ERROR(ReadFixedCore(fixed.data(), header));
   const size_t control_block_bytes = LoadBig16(fixed.data() + 70);
-  const size_t ranges = fixed[72];
-  if (ranges > kMaxClearRanges) return Malformed("too many clear ranges");
-  const ByteView map = reader.Take(8 * ranges);
-  if (reader.failed()) return Malformed("truncated clear map");
-  header.clear_map.reserve(ranges);
-  for (size_t i = 0; i < ranges; ++i) {
-    header.clear_map.push_back({LoadBig32(&map[8 * i]), LoadBig32(&map[8 * i + 4])});
-  }
-  parsed.core = bytes.first(kCoreBytes + map.size());
+  ASSIGN_OR_RETURN(header.clear_map, ReadClearMap(fixed[72], reader));
+  parsed.core = bytes.first(bytes.size() - reader.rest().size());
   header.control_block = ToBytes(reader.Take(control_block_bytes));
   const ByteView count = reader.Take(2);
   if (reader.failed()) return Malformed("truncated control block");
@@ -137,18 +181,6 @@ uint32_t TopLevelSize(uint32_t fragments, uint16_t fragment_bytes) {
   return fragments;
 }
 
-absl::Status CheckClearMap(const std::vector<ClearRange>& clear, uint32_t plaintext_bytes) {
-  if (clear.size() > kMaxClearRanges) return Malformed("too many clear ranges");
-  uint64_t end = 0;
-  for (const ClearRange& range : clear) {
-    if (range.length == 0) return Malformed("empty clear range");
-    if (range.offset < end) return Malformed("clear ranges overlap or are out of order");
-    end = uint64_t{range.offset} + range.length;
-  }
-  if (end > plaintext_bytes) return Malformed("a clear range beyond the plaintext");
-  return absl::OkStatus();
-}
-
 absl::Status CheckHeader(const Header& header) {
   if (header.plaintext_bytes == 0) return Malformed("empty ADU");
   if (header.plaintext_bytes > kMaxAduBytes) return Malformed("ADU larger than 16 MiB");
@@ -168,16 +200,16 @@ absl::Status CheckHeader(const Header& header) {
 }
 
 Bytes SerialiseCore(const Header& header, uint16_t control_block_bytes) {
-  Bytes core(kCoreBytes + 8 * header.clear_map.size());
+  Bytes core(kCoreBytes + ClearMapBytes(header.clear_map));
   WriteCore(header, control_block_bytes, core.data());
   return core;
 }
 
 Bytes SerialiseHeader(const Header& header) {
   Bytes bytes;
-  bytes.reserve(kCoreBytes + 8 * header.clear_map.size() + header.control_block.size() + 2 +
+  bytes.reserve(kCoreBytes + ClearMapBytes(header.clear_map) + header.control_block.size() + 2 +
                 kFragmentHashBytes * header.hashes.size());
-  bytes.resize(kCoreBytes + 8 * header.clear_map.size());
+  bytes.resize(kCoreBytes + ClearMapBytes(header.clear_map));
   WriteCore(header, static_cast<uint16_t>(header.control_block.size()), bytes.data());
   Append(bytes, header.control_block);
   AppendBig16(bytes, static_cast<uint16_t>(header.hashes.size()));

@@ -15,6 +15,7 @@
 #include "common/crypto/hash.h"
 #include "common/crypto/signature.h"
 #include "common/wire/batch_tree.h"
+#include "common/wire/clear_map.h"
 #include "common/wire/datagram.h"
 
 namespace nark::wire {
@@ -39,8 +40,10 @@ namespace nark::wire {
 //   52  parity fragments    2
 //   54  fresh bytes        16  random for every ADU
 //   70  control block size  2
-//   72  clear map entries   1
-//   73  clear map           8 each: u32 offset, u32 length; ascending, disjoint
+//   72  clear map entries   1  0 to 32, or 255 for a rule
+//   73  clear map           entries: 8 each, u32 offset, u32 length; ascending, disjoint
+//                           rule: u8 phase, u8 number of PIDs, u16 each, u32 encrypted
+//                           bytes (wire/clear_map.h)
 //       control block          ciphertext with tag
 //       hash count          2
 //       hashes              16 each: of the fragments (source, then parity), or of
@@ -58,7 +61,6 @@ namespace nark::wire {
 inline constexpr uint8_t kHeaderVersion = 1;
 inline constexpr uint8_t kFragmentHashSha256 = 1;
 inline constexpr size_t kMaxRootHashes = 48;
-inline constexpr size_t kMaxClearRanges = 32;
 inline constexpr size_t kMinControlBlockBytes = 80;   // plaintext
 inline constexpr size_t kMaxControlBlockBytes = 256;  // plaintext
 inline constexpr size_t kMaxBatch = 1024;
@@ -74,12 +76,6 @@ inline constexpr size_t kMaxSignedHeaderBytes = 2 + kCoreBytes + 8 * kMaxClearRa
                                                 kMaxControlBlockBytes + 16 + 2 +
                                                 16 * kMaxRootHashes + kMaxAuthenticationBytes;
 
-struct ClearRange {
-  uint32_t offset = 0;  // into the plaintext
-  uint32_t length = 0;  // at least 1
-  friend bool operator==(const ClearRange&, const ClearRange&) = default;
-};
-
 struct Header {
   bool random_access = false;
   uint8_t cipher = 0;
@@ -94,7 +90,7 @@ struct Header {
   uint16_t source_fragments = 0;
   uint16_t parity_fragments = 0;
   std::array<uint8_t, 16> fresh{};
-  std::vector<ClearRange> clear_map;
+  ClearMap clear_map;
   Bytes control_block;  // ciphertext
   std::vector<FragmentHash> hashes;
 };
@@ -112,10 +108,6 @@ size_t MaxRootHashes(uint16_t fragment_bytes);
 std::vector<uint32_t> LevelSizes(uint32_t fragments, uint16_t fragment_bytes);
 // The last of them alone.
 uint32_t TopLevelSize(uint32_t fragments, uint16_t fragment_bytes);
-
-// INVALID_ARGUMENT where a range is empty, out of order, overlaps another or
-// leaves the plaintext, or where there are too many.
-absl::Status CheckClearMap(const std::vector<ClearRange>& clear, uint32_t plaintext_bytes);
 
 // The bytes that keys are bound to; control_block_bytes is the ciphertext's size.
 Bytes SerialiseCore(const Header& header, uint16_t control_block_bytes);

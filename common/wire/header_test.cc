@@ -15,6 +15,14 @@ namespace {
 
 using absl::StatusCode;
 
+ClearRanges& RangesOf(Header& header) { return std::get<ClearRanges>(header.clear_map); }
+
+Header HeaderWithRule() {
+  Header header = SmallHeader(9);
+  header.clear_map = PacketRule{187, {0x10, 0x100, 0x1ffe}, 100};
+  return header;
+}
+
 // With an authentication field of the right shape and no meaning.
 Bytes Framed(ByteView header) {
   Bytes bytes(2 + header.size() + 1 + 64);
@@ -69,16 +77,24 @@ TEST(HeaderTest, ParsesWhatItSerialised) {
 }
 
 TEST(HeaderTest, RefusesEveryTruncationAndExtension) {
-  const Bytes framed = Framed(SerialiseHeader(SmallHeader(9)));
-  ASSERT_TRUE(ParseSignedHeader(framed).ok());
-  for (size_t size = 0; size < framed.size(); ++size) {
-    EXPECT_EQ(ParseSignedHeader(ByteView(framed).first(size)).status().code(),
-              StatusCode::kInvalidArgument)
-        << size;
+  for (const Header& header : {SmallHeader(9), HeaderWithRule()}) {
+    const Bytes bytes = SerialiseHeader(header);
+    const Bytes framed = Framed(bytes);
+    ASSERT_TRUE(ParseSignedHeader(framed).ok());
+    for (size_t size = 0; size < framed.size(); ++size) {
+      EXPECT_EQ(ParseSignedHeader(ByteView(framed).first(size)).status().code(),
+                StatusCode::kInvalidArgument)
+          << size;
+    }
+    for (size_t size = 0; size < bytes.size(); ++size) {
+      EXPECT_EQ(ParseSignedHeader(Framed(ByteView(bytes).first(size))).status().code(),
+                StatusCode::kInvalidArgument)
+          << size;
+    }
+    Bytes longer = framed;
+    longer.push_back(0);
+    EXPECT_EQ(ParseSignedHeader(longer).status().code(), StatusCode::kInvalidArgument);
   }
-  Bytes longer = framed;
-  longer.push_back(0);
-  EXPECT_EQ(ParseSignedHeader(longer).status().code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(ParseSignedHeader(Bytes(kMaxSignedHeaderBytes + 1)).status().code(),
             StatusCode::kInvalidArgument);
 }
@@ -92,14 +108,28 @@ TEST(HeaderTest, RefusesBytesBehindItsHashes) {
 // A parse that accepts changed bytes gives a header that serialises to just them:
 // no bit is without meaning.
 TEST(HeaderTest, NoFlippedBitIsIgnored) {
-  const Bytes bytes = SerialiseHeader(SmallHeader(9));
-  for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
-    Bytes flipped = bytes;
-    flipped[bit / 8] ^= static_cast<uint8_t>(1 << bit % 8);
-    const Bytes framed = Framed(flipped);
-    const auto parsed = ParseSignedHeader(framed);
-    if (!parsed.ok()) continue;
-    EXPECT_EQ(SerialiseHeader(parsed->header), flipped) << bit;
+  for (const Header& header : {SmallHeader(9), HeaderWithRule()}) {
+    const Bytes bytes = SerialiseHeader(header);
+    for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
+      Bytes flipped = bytes;
+      flipped[bit / 8] ^= static_cast<uint8_t>(1 << bit % 8);
+      const Bytes framed = Framed(flipped);
+      const auto parsed = ParseSignedHeader(framed);
+      if (!parsed.ok()) continue;
+      EXPECT_EQ(SerialiseHeader(parsed->header), flipped) << bit;
+    }
+  }
+}
+
+// Every other value where the number of clear ranges stands.
+TEST(HeaderTest, TakesNoNumberOfClearRangesBetweenRangesAndRule) {
+  Header header = SmallHeader(9);
+  header.clear_map = ClearRanges();
+  Bytes bytes = SerialiseHeader(header);
+  for (int entries = kMaxClearRanges + 1; entries < 256; ++entries) {
+    bytes[72] = static_cast<uint8_t>(entries);
+    EXPECT_EQ(ParseSignedHeader(Framed(bytes)).status().code(), StatusCode::kInvalidArgument)
+        << entries;
   }
 }
 
@@ -125,7 +155,7 @@ INSTANTIATE_TEST_SUITE_P(
         Defect{"EmptyPlaintext",
                [](Header& h) {
                  h.plaintext_bytes = 0;
-                 h.clear_map.clear();
+                 h.clear_map = ClearRanges();
                }},
         Defect{"HugePlaintext",
                [](Header& h) {
@@ -156,16 +186,60 @@ INSTANTIATE_TEST_SUITE_P(
         Defect{"SmallControlBlock", [](Header& h) { h.control_block.resize(95); }},
         Defect{"LargeControlBlock", [](Header& h) { h.control_block.resize(273); }},
         Defect{"NoControlBlock", [](Header& h) { h.control_block.clear(); }},
-        Defect{"EmptyClearRange", [](Header& h) { h.clear_map[0].length = 0; }},
-        Defect{"OverlappingClearRanges", [](Header& h) { h.clear_map[0].length = 51; }},
+        Defect{"EmptyClearRange", [](Header& h) { RangesOf(h)[0].length = 0; }},
+        Defect{"OverlappingClearRanges", [](Header& h) { RangesOf(h)[0].length = 51; }},
         Defect{"ClearRangesOutOfOrder",
-               [](Header& h) { std::swap(h.clear_map[0], h.clear_map[1]); }},
-        Defect{"ClearRangeBeyondThePlaintext", [](Header& h) { h.clear_map[1].length = 51; }},
-        Defect{"ClearRangeThatWrapsAround", [](Header& h) { h.clear_map[1].length = 0xFFFFFFFF; }},
+               [](Header& h) { std::swap(RangesOf(h)[0], RangesOf(h)[1]); }},
+        Defect{"ClearRangeBeyondThePlaintext", [](Header& h) { RangesOf(h)[1].length = 51; }},
+        Defect{"ClearRangeThatWrapsAround", [](Header& h) { RangesOf(h)[1].length = 0xFFFFFFFF; }},
         Defect{"TooManyClearRanges",
                [](Header& h) {
-                 h.clear_map.clear();
-                 for (uint32_t i = 0; i <= kMaxClearRanges; ++i) h.clear_map.push_back({2 * i, 1});
+                 RangesOf(h).clear();
+                 for (uint32_t i = 0; i <= kMaxClearRanges; ++i) RangesOf(h).push_back({2 * i, 1});
+               }},
+        Defect{"NothingEncrypted",
+               [](Header& h) {
+                 h.clear_map = ClearRanges{{0, 40}, {40, 60}};
+               }},
+        Defect{"RuleOfNoPid",
+               [](Header& h) {
+                 h.clear_map = PacketRule{0, {}, 10};
+               }},
+        Defect{"RuleOfTooManyPids",
+               [](Header& h) {
+                 h.clear_map = PacketRule{0, {16, 17, 18, 19, 20, 21, 22, 23, 24}, 10};
+               }},
+        Defect{"RuleWithPidsOutOfOrder",
+               [](Header& h) {
+                 h.clear_map = PacketRule{0, {257, 256}, 10};
+               }},
+        Defect{"RuleWithAPidTwice",
+               [](Header& h) {
+                 h.clear_map = PacketRule{0, {256, 256}, 10};
+               }},
+        Defect{"RuleForTables",
+               [](Header& h) {
+                 h.clear_map = PacketRule{0, {15}, 10};
+               }},
+        Defect{"RuleForPacketsOfNothing",
+               [](Header& h) {
+                 h.clear_map = PacketRule{0, {0x1fff}, 10};
+               }},
+        Defect{"RuleWithAPidOf14Bits",
+               [](Header& h) {
+                 h.clear_map = PacketRule{0, {0x2100}, 10};
+               }},
+        Defect{"RuleBeginsBehindAPacket",
+               [](Header& h) {
+                 h.clear_map = PacketRule{188, {256}, 10};
+               }},
+        Defect{"RuleThatEncryptsNothing",
+               [](Header& h) {
+                 h.clear_map = PacketRule{0, {256}, 0};
+               }},
+        Defect{"RuleThatEncryptsMoreThanThereIs",
+               [](Header& h) {
+                 h.clear_map = PacketRule{0, {256}, 101};
                }}),
     [](const auto& test) { return std::string(test.param.name); });
 
@@ -193,8 +267,8 @@ TEST(HeaderTest, AMaximalHeaderIsNoLongerThanPromised) {
   header.ciphertext_bytes = 48 * 1536;
   header.source_fragments = 48;
   header.hashes.resize(48);
-  header.clear_map.clear();
-  for (uint32_t i = 0; i < kMaxClearRanges; ++i) header.clear_map.push_back({2 * i, 1});
+  RangesOf(header).clear();
+  for (uint32_t i = 0; i < kMaxClearRanges; ++i) RangesOf(header).push_back({2 * i, 1});
   header.control_block.resize(kMaxControlBlockBytes + 16);
   ASSERT_TRUE(Parse(header).ok());
   EXPECT_EQ(2 + SerialiseHeader(header).size() + kMaxAuthenticationBytes, kMaxSignedHeaderBytes);

@@ -11,15 +11,29 @@ void FillHashes(SeededRandom& random, Header& header) {
   for (FragmentHash& hash : header.hashes) (void)random.Fill(hash);
 }
 
-void FillClearMap(SeededRandom& random, Header& header) {
+ClearRanges RandomRanges(SeededRandom& random, uint32_t plaintext_bytes) {
+  ClearRanges ranges;
   uint64_t end = 0;
   for (uint64_t n = random.Below(kMaxClearRanges + 1); n > 0; --n) {
-    const uint64_t offset = end + random.Below(100);
+    const uint64_t offset = end + 1 + random.Below(100);
     const uint64_t length = 1 + random.Below(200);
-    if (offset + length > header.plaintext_bytes) return;
-    header.clear_map.push_back({static_cast<uint32_t>(offset), static_cast<uint32_t>(length)});
+    if (offset + length > plaintext_bytes) break;
+    ranges.push_back({static_cast<uint32_t>(offset), static_cast<uint32_t>(length)});
     end = offset + length;
   }
+  return ranges;
+}
+
+PacketRule RandomRule(SeededRandom& random, uint32_t plaintext_bytes) {
+  PacketRule rule;
+  rule.phase = static_cast<uint8_t>(random.Below(kTransportPacketBytes));
+  uint64_t pid = 0x10 + random.Below(100);
+  for (uint64_t n = 1 + random.Below(kMaxEncryptedPids); n > 0; --n) {
+    rule.pids.push_back(static_cast<uint16_t>(pid));
+    pid += 1 + random.Below(1000);
+  }
+  rule.encrypted_bytes = static_cast<uint32_t>(1 + random.Below(plaintext_bytes));
+  return rule;
 }
 
 }  // namespace
@@ -42,7 +56,11 @@ Header RandomHeader(SeededRandom& random) {
       static_cast<uint16_t>(SourceFragments(header.ciphertext_bytes, header.fragment_bytes));
   if (random.Below(2) == 1) header.parity_fragments = static_cast<uint16_t>(random.Below(300));
   (void)random.Fill(header.fresh);
-  FillClearMap(random, header);
+  if (random.Below(3) == 0) {
+    header.clear_map = RandomRule(random, header.plaintext_bytes);
+  } else {
+    header.clear_map = RandomRanges(random, header.plaintext_bytes);
+  }
   header.control_block.resize(kMinControlBlockBytes + 16 + random.Below(177));
   (void)random.Fill(header.control_block);
   FillHashes(random, header);
@@ -62,7 +80,7 @@ Header SmallHeader(uint64_t session_tag) {
   header.fragment_bytes = 1424;
   header.source_fragments = 1;
   header.fresh.fill(7);
-  header.clear_map = {{0, 10}, {50, 50}};
+  header.clear_map = ClearRanges{{0, 10}, {50, 50}};
   header.control_block.assign(kMinControlBlockBytes + 16, 3);
   header.hashes.resize(1);
   return header;

@@ -17,11 +17,26 @@ void Require(bool condition) {
   if (!condition) std::abort();
 }
 
+// Of a header that the parser takes, over any bytes.
+void FuzzClearMap(const Header& header, ByteView body) {
+  Require(CheckClearMap(header.clear_map, header.plaintext_bytes).ok());
+  Require(EncryptedBytes(header.clear_map, header.plaintext_bytes) >= 1);
+  const auto ranges = ResolveClearMap(header.clear_map, body);
+  if (!ranges.ok()) return;
+  const auto size = static_cast<uint32_t>(body.size());
+  Require(TotalBytes(*ranges) + TotalBytes(Complement(*ranges, size)) == size);
+  Bytes masked = ToBytes(body);
+  Require(MaskEncrypted(header.clear_map, masked).ok());
+  const auto again = ResolveClearMap(header.clear_map, masked);
+  Require(again.ok() && *again == *ranges);
+}
+
 void FuzzSignedHeader(ByteView bytes, ByteView ciphertext) {
   const auto parsed = ParseSignedHeader(bytes);
   if (!parsed.ok()) return;
   Require(Equal(SerialiseHeader(parsed->header), parsed->bytes));
   Require(ParseAuthentication(parsed->authentication).ok());
+  FuzzClearMap(parsed->header, ciphertext);
   HashTreeReceiver tree(parsed->header);
   Require(tree.fragments() >= 1);
   for (uint32_t i : {0u, tree.fragments() - 1, tree.fragments()}) {

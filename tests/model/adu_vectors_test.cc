@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
@@ -55,6 +56,29 @@ std::vector<wire::ControlEntry> EntriesOf(const json& adu) {
   return entries;
 }
 
+wire::ClearMap ClearMapOf(const json& adu) {
+  if (adu.contains("packet_rule")) {
+    const json& rule = adu["packet_rule"];
+    return wire::PacketRule{rule["phase"].get<uint8_t>(), rule["pids"].get<std::vector<uint16_t>>(),
+                            rule["encrypted_bytes"].get<uint32_t>()};
+  }
+  wire::ClearRanges ranges;
+  for (const json& range : adu["clear_map"]) {
+    ranges.push_back({range[0].get<uint32_t>(), range[1].get<uint32_t>()});
+  }
+  return ranges;
+}
+
+Bytes PlaintextOf(const json& adu) {
+  Bytes plaintext =
+      Filler(adu["plaintext_label"].get<std::string>(), adu["plaintext_bytes"].get<size_t>());
+  for (const json& replaced : adu["plaintext_with"]) {
+    const Bytes with = FromHex(replaced[1].get<std::string>());
+    std::copy(with.begin(), with.end(), plaintext.begin() + replaced[0].get<ptrdiff_t>());
+  }
+  return plaintext;
+}
+
 // What the model was given to make the header from.
 wire::Header DescribedHeader(const json& adu, const wire::CipherSuite& suite) {
   wire::Header header;
@@ -66,15 +90,14 @@ wire::Header DescribedHeader(const json& adu, const wire::CipherSuite& suite) {
   header.signed_time_us = adu["signed_time_us"];
   header.deadline_us = adu["deadline_us"];
   header.plaintext_bytes = adu["plaintext_bytes"];
-  header.ciphertext_bytes = static_cast<uint32_t>(suite.CiphertextBytes(header.plaintext_bytes));
+  header.clear_map = ClearMapOf(adu);
+  header.ciphertext_bytes =
+      static_cast<uint32_t>(suite.CiphertextBytes(header.plaintext_bytes, header.clear_map));
   header.fragment_bytes = adu["fragment_bytes"];
   header.source_fragments =
       static_cast<uint16_t>(wire::SourceFragments(header.ciphertext_bytes, header.fragment_bytes));
   header.parity_fragments = adu["parity_fragments"];
   header.fresh = ArrayField<16>(adu, "fresh");
-  for (const json& range : adu["clear_map"]) {
-    header.clear_map.push_back({range[0].get<uint32_t>(), range[1].get<uint32_t>()});
-  }
   return header;
 }
 
@@ -120,7 +143,7 @@ Sealed Seal(const json& adu) {
   const SecretBytes data_key =
       *schedule::DataKey(leaf, context, core, header.control_block, suite->key_bytes());
   EXPECT_EQ(ToHex(data_key.Reveal()), adu["data_key"]);
-  const Bytes plaintext = Filler(adu["plaintext_label"].get<std::string>(), header.plaintext_bytes);
+  const Bytes plaintext = PlaintextOf(adu);
   sealed.ciphertext.resize(header.ciphertext_bytes);
   auto cipher = *suite->Create();
   EXPECT_TRUE(cipher->Seal(data_key, header.clear_map, plaintext, sealed.ciphertext).ok());

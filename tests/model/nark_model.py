@@ -12,15 +12,17 @@ vectors that the project's tests are held against:
 import json
 import sys
 
-from primitives import (aes_gcm_seal, chacha20_poly1305_seal, ecdsa_sign, hkdf_expand,
-                        hkdf_extract, private_key, self_test, sha256, spki)
+from primitives import (aes_gcm_seal, chacha20_poly1305_seal, des_cbc_seal, ecdsa_sign,
+                        hkdf_expand, hkdf_extract, private_key, self_test, sha256, spki)
 
 HEADER_TYPE = b"application/vnd.nark.adu-header.v1"
 BATCH_TYPE = b"application/vnd.nark.adu-batch.v1"
-CIPHERS = {  # id: wire number, key bytes, seal
-    "aes-128-gcm": (1, 16, aes_gcm_seal),
-    "aes-256-gcm": (2, 32, aes_gcm_seal),
-    "chacha20-poly1305": (3, 32, chacha20_poly1305_seal),
+CIPHERS = {  # id: wire number, key bytes, seal (key, clear bytes, the others)
+    "aes-128-gcm": (1, 16, lambda key, clear, rest: aes_gcm_seal(key, bytes(12), clear, rest)),
+    "aes-256-gcm": (2, 32, lambda key, clear, rest: aes_gcm_seal(key, bytes(12), clear, rest)),
+    "chacha20-poly1305":
+        (3, 32, lambda key, clear, rest: chacha20_poly1305_seal(key, bytes(12), clear, rest)),
+    "des-cbc": (5, 8, lambda key, clear, rest: des_cbc_seal(key, bytes(8), rest)),
 }
 PROVIDER = sha256(b"nark model provider")
 SESSION_ID = sha256(b"nark model session")[:16]
@@ -94,16 +96,38 @@ def marks_node(root, level, prefix):
     return node
 
 
+def chain_node(root, adu_id):
+    node = root
+    for _ in range(adu_id):
+        node = sha256(node + u8(2))
+    return node
+
+
+def logistic_leaf(root, adu_id):
+    """Four states of x -> 4 x (1 - x), 64 bits behind the point."""
+    state, states = int.from_bytes(root[:8], "big") or 1, []
+    for _ in range(64 + 4 * adu_id + 4):
+        state = min(state * (2**64 - state) // 2**62, 2**64 - 1)
+        states = (states + [state])[-4:]
+    return b"".join(u64(state) for state in states)
+
+
 def leaf_of(generator, root, depth, adu_id):
     if generator == "marks":
         return marks_node(root, depth, adu_id)
+    if generator == "hash-chain":
+        return sha256(chain_node(root, adu_id) + u8(3))
+    if generator == "logistic-map":
+        return logistic_leaf(root, adu_id)
     return hkdf_expand(root, b"nark hkdf leaf v1" + u64(adu_id), 32)
 
 
 def cover_of(generator, root, depth, first, last):
     """The largest aligned block that begins at the first id left, until none is."""
-    if generator == "hkdf":
+    if generator in ("hkdf", "logistic-map"):
         return [(0, 0, root)]
+    if generator == "hash-chain":
+        return [(depth if first else 0, first, chain_node(root, first))]
     nodes = []
     while first <= last:
         height = 0
@@ -130,15 +154,42 @@ def control_plaintext(entries, size):
     return block + bytes(size - len(block))
 
 
-def seal_body(cipher, key, clear, plaintext):
-    """Clear bytes stay in place and are the associated data; the tag is last."""
-    clear_at = {at for offset, length in clear for at in range(offset, offset + length)}
-    clear_bytes = bytes(b for at, b in enumerate(plaintext) if at in clear_at)
-    secret = bytes(b for at, b in enumerate(plaintext) if at not in clear_at)
-    sealed = CIPHERS[cipher][2](key, bytes(12), clear_bytes, secret)
-    encrypted = iter(sealed[:-16])
-    body = bytes(b if at in clear_at else next(encrypted) for at, b in enumerate(plaintext))
-    return body + sealed[-16:]
+def plaintext_of(adu):
+    """Filler, with some of its bytes replaced."""
+    plaintext = bytearray(filler(adu["plaintext_label"], adu["plaintext_bytes"]))
+    for offset, replacement in adu["plaintext_with"]:
+        replacement = bytes.fromhex(replacement)
+        plaintext[offset : offset + len(replacement)] = replacement
+    return bytes(plaintext)
+
+
+def clear_at(adu, plaintext):
+    """The offsets of the clear bytes, by the map or by the rule."""
+    if "packet_rule" not in adu:
+        return {at for offset, length in adu["clear_map"] for at in range(offset, offset + length)}
+    rule, clear = adu["packet_rule"], set()
+    for at in range(rule["phase"], len(plaintext) - 187, 188):
+        packet = plaintext[at : at + 188]
+        if packet[0] != 0x47:
+            continue
+        clear_bytes = 188
+        if int.from_bytes(packet[1:3], "big") % 2**13 in rule["pids"]:
+            clear_bytes = 4
+            if packet[3] & 0x20:
+                clear_bytes = 5 + packet[4] if packet[4] <= 183 else 5
+        clear |= set(range(at, at + clear_bytes))
+    return clear
+
+
+def seal_body(adu, key, plaintext):
+    """Clear bytes stay in place; what the cipher adds to the others is last."""
+    clear = clear_at(adu, plaintext)
+    clear_bytes = bytes(b for at, b in enumerate(plaintext) if at in clear)
+    secret = bytes(b for at, b in enumerate(plaintext) if at not in clear)
+    sealed = CIPHERS[adu["cipher"]][2](key, clear_bytes, secret)
+    encrypted = iter(sealed[: len(secret)])
+    body = bytes(b if at in clear else next(encrypted) for at, b in enumerate(plaintext))
+    return body + sealed[len(secret) :]
 
 
 def hash_tree(fragments, fragment_bytes):
@@ -159,6 +210,10 @@ def core_of(adu, context, ciphertext_bytes, source_fragments):
     core += u32(adu["plaintext_bytes"]) + u32(ciphertext_bytes)
     core += u16(adu["fragment_bytes"]) + u16(source_fragments) + u16(adu["parity_fragments"])
     core += bytes.fromhex(adu["fresh"]) + u16(adu["control_block_bytes"] + 16)
+    if "packet_rule" in adu:
+        rule = adu["packet_rule"]
+        core += u8(255) + u8(rule["phase"]) + u8(len(rule["pids"]))
+        return core + b"".join(u16(pid) for pid in rule["pids"]) + u32(rule["encrypted_bytes"])
     core += u8(len(adu["clear_map"]))
     return core + b"".join(u32(offset) + u32(length) for offset, length in adu["clear_map"])
 
@@ -168,8 +223,12 @@ def seal_adu(adu):
     context = session_context(adu["sub_session"])
     root = sender_root(adu["generator"], adu["depth"], adu["sub_session"], adu["sender_id"])
     leaf = leaf_of(adu["generator"], root, adu["depth"], adu["adu_id"])
-    plaintext = filler(adu["plaintext_label"], adu["plaintext_bytes"])
-    ciphertext_bytes, size = len(plaintext) + 16, adu["fragment_bytes"]
+    plaintext = plaintext_of(adu)
+    encrypted = len(plaintext) - len(clear_at(adu, plaintext))
+    if "packet_rule" in adu:
+        adu["packet_rule"]["encrypted_bytes"] = encrypted
+    growth = 8 - encrypted % 8 if adu["cipher"] == "des-cbc" else 16
+    ciphertext_bytes, size = len(plaintext) + growth, adu["fragment_bytes"]
     source = (ciphertext_bytes + size - 1) // size
     core = core_of(adu, context, ciphertext_bytes, source)
     entries = [(e["action"], e["number"], bytes.fromhex(e["target"])) for e in adu["control"]]
@@ -177,7 +236,7 @@ def seal_adu(adu):
     block_key = control_key(leaf, context, core)
     block_sealed = aes_gcm_seal(block_key, bytes(12), b"", block)
     key = data_key(leaf, context, core, block_sealed, CIPHERS[adu["cipher"]][1])
-    ciphertext = seal_body(adu["cipher"], key, adu["clear_map"], plaintext)
+    ciphertext = seal_body(adu, key, plaintext)
     fragments = [ciphertext[i : i + size] for i in range(0, len(ciphertext), size)]
     fragments += [filler(adu["parity_label"] + str(i), size) for i in range(adu["parity_fragments"])]
     pages, hashes = hash_tree(fragments, size)
@@ -254,10 +313,28 @@ def describe(name, **changes):
         "plaintext_label": "plaintext of " + name, "parity_label": "parity of " + name,
         "fragment_bytes": 1424, "parity_fragments": 0,
         "fresh": sha256(b"fresh " + name.encode())[:16].hex(),
-        "control_block_bytes": 80, "control": [], "clear_map": [],
+        "control_block_bytes": 80, "control": [], "clear_map": [], "plaintext_with": [],
     }
     adu.update(changes)
     return adu
+
+
+def packets(name, **changes):
+    """Eight packets of a transport stream behind 100 bytes, and 60 bytes more."""
+    headers = [
+        "47410110",      # video, begins a unit
+        "47010130" "07", # video with an adaptation field of 7 bytes
+        "47010210",      # audio
+        "46010110",      # no sync byte
+        "47010120" "b7", # video, an adaptation field and nothing else
+        "47010130" "b8", # video, an adaptation field that does not fit
+        "47010310",      # a second video
+        "47400010",      # a table
+    ]
+    with_headers = [[100 + 188 * i, header] for i, header in enumerate(headers)]
+    return describe(name, plaintext_bytes=100 + 188 * len(headers) + 60, adu_id=8,
+                    plaintext_with=with_headers,
+                    packet_rule={"phase": 100, "pids": [0x101, 0x103]}, **changes)
 
 
 def entry(action, number, target):
@@ -278,8 +355,13 @@ def single_adus(key):
         describe("clear map", plaintext_bytes=1504, adu_id=6,
                  clear_map=[[0, 188], [188, 4], [1000, 1], [1500, 4]],
                  control=[entry(3, 5, filler("digest", 32))]),
-        describe("all clear", plaintext_bytes=64, adu_id=7, clear_map=[[0, 64]],
-                 cipher="chacha20-poly1305"),
+        describe("all but a byte clear", plaintext_bytes=64, adu_id=7,
+                 clear_map=[[0, 63]], cipher="chacha20-poly1305"),
+        describe("des", cipher="des-cbc", generator="logistic-map", depth=20, adu_id=300),
+        describe("des whole blocks clear map", cipher="des-cbc", generator="hash-chain",
+                 depth=20, adu_id=1000, plaintext_bytes=96, clear_map=[[3, 10], [20, 6]]),
+        packets("packets", cipher="aes-128-gcm"),
+        packets("packets des", cipher="des-cbc"),
     ]
     for adu in adus:
         header, context, ciphertext = seal_adu(adu)
@@ -316,6 +398,11 @@ def schedule():
         ("marks", 63, 0, 1, [0, 2**63 - 1], [(2**62 - 1, 2**62)]),
         ("marks", 1, 0, 0xFFFFFFFF, [0, 1], [(0, 0), (0, 1)]),
         ("hkdf", 32, 0, 1, [0, 1, 2**32 - 1], [(5, 9)]),
+        ("hash-chain", 20, 0, 1, [0, 1, 2, 1023, 1024, 1025, 5000, 2**20 - 1],
+         [(0, 9), (1, 1), (2000, 2**20 - 1)]),
+        ("hash-chain", 3, 1, 2, list(range(8)), [(0, 7), (5, 6)]),
+        ("logistic-map", 20, 0, 1, [0, 1, 2, 1023, 1024, 1025, 5000], [(0, 9), (2000, 3000)]),
+        ("logistic-map", 3, 1, 2, list(range(8)), [(5, 6)]),
     ):
         root = sender_root(generator, depth, sub_session, sender_id)
         roots.append({

@@ -180,6 +180,73 @@ def chacha20_poly1305_seal(key, nonce, associated_data, plaintext):
     return ciphertext + _poly1305(_chacha_block(key, 0, nonce)[:32], padded)
 
 
+# DES, FIPS 46-3, in CBC mode, FIPS 81, with the padding of PKCS#7. Bits are numbered
+# from 1, the most significant first, as in the standard.
+
+_DES_IP = [start - 8 * i for start in (58, 60, 62, 64, 57, 59, 61, 63) for i in range(8)]
+_DES_E = [(4 * i + j - 1) % 32 + 1 for i in range(8) for j in range(6)]
+_DES_P = [16, 7, 20, 21, 29, 12, 28, 17, 1, 15, 23, 26, 5, 18, 31, 10,
+          2, 8, 24, 14, 32, 27, 3, 9, 19, 13, 30, 6, 22, 11, 4, 25]
+_DES_PC1 = [57, 49, 41, 33, 25, 17, 9, 1, 58, 50, 42, 34, 26, 18, 10, 2, 59, 51, 43, 35, 27, 19,
+            11, 3, 60, 52, 44, 36, 63, 55, 47, 39, 31, 23, 15, 7, 62, 54, 46, 38, 30, 22, 14, 6,
+            61, 53, 45, 37, 29, 21, 13, 5, 28, 20, 12, 4]
+_DES_PC2 = [14, 17, 11, 24, 1, 5, 3, 28, 15, 6, 21, 10, 23, 19, 12, 4, 26, 8, 16, 7, 27, 20, 13, 2,
+            41, 52, 31, 37, 47, 55, 30, 40, 51, 45, 33, 48, 44, 49, 39, 56, 34, 53, 46, 42, 50, 36,
+            29, 32]
+_DES_SHIFTS = [1, 1, 2, 2, 2, 2, 2, 2, 1, 2, 2, 2, 2, 2, 2, 1]
+_DES_S = [[int(digit, 16) for digit in box] for box in (  # four rows of 16 each
+    "e4d12fb83a6c59070f74e2d1a6cb953841e8d62bfc973a50fc8249175b3ea06d",
+    "f18e6b34972dc05a3d47f28ec01a69b50e7ba4d158c6932fd8a13f42b67c05e9",
+    "a09e63f51dc7b428d709346a285ecbf1d6498f30b12c5ae71ad069874fe3b52c",
+    "7de3069a1285bc4fd8b56f03472c1ae9a690cb7df13e52843f06a1d8945bc72e",
+    "2c417ab6853fd0e9eb2c47d150fa3986421bad78f9c5630eb8c71e2d6f09a453",
+    "c1af92680d34e75baf427c9561de0b389ef528c3704a1db6432c95fabe17608d",
+    "4b2ef08d3c975a61d0b7491ae35c2f8614bdc37eaf6805926bd814a7950fe23c",
+    "d2846fb1a93e50c71fd8a374c56b0e927b419ce206adf35821e74a8dfc90356b",
+)]
+
+
+def _des_permute(value, bits, table):
+    return sum((value >> bits - at & 1) << len(table) - 1 - i for i, at in enumerate(table))
+
+
+def _des_round_keys(key):
+    halves = _des_permute(int.from_bytes(key, "big"), 64, _DES_PC1)
+    left, right = halves >> 28, halves & 0xFFFFFFF
+    for shift in _DES_SHIFTS:
+        left = (left << shift | left >> 28 - shift) & 0xFFFFFFF
+        right = (right << shift | right >> 28 - shift) & 0xFFFFFFF
+        yield _des_permute(left << 28 | right, 56, _DES_PC2)
+
+
+def _des_f(half, round_key):
+    mixed = _des_permute(half, 32, _DES_E) ^ round_key
+    out = 0
+    for i, box in enumerate(_DES_S):
+        six = mixed >> 42 - 6 * i & 63
+        out = out << 4 | box[(six >> 4 & 2 | six & 1) * 16 + (six >> 1 & 15)]
+    return _des_permute(out, 32, _DES_P)
+
+
+def _des_encrypt_block(key, block):
+    state = _des_permute(int.from_bytes(block, "big"), 64, _DES_IP)
+    left, right = state >> 32, state & 0xFFFFFFFF
+    for round_key in _des_round_keys(key):
+        left, right = right, left ^ _des_f(right, round_key)
+    inverse = [_DES_IP.index(at) + 1 for at in range(1, 65)]
+    return _des_permute(right << 32 | left, 64, inverse).to_bytes(8, "big")
+
+
+def des_cbc_seal(key, vector, plaintext):
+    pad = 8 - len(plaintext) % 8
+    padded, out = plaintext + bytes([pad]) * pad, b""
+    for at in range(0, len(padded), 8):
+        mixed = bytes(a ^ b for a, b in zip(padded[at : at + 8], vector))
+        vector = _des_encrypt_block(key, mixed)
+        out += vector
+    return out
+
+
 # ECDSA P-256 with SHA-256, FIPS 186-4, and the nonces of RFC 6979: so that the
 # model's signatures are the same every time.
 
@@ -275,6 +342,13 @@ def self_test():
           "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d63dbea45e8ca9671282fafb69"
           "da92728b1a71de0a9e060b2905d6a5b67ecd3b3692ddbd7f2d778b8c9803aee328091b58fab324e4fad67594"
           "5585808b4831d7bc3ff4def08e4b7a9de576d26586cec64b61161ae10b594f09e26a7e902ecbd0600691")
+    equal("SP 800-17, table A.1, 1",
+          _des_encrypt_block(unhex("0101010101010101"), unhex("8000000000000000")),
+          "95f8a5e5dd31d900")
+    equal("FIPS 81, table C1",
+          des_cbc_seal(unhex("0123456789abcdef"), unhex("1234567890abcdef"),
+                       b"Now is the time for all ")[:24],
+          "e5c7cdde872bf27c43e934008c389c0f683788499a7c05f6")
     equal("RFC 5869, A.1",
           hkdf_expand(hkdf_extract(bytes(range(13)), b"\x0b" * 22), bytes(range(0xF0, 0xFA)), 42),
           "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865")
