@@ -89,6 +89,7 @@ Json JsonOf(const CheckedNote& checked, const Totals& totals) {
                        {"sub_session", stream.sub_session},
                        {"delivered_ranges", RangesJson(stream.delivered)},
                        {"late_ranges", RangesJson(stream.late)},
+                       {"proved_ranges", RangesJson(stream.proved)},
                        {"highest_signed_time", FormatTime(stream.highest_signed_time_us)}});
   }
   Json refused = Json::object();
@@ -174,8 +175,13 @@ Shown ShowNote(const CheckedNote& checked) {
                              absl::StrCat(refusal.count()));
   }
   for (const NotedStream& stream : checked.verified.streams) {
-    shown.lines.emplace_back(absl::StrCat("Sender ", stream.sender_id),
-                             FormatRanges(ToVector(stream.delivered)));
+    const std::string name =
+        stream.sub_session == 0
+            ? absl::StrCat("Sender ", stream.sender_id)
+            : absl::StrCat("Sender ", stream.sender_id, ", sub-session ", stream.sub_session);
+    shown.lines.emplace_back(name, FormatRanges(ToVector(stream.delivered)));
+    if (stream.proved.size() == 0) continue;
+    shown.lines.emplace_back(name + ", proved", FormatRanges(ToVector(stream.proved)));
   }
   shown.lines.emplace_back(
       "Verified",

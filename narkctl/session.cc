@@ -135,6 +135,54 @@ absl::StatusOr<uint32_t> ParseSenderId(const std::string& text) {
   return static_cast<uint32_t>(*id);
 }
 
+// "ID" and what is behind "ID=".
+absl::StatusOr<std::pair<uint32_t, std::string>> ParseNumbered(const std::string& text,
+                                                               std::string_view flag) {
+  const size_t equals = text.find('=');
+  const absl::StatusOr<uint64_t> id = cli::ParseNumber(text.substr(0, equals));
+  if (!id.ok() || *id == 0 || *id > std::numeric_limits<uint32_t>::max()) {
+    return Bad(absl::StrCat(Absl(flag), " begins with the sub-session's id, 1 to 4294967295, not '",
+                            text, "'"));
+  }
+  return std::pair(static_cast<uint32_t>(*id),
+                   equals == std::string::npos ? std::string() : text.substr(equals + 1));
+}
+
+absl::Status ParseSubSessions(const SessionFlags& flags, SessionOptions& options) {
+  for (const std::string& text : flags.sub_sessions) {
+    ASSIGN_OR_RETURN(const auto numbered, ParseNumbered(text, "--sub-session"));
+    v1::SubSession& sub = options.sub_sessions.emplace_back();
+    sub.set_id(numbered.first);
+    sub.set_title(numbered.second);
+    if (!options.transports.emplace(numbered.first, flags.transport).second) {
+      return Bad(absl::StrCat("--sub-session ", numbered.first, " is given twice"));
+    }
+  }
+  for (const std::string& text : flags.sub_session_transports) {
+    ASSIGN_OR_RETURN(const auto numbered, ParseNumbered(text, "--sub-session-transport"));
+    RETURN_IF_ERROR(CheckTransport(numbered.second));
+    if (!options.transports.contains(numbered.first)) {
+      return Bad(absl::StrCat("--sub-session-transport ", numbered.first,
+                              " goes with --sub-session ", numbered.first));
+    }
+    options.transports[numbered.first] = numbered.second;
+  }
+  for (const std::string& text : flags.demanded_digests) {
+    ASSIGN_OR_RETURN(const auto numbered, ParseNumbered(text, "--demand-digest"));
+    bool found = false;
+    for (v1::SubSession& sub : options.sub_sessions) {
+      if (sub.id() != numbered.first) continue;
+      sub.set_demands_digest(true);
+      found = true;
+    }
+    if (!found) {
+      return Bad(absl::StrCat("--demand-digest ", numbered.first, " goes with --sub-session ",
+                              numbered.first));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // A sender for each file.
 absl::Status ParseSenders(const SessionFlags& flags, SessionOptions& options) {
   if (!flags.sender_ids.empty() && flags.sender_ids.size() != flags.sender_outs.size()) {
@@ -222,6 +270,7 @@ absl::StatusOr<SessionOptions> ParseSessionFlags(const SessionFlags& flags) {
   RETURN_IF_ERROR(ParseSenders(flags, options));
   RETURN_IF_ERROR(CheckTransport(flags.transport));
   options.transports = {{0, flags.transport}};
+  RETURN_IF_ERROR(ParseSubSessions(flags, options));
   options.key_managers = flags.key_managers;
   if (!flags.refunds.empty()) options.refund_desks = {flags.refunds};
   return options;

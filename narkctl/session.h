@@ -51,6 +51,9 @@ struct SessionFlags {
   std::vector<std::string> sender_ids;
   v1::PermittedSender sender;  // only may_control is read
   OpenToSenders open_to_senders = OpenToSenders::kNo;
+  std::vector<std::string> sub_sessions;            // ID=TITLE
+  std::vector<std::string> sub_session_transports;  // ID=URI; the main stream's unless given
+  std::vector<std::string> demanded_digests;        // ids
   UnboundedGrants unbounded_grants = UnboundedGrants::kRefuse;
   ExistingFiles existing = ExistingFiles::kRefuse;
 };

@@ -87,6 +87,13 @@ void AddCreate(cli::Command& group) {
               "whether its control blocks are obeyed")
       .Switch("--open-to-senders", &flags->open_to_senders,
               "senders of other ids may be certified later, by session add-sender")
+      .Texts("--sub-session", &session.sub_sessions,
+             "ID=TITLE of a stream besides the main one, with purchases of its own; repeatable")
+      .Texts("--sub-session-transport", &session.sub_session_transports,
+             "ID=URI, where it does not share the main stream's; repeatable")
+      .Texts("--demand-digest", &session.demanded_digests,
+             "id of a sub-session, as of adverts, where the next key takes the digest of the ADU "
+             "decrypted before; repeatable")
       .Switch("--force", &flags->force, "replace existing files")
       .Examples(
           "narkctl session create --provider provider --pool pool --title News \\\n"

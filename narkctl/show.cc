@@ -91,6 +91,11 @@ Json SessionJson(const VerifiedSession& session) {
   }
   json["open_to_senders"] = terms.open_to_senders();
   json["certified_senders"] = session.sender_ids();
+  json["sub_sessions"] = Json::array();
+  for (const v1::SubSession& sub : terms.sub_sessions()) {
+    json["sub_sessions"].push_back(
+        {{"id", sub.id()}, {"title", sub.title()}, {"demands_digest", sub.demands_digest()}});
+  }
   json["transports"] = Json::array();
   for (const v1::Transport& transport : descriptor.transports()) {
     json["transports"].push_back(
@@ -153,6 +158,11 @@ Shown ShowSession(const VerifiedSession& session) {
       {"Senders", Senders(terms)},
       {"Certified", absl::StrCat(absl::StrJoin(session.sender_ids(), ", "),
                                  terms.open_to_senders() ? " (others may follow)" : "")}};
+  for (const v1::SubSession& sub : terms.sub_sessions()) {
+    shown.lines.emplace_back(
+        absl::StrCat("Sub-session ", sub.id()),
+        absl::StrCat(sub.title(), sub.demands_digest() ? " (demands digests)" : ""));
+  }
   for (const v1::Transport& transport : descriptor.transports()) {
     shown.lines.emplace_back(transport.sub_session() == 0
                                  ? "Transport"
@@ -189,6 +199,7 @@ Shown ShowVoucher(const v1::Voucher& voucher, const Digest& identity, VoucherTru
       {"range", range},
       {"count", policy.count() ? Json(policy.count()) : Json(nullptr)},
       {"sender_ids", policy.sender_ids()},
+      {"sub_sessions", policy.sub_sessions()},
       {"expires", policy.expires_us() ? Json(FormatTime(policy.expires_us())) : Json(nullptr)},
       {"lease_ms", policy.lease_ms() ? Json(policy.lease_ms()) : Json(nullptr)},
       {"price", voucher.has_price() ? MoneyJson(voucher.price()) : Json(nullptr)},
@@ -204,6 +215,9 @@ Shown ShowVoucher(const v1::Voucher& voucher, const Digest& identity, VoucherTru
   if (policy.count()) shown.lines.emplace_back("Count", absl::StrCat(policy.count()));
   if (policy.sender_ids_size() > 0) {
     shown.lines.emplace_back("Senders", absl::StrJoin(policy.sender_ids(), ", "));
+  }
+  if (policy.sub_sessions_size() > 0) {
+    shown.lines.emplace_back("Sub-sessions", absl::StrJoin(policy.sub_sessions(), ", "));
   }
   if (policy.expires_us()) shown.lines.emplace_back("Expires", FormatTime(policy.expires_us()));
   if (policy.lease_ms()) shown.lines.emplace_back("Lease", Milliseconds(policy.lease_ms()));

@@ -276,7 +276,8 @@ absl::Status JoinRun::Renew() {
 
 uint64_t JoinRun::RenewableRefusals() const {
   const PlayOutStatistics adus = reception_->adus();
-  std::vector<v1::RefusalReason> renewable = {v1::REFUSAL_REASON_LEASE, v1::REFUSAL_REASON_CONTACT};
+  std::vector<v1::RefusalReason> renewable = {v1::REFUSAL_REASON_LEASE, v1::REFUSAL_REASON_CONTACT,
+                                              v1::REFUSAL_REASON_DIGEST};
   // A header that verified here and not in the secure space is of a sender that its
   // descriptor does not know; with a grant it gets this one. If that helps not, once is
   // enough.

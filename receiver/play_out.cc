@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/wire/control_block.h"
 
 namespace nark::receiver {
 namespace {
@@ -65,7 +66,9 @@ PlayOut::PlayOut(const VerifiedSession& session, uint32_t sub_session,
       sub_session_(sub_session),
       secure_space_(secure_space),
       sink_(sink),
-      options_(options) {}
+      options_(options),
+      context_(SessionContext(session.name(), sub_session)),
+      demands_digest_(DemandsDigest(session.terms(), sub_session)) {}
 
 PlayOut::~PlayOut() = default;
 
@@ -181,7 +184,9 @@ absl::Status PlayOut::Play(std::span<const CompleteAdu> adus, Timestamp now) {
   const bool by_card = session_.terms().release_mode() == v1::RELEASE_MODE_PLAINTEXT;
   while (!adus.empty()) {
     size_t count = std::min(adus.size(), by_card ? kMostAdus : kMostHeaders);
-    if (by_card) {
+    if (demands_digest_) {
+      count = 1;
+    } else if (by_card) {
       size_t bytes = adus[0].ciphertext.size();
       size_t fitting = 1;
       while (fitting < count && bytes + adus[fitting].ciphertext.size() <= kMostCiphertextBytes) {
@@ -195,11 +200,23 @@ absl::Status PlayOut::Play(std::span<const CompleteAdu> adus, Timestamp now) {
     RETURN_IF_ERROR(broken_);
     adus = adus.subspan(count);
   }
-  return absl::OkStatus();
+  if (!digests_.empty()) broken_ = GiveDigests();
+  return broken_;
+}
+
+// The last one waits for no other ADU: the note is to be complete at any time.
+absl::Status PlayOut::GiveDigests() {
+  if (session_.terms().release_mode() == v1::RELEASE_MODE_PLAINTEXT) {
+    return secure_space_.OpenAdus({session_.name(), sub_session_, {}, std::exchange(digests_, {})})
+        .status();
+  }
+  return secure_space_.ReleaseKeys({session_.name(), sub_session_, {}, std::exchange(digests_, {})})
+      .status();
 }
 
 absl::Status PlayOut::PlayByKey(std::span<const CompleteAdu> adus, Timestamp now) {
-  securespace::ReleaseRequest request{session_.name(), sub_session_, {}};
+  securespace::ReleaseRequest request{
+      session_.name(), sub_session_, {}, std::exchange(digests_, {})};
   request.headers.reserve(adus.size());
   for (const CompleteAdu& adu : adus) request.headers.push_back(adu.signed_header);
   ASSIGN_OR_RETURN(std::vector<securespace::KeyDecision> decisions,
@@ -226,7 +243,7 @@ absl::Status PlayOut::PlayByKey(std::span<const CompleteAdu> adus, Timestamp now
 }
 
 absl::Status PlayOut::PlayByCard(std::span<const CompleteAdu> adus, Timestamp now) {
-  securespace::OpenRequest request{session_.name(), sub_session_, {}};
+  securespace::OpenRequest request{session_.name(), sub_session_, {}, std::exchange(digests_, {})};
   request.adus.reserve(adus.size());
   for (const CompleteAdu& adu : adus) request.adus.push_back({adu.signed_header, adu.ciphertext});
   ASSIGN_OR_RETURN(std::vector<securespace::OpenDecision> decisions,
@@ -245,6 +262,10 @@ absl::Status PlayOut::PlayByCard(std::span<const CompleteAdu> adus, Timestamp no
 }
 
 absl::Status PlayOut::Write(const CompleteAdu& adu, ByteView plaintext, Timestamp now) {
+  if (demands_digest_) {
+    digests_.push_back({adu.header.sender_id, adu.header.adu_id,
+                        wire::AduDigest(context_, adu.header, plaintext)});
+  }
   RETURN_IF_ERROR(sink_.Write(
       {sub_session_, adu.header.sender_id, adu.header.adu_id, adu.header.random_access, plaintext},
       now));

@@ -127,6 +127,7 @@ class PlayOut {
   Sender* Longest();
   absl::Status Play(std::span<const CompleteAdu> adus, Timestamp now);
   absl::Status PlayByKey(std::span<const CompleteAdu> adus, Timestamp now);
+  absl::Status GiveDigests();
   absl::Status PlayByCard(std::span<const CompleteAdu> adus, Timestamp now);
   absl::Status Write(const CompleteAdu& adu, ByteView plaintext, Timestamp now);
 
@@ -135,6 +136,9 @@ class PlayOut {
   securespace::SecureSpace& secure_space_;
   PlaintextSink& sink_;
   const PlayOutOptions options_;
+  const Digest context_;
+  const bool demands_digest_;
+  std::vector<securespace::DigestClaim> digests_;  // of what was decrypted last
   std::unique_ptr<wire::AduCipher> cipher_;
   std::map<uint32_t, Sender> senders_;
   size_t queue_bytes_ = 0;

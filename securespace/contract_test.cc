@@ -109,6 +109,15 @@ TEST_P(ContractTest, RefusalsKeepCodeAndReason) {
   EXPECT_EQ(space().ReleaseKeys(many).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST_P(ContractTest, TakesDigestsBesideHeaders) {
+  ReleaseRequest many{world_.session.name(), 0, {}, std::vector<DigestClaim>(65)};
+  EXPECT_EQ(space().ReleaseKeys(many).status().code(), absl::StatusCode::kInvalidArgument);
+  ReleaseRequest most{world_.session.name(), 0, {}, std::vector<DigestClaim>(64)};
+  EXPECT_TRUE(space().ReleaseKeys(most).ok());
+  OpenRequest cards{world_.session.name(), 0, {}, std::vector<DigestClaim>(65)};
+  EXPECT_EQ(space().OpenAdus(cards).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST_P(ContractTest, GivesNotes) {
   ASSERT_TRUE(world_.Join(space(), world_.Voucher(0, 9)).ok());
   v1::GetDeliveryNoteRequest request;
@@ -124,6 +133,44 @@ TEST_P(ContractTest, GivesNotes) {
 INSTANTIATE_TEST_SUITE_P(Ways, ContractTest,
                          testing::Values(Way::kInProcess, Way::kFrames, Way::kDeepFrames,
                                          Way::kGrpc));
+
+SessionOptions WithAdverts() {
+  SessionOptions options;
+  v1::SubSession& adverts = options.sub_sessions.emplace_back();
+  adverts.set_id(3);
+  adverts.set_demands_digest(true);
+  return options;
+}
+
+class AdvertsContractTest : public ContractTest {
+ protected:
+  AdvertsContractTest() : ContractTest(WithAdverts()) {}
+};
+
+TEST_P(AdvertsContractTest, DigestsComeThrough) {
+  VoucherOptions bought;
+  bought.secure_space_id = world_.identity.id;
+  bought.policy.mutable_range()->set_last(9);
+  bought.policy.add_sub_sessions(3);
+  ASSERT_TRUE(world_.Join(space(), world_.provider.MakeVoucher(world_.session, bought)).ok());
+  AduOptions options;
+  options.sub_session = 3;
+  const TestAdu first = MakeAdu(world_.session, options);
+  options.id = 1;
+  const TestAdu second = MakeAdu(world_.session, options);
+  const auto ask = [&](const TestAdu& adu, std::vector<DigestClaim> digests) {
+    const auto decisions =
+        space().ReleaseKeys({world_.session.name(), 3, {adu.header}, std::move(digests)});
+    EXPECT_TRUE(decisions.ok()) << decisions.status();
+    return decisions->front().refusal;
+  };
+  EXPECT_EQ(ask(first, {}), v1::REFUSAL_REASON_UNSPECIFIED);
+  EXPECT_EQ(ask(second, {}), v1::REFUSAL_REASON_DIGEST);
+  EXPECT_EQ(ask(second, {first.claim}), v1::REFUSAL_REASON_UNSPECIFIED);
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, AdvertsContractTest,
+                         testing::Values(Way::kInProcess, Way::kFrames, Way::kGrpc));
 
 SessionOptions OnCard() {
   SessionOptions options;

@@ -45,9 +45,10 @@ Session::Session(VerifiedSession verified, SessionTools tools, SessionState stat
       state_(std::move(state)),
       written_refusals_(state_.refusals),
       journal_(std::move(journal)) {
-  sub_sessions_.try_emplace(0, verified_.name(), 0);
+  sub_sessions_.try_emplace(0, verified_.name(), 0, false);
   for (const v1::SubSession& sub : verified_.terms().sub_sessions()) {
-    sub_sessions_.try_emplace(sub.id(), verified_.name(), sub.id());
+    sub_sessions_.try_emplace(sub.id(), verified_.name(), sub.id(),
+                              DemandsDigest(verified_.terms(), sub.id()));
   }
 }
 

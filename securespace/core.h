@@ -38,10 +38,14 @@ struct SessionTools {
 
 // A (sub-)session's name on the wire, and the batch roots seen in it.
 struct SubSession {
-  explicit SubSession(const SessionName& session, uint32_t id)
-      : context(SessionContext(session, id)), tag(SessionTag(context)), verifier(context) {}
+  SubSession(const SessionName& session, uint32_t id, bool wants_digests)
+      : context(SessionContext(session, id)),
+        tag(SessionTag(context)),
+        demands_digest(wants_digests),
+        verifier(context) {}
   Digest context;
   uint64_t tag;
+  bool demands_digest;
   wire::HeaderVerifier verifier;
 };
 

@@ -319,6 +319,8 @@ absl::Status Emulation::Core::InstallInto(Session& session, const Exchange& exch
       return Refused("its seeds contradict those installed");
     }
   }
+  // A host that lost what it decrypted would be stuck else: the note shows the gap.
+  for (auto& [name, stream] : state.streams) stream.outstanding.reset();
   state.contact_echoed = std::max(state.contact_echoed, opened.contact_sequence);
   if (exchange.session.descriptor().issue_time_us() >
       session.verified().descriptor().issue_time_us()) {

@@ -54,7 +54,31 @@ CodedInputStream StreamOf(ByteView message) {
   return CodedInputStream(message.data(), static_cast<int>(message.size()));
 }
 
-// A list: its session in field 1, its sub-session in 2, and `add` for each item in 3.
+absl::StatusOr<DigestClaim> FromMessage(const v1::AduDigest& message) {
+  DigestClaim claim{.sender_id = message.sender_id(), .adu_id = message.adu_id(), .digest = {}};
+  if (message.digest().size() != claim.digest.size()) return Malformed();
+  std::copy(message.digest().begin(), message.digest().end(), claim.digest.begin());
+  return claim;
+}
+
+v1::AduDigest ToMessage(const DigestClaim& claim) {
+  v1::AduDigest message;
+  message.set_sender_id(claim.sender_id);
+  message.set_adu_id(claim.adu_id);
+  message.set_digest(ToText(claim.digest));
+  return message;
+}
+
+absl::Status AddDigest(ByteView message, std::vector<DigestClaim>& digests) {
+  if (digests.size() == kMaxDigests) return TooLong(kMaxDigests, "digests");
+  v1::AduDigest parsed;
+  if (!parsed.ParseFromArray(message.data(), static_cast<int>(message.size()))) return Malformed();
+  ASSIGN_OR_RETURN(digests.emplace_back(), FromMessage(parsed));
+  return absl::OkStatus();
+}
+
+// A list: its session in field 1, its sub-session in 2, `add` for each item in 3, and
+// digests in 4.
 template <typename Request, typename Add>
 absl::Status ParseList(ByteView message, Request& request, const Add& add) {
   v1::SessionRef session;
@@ -71,6 +95,9 @@ absl::Status ParseList(ByteView message, Request& request, const Add& add) {
     } else if (tag == Delimited(3)) {
       if (!ReadView(in, view)) return Malformed();
       RETURN_IF_ERROR(add(view));
+    } else if (tag == Delimited(4)) {
+      if (!ReadView(in, view)) return Malformed();
+      RETURN_IF_ERROR(AddDigest(view, request.digests));
     } else if (!WireFormatLite::SkipField(&in, tag)) {
       return Malformed();
     }
@@ -167,6 +194,11 @@ std::string FrameRelease(const ReleaseRequest& request) {
   size_t bytes = field_bytes(session.size());
   if (request.sub_session != 0) bytes += 1 + CodedOutputStream::VarintSize32(request.sub_session);
   for (ByteView header : request.headers) bytes += field_bytes(header.size());
+  std::vector<std::string> digests;
+  for (const DigestClaim& claim : request.digests) {
+    digests.push_back(ToMessage(claim).SerializeAsString());
+    bytes += field_bytes(digests.back().size());
+  }
 
   std::string frame(kFrameHeaderBytes + bytes, '\0');
   auto* to = reinterpret_cast<uint8_t*>(frame.data());
@@ -186,6 +218,7 @@ std::string FrameRelease(const ReleaseRequest& request) {
     write(request.sub_session);
   }
   for (ByteView header : request.headers) write_field(3, header);
+  for (const std::string& digest : digests) write_field(4, AsBytes(digest));
   return frame;
 }
 
@@ -261,7 +294,17 @@ v1::OpenAdusRequest ToMessage(const OpenRequest& request) {
     sealed.set_header(ToText(adu.header));
     sealed.set_ciphertext(ToText(adu.ciphertext));
   }
+  for (const DigestClaim& claim : request.digests) *message.add_digests() = ToMessage(claim);
   return message;
+}
+
+absl::StatusOr<std::vector<DigestClaim>> FromMessages(
+    const google::protobuf::RepeatedPtrField<v1::AduDigest>& messages) {
+  std::vector<DigestClaim> claims;
+  for (const v1::AduDigest& message : messages) {
+    ASSIGN_OR_RETURN(claims.emplace_back(), FromMessage(message));
+  }
+  return claims;
 }
 
 absl::StatusOr<OpenRequest> FromMessage(const v1::OpenAdusRequest& message) {
@@ -271,6 +314,7 @@ absl::StatusOr<OpenRequest> FromMessage(const v1::OpenAdusRequest& message) {
   for (const v1::SealedAdu& adu : message.adus()) {
     request.adus.push_back({AsBytes(adu.header()), AsBytes(adu.ciphertext())});
   }
+  ASSIGN_OR_RETURN(request.digests, FromMessages(message.digests()));
   return request;
 }
 

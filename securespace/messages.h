@@ -32,6 +32,9 @@ absl::StatusOr<OpenRequest> ParseOpen(ByteView message);
 v1::OpenAdusRequest ToMessage(const OpenRequest& request);
 // ADUs are views into `message`.
 absl::StatusOr<OpenRequest> FromMessage(const v1::OpenAdusRequest& message);
+// The digests of either request. INVALID_ARGUMENT where one is none.
+absl::StatusOr<std::vector<DigestClaim>> FromMessages(
+    const google::protobuf::RepeatedPtrField<v1::AduDigest>& messages);
 v1::OpenAdusResponse ToMessage(const std::vector<OpenDecision>& decisions);
 std::vector<OpenDecision> FromMessage(const v1::OpenAdusResponse& message);
 

@@ -18,11 +18,13 @@ namespace {
 
 constexpr int kMaxUnserved = 16;
 
-absl::Status AddReceipts(const SessionState& state, v1::DeliveryNote& note) {
+absl::Status AddReceipts(Session& session, v1::DeliveryNote& note) {
+  const SessionState& state = session.state();
   size_t ranges = 0;
   for (const auto& [name, stream] : state.streams) {
     const IdSet released = stream.released->ToIdSet();
-    ranges += released.ranges().size() + stream.late.ranges().size();
+    ranges +=
+        released.ranges().size() + stream.late.ranges().size() + stream.proved.ranges().size();
     // Whoever verifies the note counts alike: none is signed that they would refuse.
     if (ranges > kMaxNoteRanges) {
       return absl::ResourceExhaustedError(absl::StrCat("a delivery note would hold more than ",
@@ -37,6 +39,10 @@ absl::Status AddReceipts(const SessionState& state, v1::DeliveryNote& note) {
     receipts.set_delivered(ToText(delivered));
     receipts.set_late(ToText(late));
     receipts.set_highest_signed_time_us(stream.clock_us);
+    const SubSession* sub_session = session.FindSubSession(name.sub_session);
+    if (sub_session == nullptr || !sub_session->demands_digest) continue;
+    ASSIGN_OR_RETURN(Bytes proved, PackIds(stream.proved));
+    receipts.set_proved(ToText(proved));
   }
   return absl::OkStatus();
 }
@@ -89,7 +95,7 @@ absl::StatusOr<v1::DeliveryNote> Emulation::Core::MakeNote(Session& session,
   note.set_secure_space_id(ToText(id_));
   note.set_assurance(assurance_);
   for (const Grant& grant : state.grants) AddVoucher(grant, note);
-  RETURN_IF_ERROR(AddReceipts(state, note));
+  RETURN_IF_ERROR(AddReceipts(session, note));
   for (size_t reason = 0; reason < state.refusals.size(); ++reason) {
     if (state.refusals[reason] == 0) continue;
     v1::RefusalCount& refusal = *note.add_refusals();

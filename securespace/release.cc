@@ -50,7 +50,23 @@ absl::StatusOr<v1::RefusalReason> ReleaseList::RunSteps(ByteView signed_header,
   if (reason != kNone) return reason;
   reason = CheckPolicy(candidate);  // 5
   if (reason != kNone) return reason;
-  return CheckHistory(candidate);  // 6 and 7
+  reason = CheckHistory(candidate);  // 6 and 7
+  return reason != kNone ? reason : CheckOutstanding(candidate);
+}
+
+void ReleaseList::TakeDigest(const DigestClaim& claim) {
+  if (session_ == nullptr || session_->state().closed()) return;
+  const StreamName name = {sub_session_, claim.sender_id};
+  auto found = session_->state().streams.find(name);
+  if (found == session_->state().streams.end()) return;
+  StreamState& stream = found->second;
+  if (!stream.outstanding || stream.outstanding->adu_id != claim.adu_id ||
+      !ConstantTimeEqual(stream.outstanding->digest, claim.digest)) {
+    return;
+  }
+  stream.outstanding.reset();
+  stream.proved.Insert(claim.adu_id);
+  record_.proved[name].Insert(claim.adu_id);
 }
 
 v1::RefusalReason ReleaseList::CheckOpen() const {
@@ -122,6 +138,15 @@ absl::StatusOr<v1::RefusalReason> ReleaseList::ObeyControl(Candidate& candidate)
   absl::StatusOr<std::vector<wire::ControlEntry>> entries = wire::ParseControlBlock(*plain);
   if (!entries.ok()) return v1::REFUSAL_REASON_CONTROL;
 
+  if (candidate.sub_session->demands_digest) {
+    for (const wire::ControlEntry& entry : *entries) {
+      if (entry.action != wire::kControlDigest || entry.number != header.adu_id) continue;
+      candidate.digest.emplace();
+      std::copy(entry.target.begin(), entry.target.end(), candidate.digest->begin());
+    }
+    if (!candidate.digest) return v1::REFUSAL_REASON_CONTROL;
+  }
+
   SessionState& state = session_->state();
   StreamState& stream = state.Stream(candidate.stream);
   if (header.signed_time_us > stream.clock_us) {
@@ -166,6 +191,11 @@ v1::RefusalReason ReleaseList::CheckHistory(const Candidate& candidate) {
   return v1::REFUSAL_REASON_LATE;
 }
 
+v1::RefusalReason ReleaseList::CheckOutstanding(const Candidate& candidate) const {
+  if (!candidate.digest) return kNone;
+  return session_->state().Stream(candidate.stream).outstanding ? v1::REFUSAL_REASON_DIGEST : kNone;
+}
+
 absl::StatusOr<SecretBytes> ReleaseList::DataKey(const Candidate& candidate) const {
   return candidate.keys->DataKey(candidate.sub_session->context, candidate.parsed.core,
                                  candidate.parsed.header.control_block,
@@ -175,7 +205,9 @@ absl::StatusOr<SecretBytes> ReleaseList::DataKey(const Candidate& candidate) con
 void ReleaseList::MarkReleased(const Candidate& candidate) {
   SessionState& state = session_->state();
   const wire::Header& header = candidate.parsed.header;
-  state.Stream(candidate.stream).released->Insert(header.adu_id);
+  StreamState& stream = state.Stream(candidate.stream);
+  stream.released->Insert(header.adu_id);
+  if (candidate.digest) stream.outstanding = {header.adu_id, *candidate.digest};
   record_.ids[candidate.stream].first.Insert(header.adu_id);
   state.last_accepted_us = std::max(state.last_accepted_us, header.signed_time_us);
   if (candidate.spends != nullptr) {

@@ -30,11 +30,16 @@ class ReleaseList {
     StreamName stream;
     std::optional<schedule::AduKeys> keys;
     Grant* spends = nullptr;
+    std::optional<Digest> digest;  // of its plaintext, where the terms demand that
   };
 
   // `session` may be null: none was joined. `mode`: what the caller asks for.
   ReleaseList(Session* session, uint32_t sub_session, v1::ReleaseMode mode,
               const Digest& secure_space_id, wire::ControlCipher& control_cipher);
+
+  // Takes the word that the ADU released last was decrypted. What does not fit is no
+  // error: the next decision tells.
+  void TakeDigest(const DigestClaim& claim);
 
   // Steps 1 to 7 of a release (docs/architecture.md, "When a key is released") in order. The first
   // failure decides and is counted. `signed_header` outlives the candidate.
@@ -55,6 +60,7 @@ class ReleaseList {
   absl::StatusOr<v1::RefusalReason> ObeyControl(Candidate& candidate);
   v1::RefusalReason CheckPolicy(Candidate& candidate);
   v1::RefusalReason CheckHistory(const Candidate& candidate);
+  v1::RefusalReason CheckOutstanding(const Candidate& candidate) const;
   absl::StatusOr<v1::RefusalReason> RunSteps(ByteView signed_header, Candidate& candidate);
   bool MatchesTerms(const wire::Header& header, const SubSession& sub_session) const;
   bool IsTarget(const wire::ControlEntry& entry) const;

@@ -29,6 +29,11 @@ bool IsIntact(const wire::Header& header, ByteView ciphertext) {
          wire::BuildHashPages(std::move(hashes), header.fragment_bytes).root == header.hashes;
 }
 
+absl::Status CheckDigests(const std::vector<DigestClaim>& digests) {
+  if (digests.size() <= kMaxDigests) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("a list holds at most ", kMaxDigests, " digests"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<KeyDecision>> Emulation::Core::ReleaseKeys(
@@ -38,10 +43,12 @@ absl::StatusOr<std::vector<KeyDecision>> Emulation::Core::ReleaseKeys(
     return absl::InvalidArgumentError(
         absl::StrCat("a list holds at most ", kMaxReleaseHeaders, " headers"));
   }
+  RETURN_IF_ERROR(CheckDigests(request.digests));
   Session* session = FindSession(request.session);
   ReleaseList list(session, request.sub_session, v1::RELEASE_MODE_KEY, id_, *control_cipher_);
   std::vector<KeyDecision> decisions;
   decisions.reserve(request.headers.size());
+  for (const DigestClaim& claim : request.digests) list.TakeDigest(claim);
   for (ByteView header : request.headers) {
     absl::StatusOr<KeyDecision> decision = ReleaseOne(list, header);
     if (!decision.ok()) return Fail(decision.status());
@@ -68,8 +75,10 @@ absl::StatusOr<std::vector<OpenDecision>> Emulation::Core::OpenAdus(const OpenRe
   if (request.adus.size() > kMaxOpenAdus) {
     return absl::InvalidArgumentError(absl::StrCat("a list holds at most ", kMaxOpenAdus, " ADUs"));
   }
+  RETURN_IF_ERROR(CheckDigests(request.digests));
   Session* session = FindSession(request.session);
   ReleaseList list(session, request.sub_session, v1::RELEASE_MODE_PLAINTEXT, id_, *control_cipher_);
+  for (const DigestClaim& claim : request.digests) list.TakeDigest(claim);
   std::vector<OpenDecision> decisions;
   for (const SealedAdu& adu : request.adus) {
     absl::StatusOr<OpenDecision> decision = OpenOne(list, session, adu);

@@ -23,10 +23,20 @@ struct KeyDecision {
 inline constexpr size_t kMaxReleaseHeaders = 1024;
 inline constexpr size_t kMaxOpenAdus = 64;
 
+inline constexpr size_t kMaxDigests = 64;
+
+// That the ADU released last of this sender was decrypted (wire::AduDigest).
+struct DigestClaim {
+  uint32_t sender_id = 0;
+  uint64_t adu_id = 0;
+  Digest digest{};
+};
+
 struct ReleaseRequest {
   SessionName session;
   uint32_t sub_session = 0;
-  std::vector<ByteView> headers;  // signed headers with authentication
+  std::vector<ByteView> headers;     // signed headers with authentication
+  std::vector<DigestClaim> digests = {};  // where the terms demand them; taken first
 };
 
 // One complete ADU, for on-card decryption.
@@ -39,6 +49,7 @@ struct OpenRequest {
   SessionName session;
   uint32_t sub_session = 0;
   std::vector<SealedAdu> adus;
+  std::vector<DigestClaim> digests = {};
 };
 
 struct OpenDecision {
@@ -68,7 +79,7 @@ class SecureSpace {
 
   // Decides on each header (docs/architecture.md, "When a key is released") and records everything
   // that is released durably before it returns: one group commit a call. On an error nothing is
-  // released.
+  // released. Where the terms demand digests, one ADU of a sender is outstanding at a time.
   virtual absl::StatusOr<std::vector<KeyDecision>> ReleaseKeys(const ReleaseRequest& request) = 0;
 
   // The same for sessions whose keys must not leave.

@@ -26,6 +26,7 @@ absl::StatusOr<v1::ReleaseKeysResponse> Release(SecureSpace& space,
   ASSIGN_OR_RETURN(list.session, SessionName::FromProto(request.session()));
   list.sub_session = request.sub_session();
   for (const std::string& header : request.headers()) list.headers.push_back(AsBytes(header));
+  ASSIGN_OR_RETURN(list.digests, FromMessages(request.digests()));
   ASSIGN_OR_RETURN(std::vector<KeyDecision> decisions, space.ReleaseKeys(list));
   v1::ReleaseKeysResponse response;
   for (const KeyDecision& decision : decisions) {

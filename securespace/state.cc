@@ -8,8 +8,10 @@
 namespace nark::securespace {
 namespace {
 
-constexpr uint8_t kSnapshotFormat = 1;
-constexpr uint8_t kRecordFormat = 1;
+// 2 is a stamp's (freshness.cc), which stands before either.
+constexpr uint8_t kSnapshotFormat = 3;
+constexpr uint8_t kListFormat = 1;
+constexpr uint8_t kRecordFormat = 3;
 constexpr size_t kRangeBytes = 16;
 // No list is longer: what a record releases is bounded.
 constexpr uint64_t kMaxRecordIds = 1 << 16;
@@ -167,6 +169,7 @@ absl::Status Write(const SessionState& state, Writer& to) {
     to.U64(stream.clock_us);
     RETURN_IF_ERROR(stream.released->Write(to));
     RETURN_IF_ERROR(WritePacked(stream.late, to));
+    RETURN_IF_ERROR(WritePacked(stream.proved, to));
   }
   to.String(AsBytes(state.final_payload));
   WriteMessage(state.final_note, to);
@@ -192,7 +195,10 @@ absl::StatusOr<SessionState> ParseState(ByteView snapshot) {
     if (state.streams.contains(name)) return NotAState();
     StreamState& stream = state.Stream(name);
     stream.clock_us = from.U64();
-    if (!stream.released->Read(from) || !ReadPacked(from, stream.late)) return NotAState();
+    if (!stream.released->Read(from) || !ReadPacked(from, stream.late) ||
+        !ReadPacked(from, stream.proved)) {
+      return NotAState();
+    }
   }
   state.final_payload = ToText(from.String());
   if (!ReadMessage(from, state.final_note) || !from.done()) return NotAState();
@@ -207,6 +213,11 @@ void Write(const ReleaseRecord& record, const SessionState& state, Writer& to) {
     WriteStream(name, to);
     WriteIds(ids.first, to);
     WriteIds(ids.second, to);
+  }
+  to.U32(static_cast<uint32_t>(record.proved.size()));
+  for (const auto& [name, ids] : record.proved) {
+    WriteStream(name, to);
+    WriteIds(ids, to);
   }
   to.U32(static_cast<uint32_t>(record.clocks.size()));
   for (const StreamName& name : record.clocks) {
@@ -234,6 +245,10 @@ absl::Status Replay(ByteView record, SessionState& state) {
       for (uint64_t id = first; id <= last; ++id) stream.released->Insert(id);
     }
   }
+  for (uint32_t n = from.Count(12); n > 0; --n) {
+    StreamName name = ReadStream(from);
+    if (!ReadIds(from, state.Stream(name).proved)) return NotAState();
+  }
   for (uint32_t n = from.Count(16); n > 0; --n) {
     StreamName name = ReadStream(from);
     state.Stream(name).clock_us = from.U64();
@@ -250,7 +265,7 @@ absl::Status Replay(ByteView record, SessionState& state) {
 }
 
 void Write(const std::set<SessionName>& sessions, Writer& to) {
-  to.U8(kSnapshotFormat);
+  to.U8(kListFormat);
   to.U32(static_cast<uint32_t>(sessions.size()));
   for (const SessionName& name : sessions) {
     to.Raw(name.provider);
@@ -261,7 +276,7 @@ void Write(const std::set<SessionName>& sessions, Writer& to) {
 absl::StatusOr<std::set<SessionName>> ParseSessions(ByteView snapshot) {
   Reader from(snapshot);
   std::set<SessionName> sessions;
-  if (from.U8() != kSnapshotFormat) return NotAState();
+  if (from.U8() != kListFormat) return NotAState();
   for (uint32_t n = from.Count(48); n > 0; --n) {
     SessionName name;
     ReadArray(from, name.provider);

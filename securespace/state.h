@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -27,10 +28,20 @@ namespace nark::securespace {
 // How often each reason was given, by its number.
 using RefusalCounts = std::array<uint64_t, v1::RefusalReason_ARRAYSIZE>;
 
-// What is known of one stream. `released` and `late` are disjoint.
+// The digest of the ADU released last, where the terms demand it. Not kept: after a crash
+// nobody can tell whether the host ever got the key.
+struct OutstandingDigest {
+  uint64_t adu_id = 0;
+  Digest digest{};
+};
+
+// What is known of one stream. `released` and `late` are disjoint, `proved` is part of
+// `released`.
 struct StreamState {
   std::unique_ptr<Receipts> released;  // of the session's type, never null
   IdSet late;
+  IdSet proved;  // whose digest was given
+  std::optional<OutstandingDigest> outstanding;
   // The sender's clock: the highest signed time of its headers that passed steps 1
   // to 3 of a release.
   uint64_t clock_us = 0;
@@ -69,12 +80,15 @@ absl::StatusOr<SessionState> ParseState(ByteView snapshot);
 // record twice does no harm.
 struct ReleaseRecord {
   std::map<StreamName, std::pair<IdSet, IdSet>> ids;  // newly released, newly late
+  std::map<StreamName, IdSet> proved;                 // newly
   std::set<StreamName> clocks;                        // that moved
   std::set<std::pair<size_t, uint32_t>> spent;        // (grant by index, sender)
   // A header was accepted or an order obeyed; both are written whole anyway.
   bool touched = false;
 
-  bool empty() const { return ids.empty() && clocks.empty() && spent.empty() && !touched; }
+  bool empty() const {
+    return ids.empty() && proved.empty() && clocks.empty() && spent.empty() && !touched;
+  }
 };
 
 // The record with the totals of `state`, to which it has been applied already.

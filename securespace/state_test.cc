@@ -33,6 +33,7 @@ SessionState SomeState(v1::ReceiptType type = v1::RECEIPT_TYPE_TREE) {
   stream.clock_us = 11;
   for (uint64_t id = 1; id <= 5; ++id) stream.released->Insert(id);
   stream.late.Insert(7);
+  stream.proved.Insert(2, 4);
   state.final_payload = "note";
   state.final_note.set_payload("note");
   return state;

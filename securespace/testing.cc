@@ -118,14 +118,20 @@ TestAdu UnsignedAdu(const TestSession& session, const AduOptions& options) {
   SecretBytes leaf = LeafOf(session, options);
   wire::Header header = PlainHeader(session, options, *suite);
 
-  Bytes control = Must(wire::SerialiseControlBlock(options.control, terms.control_block_bytes()));
+  TestAdu adu;
+  adu.plaintext.assign(options.plaintext_bytes, static_cast<uint8_t>(options.id));
+  adu.claim = {options.sender_id, options.id, wire::AduDigest(context, header, adu.plaintext)};
+  std::vector<wire::ControlEntry> entries = options.control;
+  if (DemandsDigest(terms, options.sub_session) &&
+      options.digest == AduOptions::Digest::kAsDemanded) {
+    entries.push_back({wire::kControlDigest, options.id, ToBytes(adu.claim.digest)});
+  }
+  Bytes control = Must(wire::SerialiseControlBlock(entries, terms.control_block_bytes()));
   Bytes core = wire::SerialiseCore(header, static_cast<uint16_t>(control.size() + 16));
   header.control_block = Must(Must(wire::ControlCipher::Create())
                                   ->Seal(Must(schedule::ControlKey(leaf, context, core)), control));
-  TestAdu adu;
   adu.data_key =
       Must(schedule::DataKey(leaf, context, core, header.control_block, suite->key_bytes()));
-  adu.plaintext.assign(options.plaintext_bytes, static_cast<uint8_t>(options.id));
   adu.ciphertext.resize(header.ciphertext_bytes);
   Must(Must(suite->Create())->Seal(adu.data_key, {}, adu.plaintext, adu.ciphertext));
   header.hashes = HashesOf(adu.ciphertext, header.source_fragments);

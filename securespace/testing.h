@@ -31,6 +31,7 @@ struct AduOptions {
   uint32_t sender_id = 1;
   uint32_t sub_session = 0;
   std::vector<wire::ControlEntry> control;
+  enum class Digest { kAsDemanded, kAbsent } digest = Digest::kAsDemanded;
   size_t plaintext_bytes = 100;
   // Called before the header is signed.
   std::function<void(wire::Header&)> spoil;
@@ -42,6 +43,7 @@ struct TestAdu {
   Bytes plaintext;
   Bytes ciphertext;
   SecretBytes data_key;
+  DigestClaim claim = {};  // that it was decrypted
 };
 TestAdu MakeAdu(const TestSession& session, const AduOptions& options);
 TestAdu MakeAdu(const TestSession& session, uint64_t id);

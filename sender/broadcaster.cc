@@ -44,6 +44,7 @@ absl::StatusOr<std::unique_ptr<Broadcaster>> Broadcaster::Create(
                      wire::kPrefixBytes + wire::kMinFragmentBytes, " are needed"));
   }
   made->fragment_bytes_ = static_cast<uint16_t>(fragment);
+  made->demands_digest_ = DemandsDigest(sender.session.terms(), options.sub_session);
   auto root = sender.roots.find(options.sub_session);
   if (root == sender.roots.end()) {
     return absl::InvalidArgumentError(
@@ -156,7 +157,7 @@ absl::Status Broadcaster::Seal(const OutgoingAdu& adu, Sealed& to) {
   Bytes core = wire::SerialiseCore(to.header, static_cast<uint16_t>(control_bytes));
   RETURN_IF_ERROR(keys_->Leaf(to.header.adu_id, leaf_));
   ASSIGN_OR_RETURN(SecretBytes control_key, schedule::ControlKey(leaf_, context_, core));
-  ASSIGN_OR_RETURN(const Bytes control, ControlPlaintext());
+  ASSIGN_OR_RETURN(const Bytes control, ControlPlaintext(to.header, adu.plaintext));
   ASSIGN_OR_RETURN(to.header.control_block, control_cipher_->Seal(control_key, control));
   RETURN_IF_ERROR(SealBody(adu, core, to));
   MutableByteView ciphertext =
@@ -172,10 +173,18 @@ absl::Status Broadcaster::Seal(const OutgoingAdu& adu, Sealed& to) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Bytes> Broadcaster::ControlPlaintext() {
-  if (ports_.control == nullptr) return empty_control_;
-  return wire::SerialiseControlBlock(ports_.control->Next(empty_control_.size()),
-                                     empty_control_.size());
+absl::StatusOr<Bytes> Broadcaster::ControlPlaintext(const wire::Header& header,
+                                                    ByteView plaintext) {
+  if (ports_.control == nullptr && !demands_digest_) return empty_control_;
+  std::vector<wire::ControlEntry> entries;
+  if (ports_.control != nullptr) {
+    entries = ports_.control->Next(RoomForOrders(sender_.session.terms(), options_.sub_session));
+  }
+  if (demands_digest_) {
+    const Digest digest = wire::AduDigest(context_, header, plaintext);
+    entries.push_back({wire::kControlDigest, header.adu_id, ToBytes(digest)});
+  }
+  return wire::SerialiseControlBlock(entries, empty_control_.size());
 }
 
 absl::Status Broadcaster::SealBody(const OutgoingAdu& adu, ByteView core, Sealed& to) {

@@ -99,7 +99,7 @@ class Broadcaster {
   absl::Status Check(std::span<const OutgoingAdu> adus) const;
   absl::Status SendBatch(std::span<const OutgoingAdu> adus, Reservation::Stamp stamp);
   absl::Status Seal(const OutgoingAdu& adu, Sealed& to);
-  absl::StatusOr<Bytes> ControlPlaintext();
+  absl::StatusOr<Bytes> ControlPlaintext(const wire::Header& header, ByteView plaintext);
   absl::Status SealBody(const OutgoingAdu& adu, ByteView core, Sealed& to);
   void DescribeAdu(const OutgoingAdu& adu, Reservation::Stamp stamp, wire::Header& header);
   absl::Status FillFresh(std::array<uint8_t, 16>& fresh);
@@ -120,6 +120,7 @@ class Broadcaster {
   uint16_t fragment_bytes_ = 0;
   Digest context_{};
   Bytes empty_control_;
+  bool demands_digest_ = false;
   const wire::CipherSuite* suite_ = nullptr;
   std::unique_ptr<wire::AduCipher> cipher_;
   std::unique_ptr<wire::ControlCipher> control_cipher_;

@@ -2,8 +2,10 @@
 #define NARK_SENDER_CONTROL_SOURCE_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
+#include "common/object/session.h"
 #include "common/wire/header.h"
 
 namespace nark::sender {
@@ -15,6 +17,13 @@ class ControlSource {
   // For the next ADU; what fits `plaintext_bytes` (wire::SerialiseControlBlock).
   virtual std::vector<wire::ControlEntry> Next(size_t plaintext_bytes) = 0;
 };
+
+// How many bytes of a sub-session's control blocks are left for orders: where the terms
+// demand digests, each ADU's own takes 42.
+inline size_t RoomForOrders(const v1::Terms& terms, uint32_t sub_session) {
+  constexpr size_t kDigestEntryBytes = 1 + 8 + 1 + 32;
+  return terms.control_block_bytes() - (DemandsDigest(terms, sub_session) ? kDigestEntryBytes : 0);
+}
 
 }  // namespace nark::sender
 

@@ -45,6 +45,7 @@ struct Flags {
   std::string ready_file;
   std::string index;
   std::optional<uint64_t> first_adu;
+  uint64_t sub_session = 0;
   uint64_t fec_percent = 0;
 };
 
@@ -68,9 +69,13 @@ void Declare(Flags& flags, cli::Command& command) {
   command.Number("--fec", &flags.fec_percent, "parity in percent; this version sends none");
   command.Text("--pace", &flags.pace,
                "pcr, max, or bits per second such as 20M; default: pcr where the input has PCRs");
-  command.Text("--state", &flags.state,
-               "file with the ids used so far; default: the session file's name and .state; orders "
-               "of the provider are kept beside it, in the same name and .orders");
+  command.Text(
+      "--state", &flags.state,
+      "file with the ids used so far; default: the session file's name, a sub-session's id if "
+      "any, and .state; orders "
+      "of the provider are kept beside it, in the same name and .orders");
+  command.Number("--sub-session", &flags.sub_session,
+                 "id of the sub-session to send in [0, the main stream]");
   command.Text("--index", &flags.index,
                "file to list every ADU in: its id, and where it began in the input");
   command.Text("--ready-file", &flags.ready_file,
@@ -120,19 +125,37 @@ absl::StatusOr<OpenedSenderFile> LoadSenderFile(const std::string& path, Timesta
   return sender;
 }
 
-std::string MainTransport(const v1::SessionDescriptor& descriptor) {
+// Empty where the session has no such sub-session.
+std::string TransportOf(const v1::SessionDescriptor& descriptor, uint32_t sub_session) {
   for (const v1::Transport& transport : descriptor.transports()) {
-    if (transport.sub_session() == 0) return transport.uri();
+    if (transport.sub_session() == sub_session) return transport.uri();
   }
   return {};
+}
+
+absl::StatusOr<uint32_t> SubSessionOf(const Flags& flags, const OpenedSenderFile& sender) {
+  const auto id = static_cast<uint32_t>(flags.sub_session);
+  if (id != flags.sub_session || TransportOf(sender.session.descriptor(), id).empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--sub-session ", flags.sub_session, ": the session has none of this id"));
+  }
+  return id;
+}
+
+// Beside the session file; each sub-session has ids of its own.
+std::string StatePathOf(const Flags& flags) {
+  if (!flags.state.empty()) return flags.state;
+  if (flags.sub_session == 0) return flags.session + ".state";
+  return absl::StrCat(flags.session, ".", flags.sub_session, ".state");
 }
 
 absl::StatusOr<std::unique_ptr<Reservation>> OpenReservation(Storage& storage,
                                                              const std::string& path,
                                                              const OpenedSenderFile& sender,
+                                                             uint32_t sub_session,
                                                              std::optional<uint64_t> first) {
   absl::StatusOr<std::unique_ptr<Reservation>> reservation =
-      Reservation::Open(storage, Split(path).name, Broadcaster::OwnerOf(sender, 0));
+      Reservation::Open(storage, Split(path).name, Broadcaster::OwnerOf(sender, sub_session));
   if (!reservation.ok()) return Annotate(reservation.status(), path);
   if (first.has_value()) {
     absl::Status status = (*reservation)->SkipTo(*first);
@@ -167,13 +190,14 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
   ASSIGN_OR_RETURN(OpenedSenderFile sender, LoadSenderFile(flags.session, clock.Now()));
   ASSIGN_OR_RETURN(CutRule rule, CutRule::FromTerms(sender.session.terms().adu_timing()));
   ASSIGN_OR_RETURN(std::unique_ptr<Input> input, OpenInput(flags.input, Warn));
-  std::string state = flags.state.empty() ? flags.session + ".state" : flags.state;
+  ASSIGN_OR_RETURN(const uint32_t sub_session, SubSessionOf(flags, sender));
+  const std::string state = StatePathOf(flags);
   ASSIGN_OR_RETURN(StateLock lock, StateLock::Acquire(state));
   FolderStorage storage(Split(state).folder);
   ASSIGN_OR_RETURN(std::unique_ptr<Reservation> reservation,
-                   OpenReservation(storage, state, sender, flags.first_adu));
+                   OpenReservation(storage, state, sender, sub_session, flags.first_adu));
   std::string output =
-      flags.output.empty() ? MainTransport(sender.session.descriptor()) : flags.output;
+      flags.output.empty() ? TransportOf(sender.session.descriptor(), sub_session) : flags.output;
   ASSIGN_OR_RETURN(net::OpenedSink opened, net::OpenSink(output, Warn));
   SignalWaiter waiter(signals);
   PacedSink sink(*opened.sink, waiter);
@@ -187,8 +211,9 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
   ASSIGN_OR_RETURN(
       std::unique_ptr<Broadcaster> broadcaster,
       Broadcaster::Create(sender, {sink, clock, random, *reservation, orders.get()},
-                          {.sub_session = 0, .datagram_bytes = opened.datagram_bytes}));
+                          {.sub_session = sub_session, .datagram_bytes = opened.datagram_bytes}));
   Position position;
+  position.sub_session = sub_session;
   position.next_adu_id = reservation->next_id();
   std::unique_ptr<ControlServer> control;
   if (!flags.control.empty()) {

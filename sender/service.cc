@@ -34,7 +34,8 @@ grpc::ServerUnaryReactor* SenderControlService::Expel(grpc::CallbackServerContex
     RETURN_IF_ERROR(CheckCaller(*context));
     ASSIGN_OR_RETURN(const uint32_t active, book_.Expel(request->order(), clock_.Now()));
     response->set_active_orders(active);
-    response->set_round_adus(book_.RoundAdus(session_.terms().control_block_bytes()));
+    response->set_round_adus(
+        book_.RoundAdus(RoomForOrders(session_.terms(), position_.sub_session)));
     response->set_next_adu_id(position_.next_adu_id);
     return absl::OkStatus();
   }());

@@ -13,6 +13,7 @@ namespace nark::sender {
 
 // Where a sender stands, for who asks from another thread.
 struct Position {
+  uint32_t sub_session = 0;  // set before anybody asks
   std::atomic<uint64_t> next_adu_id{0};
   std::atomic<uint64_t> adus_sent{0};
 };

@@ -63,18 +63,29 @@ absl::StatusOr<IdSet> Unpack(const std::string& packed, size_t& left) {
   return ids;
 }
 
-absl::StatusOr<NotedStream> TakeStream(const v1::SenderReceipts& receipts, size_t& ranges_left) {
+absl::StatusOr<NotedStream> TakeStream(const v1::SenderReceipts& receipts, const v1::Terms& terms,
+                                       size_t& ranges_left) {
   NotedStream stream{.sub_session = receipts.sub_session(),
                      .sender_id = receipts.sender_id(),
                      .delivered = {},
                      .counts = {},
                      .late = {},
+                     .proved = {},
                      .highest_signed_time_us = receipts.highest_signed_time_us()};
   ASSIGN_OR_RETURN(stream.delivered, Unpack(receipts.delivered(), ranges_left));
   ASSIGN_OR_RETURN(stream.late, Unpack(receipts.late(), ranges_left));
   stream.counts = IdCounts(stream.delivered);
   if (stream.counts.CountIn(stream.late) != 0) {
     return Malformed("the note calls an ADU delivered and late");
+  }
+  if (DemandsDigest(terms, stream.sub_session) == receipts.proved().empty()) {
+    return Malformed("the note proves digests where the terms demand none, or the reverse");
+  }
+  if (!receipts.proved().empty()) {
+    ASSIGN_OR_RETURN(stream.proved, Unpack(receipts.proved(), ranges_left));
+    if (stream.counts.CountIn(stream.proved) != stream.proved.size()) {
+      return Malformed("the note proves the digest of an ADU that it does not call delivered");
+    }
   }
   return stream;
 }
@@ -132,7 +143,7 @@ absl::Status TakeParts(const VerifiedSession& session, const NoteSigner& signer,
     if (!bought.contains({receipts.sub_session(), receipts.sender_id()})) {
       return Exceeds("the note holds a stream that no voucher of it bought");
     }
-    ASSIGN_OR_RETURN(NotedStream stream, TakeStream(receipts, ranges_left));
+    ASSIGN_OR_RETURN(NotedStream stream, TakeStream(receipts, session.terms(), ranges_left));
     verified.streams.push_back(std::move(stream));
   }
   return absl::OkStatus();

@@ -40,6 +40,7 @@ struct NotedStream {
   IdSet delivered;
   IdCounts counts;  // of delivered
   IdSet late;
+  IdSet proved;  // of delivered: whose digest was given, where the terms demand it
   uint64_t highest_signed_time_us = 0;
 };
 

@@ -100,6 +100,9 @@ absl::StatusOr<VerifiedVoucher> VerifyVoucher(const v1::SignedEnvelope& envelope
 absl::Status CheckTerms(const v1::Terms& terms);
 absl::Status CheckPolicy(const v1::Policy& policy, const v1::Terms& terms);
 
+// Whether the terms demand, in this sub-session, the digest of an ADU before the next key.
+bool DemandsDigest(const v1::Terms& terms, uint32_t sub_session);
+
 // What a policy that fits the terms buys: its streams as (sub-session, sender), sorted.
 using Streams = std::vector<std::pair<uint32_t, uint32_t>>;
 Streams StreamsOf(const v1::Policy& policy, const v1::Terms& terms);

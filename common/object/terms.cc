@@ -141,6 +141,14 @@ absl::Status CheckTerms(const v1::Terms& terms) {
   RETURN_IF_ERROR(CheckRefund(terms));
   RETURN_IF_ERROR(CheckSubSessions(terms));
   RETURN_IF_ERROR(CheckSenders(terms));
+  // A digest and an order, each whole.
+  constexpr uint32_t kTwoEntries = 84;
+  for (const v1::SubSession& sub : terms.sub_sessions()) {
+    if (sub.demands_digest() && terms.control_block_bytes() < kTwoEntries) {
+      return Bad(absl::StrCat("the terms demand digests in sub-session ", sub.id(),
+                              ", which takes control blocks of at least ", kTwoEntries, " bytes"));
+    }
+  }
   if (terms.control_block_bytes() < 80 || terms.control_block_bytes() > 256) {
     return Bad(absl::StrCat("the terms' control block has ", terms.control_block_bytes(),
                             " bytes, not 80 to 256"));
@@ -166,6 +174,13 @@ absl::Status CheckPolicy(const v1::Policy& policy, const v1::Terms& terms) {
     RETURN_IF_ERROR(shapes::CheckTime(policy.expires_us(), "the policy's expiry"));
   }
   return absl::OkStatus();
+}
+
+bool DemandsDigest(const v1::Terms& terms, uint32_t sub_session) {
+  return std::any_of(terms.sub_sessions().begin(), terms.sub_sessions().end(),
+                     [sub_session](const v1::SubSession& sub) {
+                       return sub.id() == sub_session && sub.demands_digest();
+                     });
 }
 
 Streams StreamsOf(const v1::Policy& policy, const v1::Terms& terms) {

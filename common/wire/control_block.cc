@@ -64,6 +64,13 @@ absl::StatusOr<std::vector<ControlEntry>> ParseControlBlock(ByteView plaintext) 
   return entries;
 }
 
+Digest AduDigest(const Digest& session_context, const Header& header, ByteView plaintext) {
+  std::array<uint8_t, 12> name;
+  StoreBig32(name.data(), header.sender_id);
+  StoreBig64(name.data() + 4, header.adu_id);
+  return LabelledHash("nark adu digest v1", {session_context, name, header.fresh, plaintext});
+}
+
 absl::StatusOr<std::unique_ptr<ControlCipher>> ControlCipher::Create() {
   ASSIGN_OR_RETURN(std::unique_ptr<Aead> aead, Aead::Create(AeadAlgorithm::kAes128Gcm));
   return std::unique_ptr<ControlCipher>(new ControlCipher(std::move(aead)));

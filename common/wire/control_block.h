@@ -20,6 +20,12 @@ inline constexpr uint8_t kControlStop = 1;     // number: issue time, microsecon
 inline constexpr uint8_t kControlContact = 2;  // number: contact sequence
 inline constexpr uint8_t kControlDigest = 3;   // number: ADU id; target: its digest
 
+// The digest of a decrypted ADU, which a secure space may demand before the next key:
+// LabelledHash("nark adu digest v1", session context, u32 sender id || u64 ADU id, fresh
+// bytes, plaintext). The fresh bytes make it this sending's: who has the same plaintext
+// from elsewhere learns it no earlier.
+Digest AduDigest(const Digest& session_context, const Header& header, ByteView plaintext);
+
 // Encrypts and decrypts control blocks (plaintext layout: wire/header.h):
 // AES-128-GCM under the ADU's control key (schedule/key_schedule.h), nonce of
 // twelve zero bytes, since a control key is used once; no associated data, since

@@ -113,5 +113,26 @@ TEST(ControlCipherTest, OpensWhatItSealed) {
   EXPECT_EQ(*cipher->Open(key, sealed), block) << "a failure left a trace";
 }
 
+// What was sent before, or by another, proves nothing.
+TEST(AduDigestTest, IsOfOneSendingOfOneAdu) {
+  Header header;
+  header.sender_id = 1;
+  header.adu_id = 2;
+  const Bytes plaintext(100, 3);
+  const Digest digest = AduDigest(Digest{}, header, plaintext);
+  EXPECT_EQ(AduDigest(Digest{}, header, plaintext), digest);
+  Header other = header;
+  other.sender_id = 2;
+  EXPECT_NE(AduDigest(Digest{}, other, plaintext), digest);
+  other = header;
+  other.adu_id = 1;
+  EXPECT_NE(AduDigest(Digest{}, other, plaintext), digest);
+  other = header;
+  other.fresh[15] = 1;
+  EXPECT_NE(AduDigest(Digest{}, other, plaintext), digest);
+  EXPECT_NE(AduDigest(Digest{1}, header, plaintext), digest);
+  EXPECT_NE(AduDigest(Digest{}, header, ByteView(plaintext).first(99)), digest);
+}
+
 }  // namespace
 }  // namespace nark::wire
