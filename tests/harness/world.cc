@@ -160,14 +160,21 @@ SecureSpaceFolder World::MakeSecureSpace(const std::string& issuer, const Words&
 }
 
 SessionFiles World::MakeSession(const Words& key_managers, const Words& more) {
+  const Group group = NewGroup();
+  SessionFiles files = MakeSessionAt(group.Uri(), key_managers, more);
+  files.group = group;
+  return files;
+}
+
+SessionFiles World::MakeSessionAt(const std::string& transport, const Words& key_managers,
+                                  const Words& more) {
   SessionFiles files;
-  files.group = NewGroup();
   const std::string stem = NewPath("session");
   files.session = stem + ".nark";
   files.sender = stem + ".sender";
-  Words arguments = {"session", "create",      "--provider",      provider(),  "--pool",
-                     pool(),    "--transport", files.group.Uri(), "--title",   "Test",
-                     "--out",   files.session, "--sender-out",    files.sender};
+  Words arguments = {"session", "create",      "--provider",   provider(),  "--pool",
+                     pool(),    "--transport", transport,      "--title",   "Test",
+                     "--out",   files.session, "--sender-out", files.sender};
   for (const std::string& address : key_managers) {
     arguments.insert(arguments.end(), {"--key-manager", address});
   }

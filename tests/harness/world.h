@@ -78,6 +78,9 @@ class World {
 
   // A session on a new group. `more`: further flags of `session create`.
   SessionFiles MakeSession(const Words& key_managers, const Words& more);
+  // The same with a transport of the test's own.
+  SessionFiles MakeSessionAt(const std::string& transport, const Words& key_managers,
+                             const Words& more);
   std::string MakeVoucher(const SessionFiles& session, const std::string& secure_space_id,
                           const std::string& range, const Words& more = {});
 
