@@ -37,7 +37,9 @@ void DeclareJoin(Flags& flags, cli::Command& command) {
       .Texts("--output", &join.outputs,
              "-, file:PATH, udp://HOST:PORT or http://HOST:PORT/PATH; may be repeated [-]; with "
              "#sender=ID or #sub-session=ID behind, that stream alone")
-      .Text("--input", &join.input, "udp://... or file:PATH instead of the session's transport")
+      .Text("--input", &join.input,
+            "instead of the session's transport: file:PATH, or udp://[SOURCE@]GROUP:PORT with "
+            "?adapter=IFACE[,IFACE]&rcvbuf=BYTES")
       .Duration("--playout-delay", &join.playout_delay,
                 "how long an ADU that is complete may wait for earlier ones")
       .Duration("--timeout", &join.timeout, "for getting a grant")
@@ -52,7 +54,9 @@ void DeclareJoin(Flags& flags, cli::Command& command) {
       .Examples(
           "nark-receiver join match.nark --secure-space card --voucher mine.voucher | ffplay -\n"
           "nark-receiver join match.nark --secure-space card --voucher mine.voucher \\\n"
-          "    --output file:match.ts --output udp://127.0.0.1:1234");
+          "    --output file:match.ts --output udp://127.0.0.1:1234\n"
+          "nark-receiver join match.nark --secure-space card --voucher mine.voucher \\\n"
+          "    --input 'udp://10.0.0.7@232.1.2.3:5004?adapter=eth1' --output file:match.ts");
 }
 
 void DeclareNote(Flags& flags, cli::Command& command) {

@@ -93,8 +93,8 @@ absl::StatusOr<size_t> ChooseDatagramBytes(const Descriptor& socket, int family,
   int mtu = MtuOf(socket);
   int bytes = address.datagram_bytes;
   if (mtu == 0 || bytes + headers <= mtu) return static_cast<size_t>(bytes);
-  std::string where = absl::StrCat(address.HostPort(), ": the interface",
-                                   address.adapter.empty() ? "" : " ", address.adapter);
+  std::string where = absl::StrCat(address.HostPort(), address.adapter.empty() ? "" : " on ",
+                                   address.adapter, ": the way");
   if (mtu < kSmallestMtu) {
     return absl::InvalidArgumentError(absl::StrCat(
         where, " carries ", mtu, " bytes at most; raise its MTU to ", kSmallestMtu, " or more"));

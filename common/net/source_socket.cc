@@ -53,6 +53,12 @@ absl::Status HearOwnGroupOnly(const Descriptor& socket, int family, const UdpAdd
   if (family == AF_INET6) {
     // Linux 4.20; before, the bind to the group suffices.
     SetOption(socket, IPPROTO_IPV6, IPV6_MULTICAST_ALL, all);
+    // For IPv6 Linux does not compare the interface: what another program joined on its
+    // own would be heard too. Before Linux 5.7 this needs privilege, and is done without.
+    if (!address.adapter.empty() && address.more_adapters.empty()) {
+      (void)::setsockopt(socket.fd(), SOL_SOCKET, SO_BINDTODEVICE, address.adapter.c_str(),
+                         static_cast<socklen_t>(address.adapter.size()));
+    }
   } else if (SetOption(socket, IPPROTO_IP, IP_MULTICAST_ALL, all) != 0) {
     return SocketError(errno, "cannot join", address);
   }
