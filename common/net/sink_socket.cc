@@ -1,7 +1,12 @@
 #include "common/net/sink_socket.h"
 
+#include <net/if.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -87,10 +92,21 @@ absl::Status BindToSource(const Descriptor& socket, const Adapter& adapter,
                    " from, is not this machine's: ", std::strerror(errno)));
 }
 
-absl::StatusOr<size_t> ChooseDatagramBytes(const Descriptor& socket, int family, MtuRule rule,
-                                           const UdpAddress& address, const Notify& notify) {
-  int headers = family == AF_INET ? kHeaders4Bytes : kHeaders6Bytes;
-  int mtu = MtuOf(socket);
+// The interface's, whatever a router (anybody may pose as one) said of the way before.
+int InterfaceMtu(const Descriptor& socket, const std::string& name) {
+  ifreq request{};
+  if (name.empty() || name.size() >= sizeof request.ifr_name) return 0;
+  std::memcpy(request.ifr_name, name.c_str(), name.size() + 1);
+  return ::ioctl(socket.fd(), SIOCGIFMTU, &request) == 0 ? request.ifr_mtu : 0;
+}
+
+absl::StatusOr<size_t> ChooseDatagramBytes(const Descriptor& socket, const SocketAddress& to,
+                                           MtuRule rule, const UdpAddress& address,
+                                           const Notify& notify) {
+  int headers = to.family() == AF_INET ? kHeaders4Bytes : kHeaders6Bytes;
+  std::string interface = address.adapter.empty() ? AdapterTowards(to).name : address.adapter;
+  // To an address of this machine's own the route, over lo, carries more.
+  int mtu = std::max(MtuOf(socket), InterfaceMtu(socket, interface));
   int bytes = address.datagram_bytes;
   if (mtu == 0 || bytes + headers <= mtu) return static_cast<size_t>(bytes);
   std::string where = absl::StrCat(address.HostPort(), address.adapter.empty() ? "" : " on ",
@@ -138,7 +154,7 @@ absl::StatusOr<SinkSocket> OpenSinkSocket(const UdpAddress& address, MtuRule rul
   if (::connect(socket.fd(), to.get(), to.size) != 0) {
     return SocketError(errno, "cannot send to", address);
   }
-  ASSIGN_OR_RETURN(size_t bytes, ChooseDatagramBytes(socket, to.family(), rule, address, notify));
+  ASSIGN_OR_RETURN(size_t bytes, ChooseDatagramBytes(socket, to, rule, address, notify));
   return SinkSocket{std::move(socket), bytes};
 }
 

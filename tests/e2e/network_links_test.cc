@@ -235,10 +235,14 @@ TEST_P(MtuTest, ARouterThatCarriesLessIsToldOfAndStopsNothing) {
   const std::string uri = "udp://" + (v4 ? to + "2" : "[" + to + "2]") + ":5004";
   Viewing viewing = Join(road().uri(), GetParam(), kAdus, {"--input", uri});
   const std::string input = Input(20 * kAduBytes);
-  const Outcome lossy =
-      StartSender(viewing, "file:" + input, {"--output", uri, "--pace", "20M"})->Wait();
-  EXPECT_EQ(lossy.status, 0) << lossy.ToString();
-  EXPECT_EQ(Count(lossy.err, "send with ?mtu=1300"), 1u) << lossy.ToString();
+  // The second time the kernel remembers what the router said; it is not obeyed then either.
+  for (int time = 0; time < 2; ++time) {
+    const Outcome lossy =
+        StartSender(viewing, "file:" + input, {"--output", uri, "--pace", "20M"})->Wait();
+    EXPECT_EQ(lossy.status, 0) << lossy.ToString();
+    EXPECT_EQ(Count(lossy.err, "send with ?mtu=1300"), 1u) << lossy.ToString();
+    EXPECT_EQ(Count(lossy.err, "instead of 1452"), 0u) << lossy.ToString();
+  }
   EXPECT_EQ(Size(viewing.output), 0u);
   const Outcome whole =
       StartSender(viewing, "file:" + input, {"--output", uri + "?mtu=1300", "--pace", "20M"})
