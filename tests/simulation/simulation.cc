@@ -3,10 +3,13 @@
 #include <chrono>
 #include <exception>
 #include <memory>
+#include <string_view>
+#include <vector>
 
 #include "common/base/clock.h"
 #include "common/crypto/random.h"
 #include "common/object/testing.h"
+#include "common/wire/cipher.h"
 #include "tests/simulation/journal.h"
 #include "tests/simulation/pool.h"
 #include "tests/simulation/station.h"
@@ -20,11 +23,19 @@ using std::chrono::milliseconds;
 constexpr milliseconds kTick{5};
 constexpr int kTicks = 1200;  // six seconds
 
+// Secure spaces refuse the others.
+std::vector<std::string_view> SecureCiphers() {
+  std::vector<std::string_view> ids = wire::CipherIds();
+  std::erase_if(ids,
+                [](std::string_view id) { return !(*wire::FindCipher(id))->properties().secure; });
+  return ids;
+}
+
 SessionOptions SessionFrom(Dice& dice) {
   SessionOptions options;
   options.generator = dice.OneIn(3) ? "hkdf" : "marks";
-  const char* ciphers[] = {"aes-128-gcm", "aes-256-gcm", "chacha20-poly1305"};
-  options.cipher = ciphers[dice.Below(3)];
+  const std::vector<std::string_view> ciphers = SecureCiphers();
+  options.cipher = ciphers[dice.Below(ciphers.size())];
   if (dice.OneIn(2)) {
     options.timeliness = v1::TIMELINESS_NONE;
     options.deadline_ms = 0;
