@@ -342,6 +342,25 @@ TEST_F(SessionTest, RefusesBadFlagsByName) {
       {"--adu", [](auto& f) { f.adu = "0"; }},
       {"--generator", [](auto& f) { f.generator = "rot13"; }},
       {"--allow-unbounded-grants", [](auto& f) { f.generator = "hkdf"; }},
+      {"--allow-unbounded-grants", [](auto& f) { f.generator = "hash-chain"; }},
+      {"--allow-unbounded-grants",
+       [](auto& f) {
+         f.generator = "logistic-map";
+         f.insecure_parts = InsecureParts::kAllow;
+       }},
+      {"--generator logistic-map is insecure",
+       [](auto& f) {
+         f.generator = "logistic-map";
+         f.unbounded_grants = UnboundedGrants::kAllow;
+       }},
+      {"--cipher des-cbc is insecure", [](auto& f) { f.cipher = "des-cbc"; }},
+      {"--depth",
+       [](auto& f) {
+         f.generator = "hash-chain";
+         f.unbounded_grants = UnboundedGrants::kAllow;
+         f.depth = 21;
+       }},
+      {"--depth", [](auto& f) { f.depth = uint64_t{1} << 40; }},
       {"--depth", [](auto& f) { f.depth = 0; }},
       {"--depth", [](auto& f) { f.depth = 64; }},
       {"--cipher", [](auto& f) { f.cipher = "none"; }},
@@ -379,6 +398,17 @@ TEST_F(SessionTest, TakesAnUnboundedGeneratorWhereAskedFor) {
   flags.generator = "hkdf";
   flags.unbounded_grants = UnboundedGrants::kAllow;
   EXPECT_TRUE(Create(flags).ok());
+}
+
+TEST_F(SessionTest, TakesInsecurePartsWhereAskedFor) {
+  SessionFlags flags = desk_.GoodSession("s");
+  flags.cipher = "des-cbc";
+  flags.generator = "logistic-map";
+  flags.unbounded_grants = UnboundedGrants::kAllow;
+  flags.insecure_parts = InsecureParts::kAllow;
+  ASSERT_TRUE(Create(flags).ok());
+  EXPECT_EQ(ParseSessionFlags(flags)->depth, 20u) << "the most that the generator has";
+  EXPECT_EQ(ParseSessionFlags(desk_.GoodSession("t"))->depth, 32u);
 }
 
 TEST_F(SessionTest, MakesAFileForEverySender) {

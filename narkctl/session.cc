@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <limits>
 #include <set>
 #include <utility>
@@ -72,20 +73,38 @@ absl::Status CheckTransport(const std::string& uri) {
   return absl::OkStatus();
 }
 
-absl::Status CheckRegistered(const SessionFlags& flags) {
-  absl::Status cipher = wire::FindCipher(flags.cipher).status();
-  if (!cipher.ok()) return Annotate(cipher, "--cipher");
+absl::Status CheckSecure(const SessionFlags& flags, const wire::CipherSuite& suite,
+                         const schedule::Generator& generator) {
+  std::string insecure;
+  if (!suite.properties().secure) {
+    insecure = absl::StrCat("--cipher ", flags.cipher);
+  } else if (!generator.properties().secure) {
+    insecure = absl::StrCat("--generator ", flags.generator);
+  }
+  if (insecure.empty() || flags.insecure_parts == InsecureParts::kAllow) return absl::OkStatus();
+  return Bad(absl::StrCat(insecure,
+                          " is insecure, for comparison only; choose another, or say "
+                          "--allow-insecure"));
+}
+
+absl::Status ParseRegistered(const SessionFlags& flags, SessionOptions& options) {
+  absl::StatusOr<const wire::CipherSuite*> cipher = wire::FindCipher(flags.cipher);
+  if (!cipher.ok()) return Annotate(cipher.status(), "--cipher");
   absl::StatusOr<const schedule::Generator*> generator = schedule::FindGenerator(flags.generator);
   if (!generator.ok()) return Annotate(generator.status(), "--generator");
-  if ((*generator)->properties().range_grants == schedule::RangeGrants::kEverything &&
+  const schedule::Properties properties = (*generator)->properties();
+  RETURN_IF_ERROR(CheckSecure(flags, **cipher, **generator));
+  if (properties.range_grants == schedule::RangeGrants::kEverything &&
       flags.unbounded_grants == UnboundedGrants::kRefuse) {
     return Bad(absl::StrCat("--generator ", flags.generator,
-                            " cannot grant a range without all other ADUs; use marks, or say "
+                            " cannot grant a range without other ADUs; use marks, or say "
                             "--allow-unbounded-grants"));
   }
-  if (flags.depth > 63) return Bad("--depth is not 1 to 63");
-  absl::Status depth = (*generator)->Check({flags.generator, static_cast<uint32_t>(flags.depth)});
-  return depth.ok() ? depth : Annotate(depth, "--depth");
+  const uint64_t depth = flags.depth.value_or(schedule::DefaultDepth(**generator));
+  options.depth =
+      static_cast<uint32_t>(std::min<uint64_t>(depth, std::numeric_limits<uint32_t>::max()));
+  absl::Status checked = (*generator)->Check({flags.generator, options.depth});
+  return checked.ok() ? checked : Annotate(checked, "--depth");
 }
 
 absl::Status ParseChoices(const SessionFlags& flags, SessionOptions& options) {
@@ -259,8 +278,7 @@ absl::StatusOr<SessionOptions> ParseSessionFlags(const SessionFlags& flags) {
   options.title = flags.title;
   options.cipher = flags.cipher;
   options.generator = flags.generator;
-  RETURN_IF_ERROR(CheckRegistered(flags));
-  options.depth = static_cast<uint32_t>(flags.depth);
+  RETURN_IF_ERROR(ParseRegistered(flags, options));
   RETURN_IF_ERROR(ParseChoices(flags, options));
   ASSIGN_OR_RETURN(options.timing, ParseAdu(flags.adu));
   if (options.timeliness == v1::TIMELINESS_LIVE) {

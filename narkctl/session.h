@@ -17,6 +17,7 @@ namespace nark::narkctl {
 
 // Whether what a session or its registered parts cannot promise was asked for.
 enum class UnboundedGrants { kRefuse, kAllow };
+enum class InsecureParts { kRefuse, kAllow };
 // Whether the unspent part of a count is refunded.
 enum class UnspentCounts { kKeep, kRefund };
 enum class ExistingFiles { kRefuse, kReplace };
@@ -30,7 +31,7 @@ struct SessionFlags {
   std::string transport;
   std::string title;
   std::string generator = "marks";
-  uint64_t depth = 32;
+  std::optional<uint64_t> depth;  // absent: the generator's usual one
   std::string cipher = "aes-128-gcm";
   std::string receipts = "tree";    // ordered bitmap tree
   std::string adu = "1s";           // gop, a duration or a size
@@ -55,6 +56,7 @@ struct SessionFlags {
   std::vector<std::string> sub_session_transports;  // ID=URI; the main stream's unless given
   std::vector<std::string> demanded_digests;        // ids
   UnboundedGrants unbounded_grants = UnboundedGrants::kRefuse;
+  InsecureParts insecure_parts = InsecureParts::kRefuse;
   ExistingFiles existing = ExistingFiles::kRefuse;
 };
 

@@ -1,8 +1,13 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/schedule/generator.h"
+#include "common/wire/cipher.h"
 #include "narkctl/commands.h"
 #include "narkctl/session.h"
 #include "narkctl/show.h"
@@ -19,18 +24,31 @@ struct CreateFlags {
   std::string refund_unspent = "no";
   bool allow_unbounded_grants = false;
   bool open_to_senders = false;
+  bool allow_insecure = false;
   bool force = false;
 };
+
+// Of a registry.
+std::string Listed(const std::vector<std::string_view>& ids) {
+  std::string listed;
+  for (std::string_view id : ids) {
+    absl::StrAppend(&listed, listed.empty() ? "" : ", ", std::string(id));
+  }
+  return listed;
+}
 
 void AddTermsFlags(cli::Command& create, CreateFlags& flags) {
   SessionFlags& session = flags.session;
   create.Text("--title", &session.title, "for people")
-      .Text("--generator", &session.generator, "key generator: marks, hkdf [marks]")
+      .Text("--generator", &session.generator,
+            absl::StrCat("key generator: ", Listed(schedule::GeneratorIds()), " [marks]"))
       .Switch("--allow-unbounded-grants", &flags.allow_unbounded_grants,
               "take a generator that cannot grant a range alone")
-      .Number("--depth", &session.depth, "ADU ids are below 2^DEPTH [32]")
-      .Text("--cipher", &session.cipher,
-            "aes-128-gcm, aes-256-gcm, chacha20-poly1305 [aes-128-gcm]")
+      .Number("--depth", &session.depth,
+              "ADU ids are below 2^DEPTH [32, or the most that the generator has]")
+      .Text("--cipher", &session.cipher, absl::StrCat(Listed(wire::CipherIds()), " [aes-128-gcm]"))
+      .Switch("--allow-insecure", &flags.allow_insecure,
+              "take a cipher or generator that protects nothing; who plays it has to say so too")
       .Choice("--receipts", &session.receipts, {"ordered", "bitmap", "tree"},
               "how secure spaces keep receipts")
       .Text("--adu", &session.adu, "how ADUs are cut: gop, a duration or a size as 64KiB [1s]")
@@ -55,6 +73,7 @@ void AddTermsFlags(cli::Command& create, CreateFlags& flags) {
 absl::Status RunCreate(CreateFlags& flags) {
   flags.session.sender.set_may_control(flags.may_control == "yes");
   if (flags.allow_unbounded_grants) flags.session.unbounded_grants = UnboundedGrants::kAllow;
+  if (flags.allow_insecure) flags.session.insecure_parts = InsecureParts::kAllow;
   if (flags.refund_unspent == "yes") flags.session.unspent_counts = UnspentCounts::kRefund;
   if (flags.open_to_senders) flags.session.open_to_senders = OpenToSenders::kYes;
   if (flags.force) flags.session.existing = ExistingFiles::kReplace;

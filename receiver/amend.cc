@@ -11,9 +11,9 @@ namespace nark::receiver {
 absl::Status RunAmend(const AmendSettings& settings, Clock& clock, Random& random) {
   ASSIGN_OR_RETURN(const Purchase purchase,
                    Purchase::Load(settings.session_path, settings.voucher_path, clock.Now()));
-  ASSIGN_OR_RETURN(auto connection,
-                   securespace::Connect(settings.secure_space,
-                                        securespace::WhenLocked::kUseItsSocket, clock, random));
+  ASSIGN_OR_RETURN(auto connection, securespace::Connect(settings.secure_space,
+                                                         securespace::WhenLocked::kUseItsSocket,
+                                                         clock, random, settings.insecure));
   ASSIGN_OR_RETURN(
       const KeyManagers key_managers,
       KeyManagers::Connect(purchase.session, settings.key_managers, settings.transport));

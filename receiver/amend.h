@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/crypto/random.h"
 #include "receiver/membership.h"
+#include "securespace/secure_space.h"
 
 namespace nark::receiver {
 
@@ -20,6 +21,8 @@ struct AmendSettings {
   std::vector<std::string> key_managers;
   KeyManagerTransport transport = KeyManagerTransport::kTls;
   std::chrono::microseconds timeout = std::chrono::seconds(10);
+  // Of a secure space that is opened here.
+  securespace::InsecureSessions insecure = securespace::InsecureSessions::kRefuse;
 };
 
 // Gets the grant of one more voucher and installs it, while a join plays (through

@@ -129,7 +129,7 @@ absl::Status JoinRun::CheckLocally() {
                    Purchase::Load(settings_.session_path, settings_.voucher_path, clock_.Now()));
   ASSIGN_OR_RETURN(connection_,
                    securespace::Connect(settings_.secure_space, securespace::WhenLocked::kFail,
-                                        clock_, random_));
+                                        clock_, random_, settings_.insecure));
   ASSIGN_OR_RETURN(key_managers_, KeyManagers::Connect(purchase_->session, settings_.key_managers,
                                                        settings_.transport));
   joiner_.emplace(purchase_->session, purchase_->voucher, purchase_->verified_voucher,

@@ -10,6 +10,7 @@
 #include "common/crypto/random.h"
 #include "common/serve/shutdown.h"
 #include "receiver/membership.h"
+#include "securespace/secure_space.h"
 
 namespace nark::receiver {
 
@@ -26,6 +27,8 @@ struct JoinSettings {
   std::chrono::microseconds timeout = std::chrono::seconds(10);
   std::chrono::microseconds stop_after_idle{0};  // 0: never
   std::string http;
+  // Of a secure space that is opened here.
+  securespace::InsecureSessions insecure = securespace::InsecureSessions::kRefuse;
   std::string ready_file;
   std::string statistics_file;
   enum class Report { kText, kJson } report = Report::kText;

@@ -81,6 +81,11 @@ void Joiner::Look() {
       case v1::GRANT_STATE_CLOSED:
         return FailLocally(absl::FailedPreconditionError(
             "the session was closed by its final delivery note and cannot be joined again"));
+      case v1::GRANT_STATE_INSECURE:
+        return FailLocally(Refusal(
+            absl::StatusCode::kFailedPrecondition, "INSECURE_SESSION",
+            "the session is insecure; the secure space plays it only where it was opened with "
+            "--allow-insecure"));
       case v1::GRANT_STATE_SUSPENDED:
         break;  // the key manager has to be asked again
       default:

@@ -25,8 +25,12 @@ struct Flags {
   NoteSettings note;
   bool final_note = false;
   AmendSettings amend;
+  bool allow_insecure = false;
   RefundSettings refund;
 };
+
+constexpr char kAllowInsecure[] =
+    "have a secure space in DIR play sessions with an insecure cipher or generator";
 
 void DeclareJoin(Flags& flags, cli::Command& command) {
   using cli::Need;
@@ -34,6 +38,7 @@ void DeclareJoin(Flags& flags, cli::Command& command) {
   command.Text("FILE", &join.session_path, "the session (*.nark)", Need::kRequired)
       .Text("--secure-space", &join.secure_space, "DIR or unix:PATH", Need::kRequired)
       .Text("--voucher", &join.voucher_path, "what was bought", Need::kRequired)
+      .Switch("--allow-insecure", &flags.allow_insecure, kAllowInsecure)
       .Texts("--output", &join.outputs,
              "-, file:PATH, udp://HOST:PORT or http://HOST:PORT/PATH; may be repeated [-]; with "
              "#sender=ID or #sub-session=ID behind, that stream alone")
@@ -79,6 +84,7 @@ void DeclareAmend(Flags& flags, cli::Command& command) {
   command.Text("FILE", &amend.session_path, "the session (*.nark)", Need::kRequired)
       .Text("--secure-space", &amend.secure_space, "DIR or unix:PATH", Need::kRequired)
       .Text("--voucher", &amend.voucher_path, "what was bought besides", Need::kRequired)
+      .Switch("--allow-insecure", &flags.allow_insecure, kAllowInsecure)
       .Duration("--timeout", &amend.timeout, "for getting the grant")
       .Texts("--key-manager", &amend.key_managers, "HOST:PORT instead of the session's")
       .Switch("--plaintext", &flags.plaintext, "no TLS to key managers: for loopback only")
@@ -105,6 +111,7 @@ absl::Status Join(Flags& flags, const cli::LogSettings& log) {
   }
   if (flags.plaintext) join.transport = KeyManagerTransport::kPlaintext;
   if (flags.json) join.report = JoinSettings::Report::kJson;
+  if (flags.allow_insecure) join.insecure = securespace::InsecureSessions::kAllow;
   // Before any thread is made, so that all of them have the signals blocked.
   ASSIGN_OR_RETURN(const auto signals, serve::Signals::Take());
   RETURN_IF_ERROR(serve::StartLog("nark-receiver", log.level, log.format));
@@ -124,6 +131,7 @@ absl::Status Amend(Flags& flags) {
   RETURN_IF_ERROR(DisableCoreDumps());
   RETURN_IF_ERROR(CheckTimeout(flags.amend.timeout));
   if (flags.plaintext) flags.amend.transport = KeyManagerTransport::kPlaintext;
+  if (flags.allow_insecure) flags.amend.insecure = securespace::InsecureSessions::kAllow;
   SystemClock clock;
   SystemRandom random;
   return RunAmend(flags.amend, clock, random);

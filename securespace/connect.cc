@@ -10,14 +10,14 @@
 namespace nark::securespace {
 
 absl::StatusOr<Connection> Connect(const std::string& where, WhenLocked when_locked, Clock& clock,
-                                   Random& random) {
+                                   Random& random, InsecureSessions insecure) {
   constexpr std::string_view kScheme = "unix:";
   Connection connection;
   if (where.rfind(kScheme, 0) == 0) {
     ASSIGN_OR_RETURN(connection.remote, ConnectSecureSpace(where.substr(kScheme.size())));
     return connection;
   }
-  absl::StatusOr<std::unique_ptr<Folder>> folder = Folder::Open(where, clock, random);
+  absl::StatusOr<std::unique_ptr<Folder>> folder = Folder::Open(where, clock, random, insecure);
   if (folder.ok()) {
     connection.folder = *std::move(folder);
     return connection;

@@ -25,9 +25,11 @@ struct Connection {
 // What to do where another process has the folder open.
 enum class WhenLocked { kFail, kUseItsSocket };
 
-// `where` is "unix:PATH" or a folder.
+// `where` is "unix:PATH" or a folder. `insecure` is for a folder that is opened here; whoever
+// has it open already has decided.
 absl::StatusOr<Connection> Connect(const std::string& where, WhenLocked when_locked, Clock& clock,
-                                   Random& random);
+                                   Random& random,
+                                   InsecureSessions insecure = InsecureSessions::kRefuse);
 
 }  // namespace nark::securespace
 

@@ -177,6 +177,21 @@ absl::Status Emulation::Core::CheckUsable() const {
       failure_.message()));
 }
 
+bool Emulation::Core::Permits(const SessionTools& tools) const {
+  return tools.secure() || surroundings_.insecure == InsecureSessions::kAllow;
+}
+
+absl::Status Emulation::Core::CheckPermitted(const SessionTools& tools) const {
+  if (Permits(tools)) return absl::OkStatus();
+  return Refusal(absl::StatusCode::kFailedPrecondition, "INSECURE_SESSION",
+                 absl::StrCat("the session's ",
+                              tools.suite->properties().secure
+                                  ? absl::StrCat("generator ", Absl(tools.generator->id()))
+                                  : absl::StrCat("cipher ", Absl(tools.suite->id())),
+                              " is insecure; the secure space plays it only where it was opened "
+                              "with --allow-insecure"));
+}
+
 absl::Status Emulation::Core::NoCertificate() {
   return absl::FailedPreconditionError(
       "the secure space has no certificate; have its request.pem certified and run "

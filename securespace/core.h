@@ -34,6 +34,8 @@ struct SessionTools {
 
   // INVALID_ARGUMENT where something is not built in.
   static absl::StatusOr<SessionTools> Find(const v1::Terms& terms);
+
+  bool secure() const { return suite->properties().secure && generator->properties().secure; }
 };
 
 // A (sub-)session's name on the wire, and the batch roots seen in it.
@@ -155,6 +157,8 @@ class Emulation::Core {
   absl::Status CommitWhole(Session& session);
   absl::Status CommitSessions();
   absl::Status CheckUsable() const;
+  bool Permits(const SessionTools& tools) const;
+  absl::Status CheckPermitted(const SessionTools& tools) const;
   // Makes every later call fail.
   absl::Status Fail(const absl::Status& cause);
   static absl::Status NoCertificate();

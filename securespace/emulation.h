@@ -32,6 +32,8 @@ struct Surroundings {
   Clock& clock;      // judges certificates only, never a release
   Random& random;
   RollbackCounter* counter = nullptr;  // none: an older state is not told from the newest
+  // Not kept in the state: whoever opens it next decides anew.
+  InsecureSessions insecure = InsecureSessions::kRefuse;
 };
 
 // A secure space in software, of the assurance class EMULATED: it keeps every rule
@@ -42,6 +44,10 @@ struct Surroundings {
 // being installed again. After a storage error it is in doubt what is durable, so
 // everything but GetIdentity is refused (UNAVAILABLE) until it is opened again. So it
 // is after an error of the counter.
+//
+// A session whose cipher or generator is insecure is refused (FAILED_PRECONDITION,
+// reason INSECURE_SESSION) by Attest, InstallGrant, ReleaseKeys and OpenAdus, unless the
+// surroundings allow it; delivery notes of it are given all the same.
 class Emulation final : public SecureSpace {
  public:
   // Writes the state of a secure space that has never been used. ALREADY_EXISTS

@@ -79,8 +79,13 @@ absl::StatusOr<Seeds> TakeSeeds(const v1::SenderSeeds& from, const SessionTools&
   if (tools.generator->properties().range_grants == schedule::RangeGrants::kExact) {
     RETURN_IF_ERROR(CheckCover(seeds.nodes, tools.parameters.depth, range));
   }
-  if (trial.empty() || !tools.generator->Open(tools.parameters, std::move(trial)).ok()) {
-    return Refused("its seeds do not fit the session's generator");
+  if (trial.empty()) return Refused("its seeds do not fit the session's generator");
+  auto source = tools.generator->Open(tools.parameters, std::move(trial));
+  if (!source.ok()) return Refused("its seeds do not fit the session's generator");
+  // Seeds that give more than a range must give all of it: those of a later first id do not.
+  SecretBytes leaf(32);
+  if (!(*source)->Leaf(range.first(), leaf).ok()) {
+    return Refused("its seeds are not those of the range bought");
   }
   return seeds;
 }
@@ -165,7 +170,8 @@ absl::StatusOr<Exchange> Emulation::Core::BeginExchange(const v1::AttestRequest&
   Timestamp now = surroundings_.clock.Now();
   ASSIGN_OR_RETURN(VerifiedSession session,
                    VerifiedSession::Verify(request.session_descriptor(), now));
-  RETURN_IF_ERROR(SessionTools::Find(session.terms()).status());
+  ASSIGN_OR_RETURN(const SessionTools tools, SessionTools::Find(session.terms()));
+  RETURN_IF_ERROR(CheckPermitted(tools));
   ASSIGN_OR_RETURN(VerifiedVoucher voucher, VerifyVoucher(request.voucher(), session, now));
   if (request.challenge().body().empty() ||
       request.challenge().body().size() > kMaxChallengeBytes) {
@@ -342,6 +348,8 @@ absl::StatusOr<v1::InstallGrantResponse> Emulation::Core::InstallGrant(
         absl::StatusCode::kFailedPrecondition, "NO_EXCHANGE",
         absl::StrCat("no evidence was given for session ", name.ToString(), "; attest first"));
   }
+  ASSIGN_OR_RETURN(const SessionTools tools, SessionTools::Find(exchange->session.terms()));
+  RETURN_IF_ERROR(CheckPermitted(tools));
   Session* session = FindSession(name);
   if (session != nullptr && session->state().closed()) return Closed(name);
   ASSIGN_OR_RETURN(OpenedGrant opened, OpenGrant(*exchange, request.grant()));

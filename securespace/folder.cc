@@ -238,7 +238,7 @@ Folder::~Folder() {
 }
 
 absl::StatusOr<std::unique_ptr<Folder>> Folder::Open(const std::string& folder, Clock& clock,
-                                                     Random& random) {
+                                                     Random& random, InsecureSessions insecure) {
   ASSIGN_OR_RETURN(std::unique_ptr<FolderLock> lock, LockExisting(folder));
   ASSIGN_OR_RETURN(SecureSpaceKeys keys, ReadKeys(folder));
   auto opened = absl::WrapUnique(new Folder(std::move(lock), folder));
@@ -251,7 +251,7 @@ absl::StatusOr<std::unique_ptr<Folder>> Folder::Open(const std::string& folder, 
   ASSIGN_OR_RETURN(opened->counter_, OpenCounter(folder, keys.state));
   absl::StatusOr<std::unique_ptr<Emulation>> space =
       Emulation::Open(std::move(keys), opened->certificates_,
-                      {opened->storage_, clock, random, opened->counter_.get()});
+                      {opened->storage_, clock, random, opened->counter_.get(), insecure});
   if (!space.ok()) return Annotate(space.status(), folder);
   opened->space_ = *std::move(space);
   return opened;

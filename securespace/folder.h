@@ -55,8 +55,9 @@ class Folder {
   // UNAVAILABLE where another process holds it, naming its socket, or where its TPM
   // cannot be reached; NOT_FOUND where it is no secure space; and the errors of
   // Emulation::Open.
-  static absl::StatusOr<std::unique_ptr<Folder>> Open(const std::string& folder, Clock& clock,
-                                                      Random& random);
+  static absl::StatusOr<std::unique_ptr<Folder>> Open(
+      const std::string& folder, Clock& clock, Random& random,
+      InsecureSessions insecure = InsecureSessions::kRefuse);
   ~Folder();
 
   Emulation& space() { return *space_; }

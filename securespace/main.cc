@@ -35,6 +35,7 @@ struct Arguments {
   std::string tpm;
   std::string ready_file;
   bool json = false;
+  bool allow_insecure = false;
 };
 
 SystemClock system_clock;
@@ -128,7 +129,9 @@ absl::Status Serve(const Arguments& arguments, const cli::LogSettings& log) {
   serve::RaiseFileLimit();
   RETURN_IF_ERROR(serve::StartLog("nark-securespace", log.level, log.format));
   ASSIGN_OR_RETURN(std::unique_ptr<Folder> folder,
-                   Folder::Open(arguments.folder, system_clock, system_random));
+                   Folder::Open(arguments.folder, system_clock, system_random,
+                                arguments.allow_insecure ? InsecureSessions::kAllow
+                                                         : InsecureSessions::kRefuse));
   ASSIGN_OR_RETURN(std::unique_ptr<SocketServer> server,
                    SocketServer::Start(folder->space(), arguments.listen.substr(kScheme.size())));
   // Where show, amend and note look for whoever has the folder open.
@@ -186,6 +189,8 @@ int Run(int argc, char** argv) {
   root.Subcommand("serve", "Serve the secure space on a Unix socket until SIGINT or SIGTERM")
       .Text("DIR", &arguments.folder, "folder of the secure space", cli::Need::kRequired)
       .Text("--listen", &arguments.listen, "unix:PATH", cli::Need::kRequired)
+      .Switch("--allow-insecure", &arguments.allow_insecure,
+              "play sessions with an insecure cipher or generator")
       .Text("--ready-file", &arguments.ready_file, "written once it serves, with the address")
       .Action([&]() -> absl::Status {
         RETURN_IF_ERROR(KeepMemoryPrivate());

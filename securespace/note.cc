@@ -81,6 +81,9 @@ v1::GetIdentityResponse Emulation::Core::GetIdentity() const {
       installed.set_voucher_identity(ToText(grant.voucher_identity));
       installed.set_grant_id(ToText(grant.id));
       installed.set_state(StateOf(session->state(), grant));
+      const bool plays = installed.state() == v1::GRANT_STATE_ACTIVE ||
+                         installed.state() == v1::GRANT_STATE_SUSPENDED;
+      if (plays && !Permits(session->tools())) installed.set_state(v1::GRANT_STATE_INSECURE);
     }
   }
   return response;

@@ -45,6 +45,7 @@ absl::StatusOr<std::vector<KeyDecision>> Emulation::Core::ReleaseKeys(
   }
   RETURN_IF_ERROR(CheckDigests(request.digests));
   Session* session = FindSession(request.session);
+  if (session != nullptr) RETURN_IF_ERROR(CheckPermitted(session->tools()));
   ReleaseList list(session, request.sub_session, v1::RELEASE_MODE_KEY, id_, *control_cipher_);
   std::vector<KeyDecision> decisions;
   decisions.reserve(request.headers.size());
@@ -77,6 +78,7 @@ absl::StatusOr<std::vector<OpenDecision>> Emulation::Core::OpenAdus(const OpenRe
   }
   RETURN_IF_ERROR(CheckDigests(request.digests));
   Session* session = FindSession(request.session);
+  if (session != nullptr) RETURN_IF_ERROR(CheckPermitted(session->tools()));
   ReleaseList list(session, request.sub_session, v1::RELEASE_MODE_PLAINTEXT, id_, *control_cipher_);
   for (const DigestClaim& claim : request.digests) list.TakeDigest(claim);
   std::vector<OpenDecision> decisions;

@@ -13,6 +13,10 @@
 
 namespace nark::securespace {
 
+// Whether a secure space plays sessions with an insecure cipher or generator. Who opens it
+// decides, not who calls it.
+enum class InsecureSessions { kRefuse, kAllow };
+
 // The decision for one header.
 struct KeyDecision {
   v1::RefusalReason refusal = v1::REFUSAL_REASON_UNSPECIFIED;  // released

@@ -61,8 +61,11 @@ wire::Header PlainHeader(const TestSession& session, const AduOptions& options,
   if (terms.timeliness() == v1::TIMELINESS_LIVE) {
     header.deadline_us = options.signed_time_us + options.lifetime_us;
   }
-  header.plaintext_bytes = static_cast<uint32_t>(options.plaintext_bytes);
-  header.ciphertext_bytes = static_cast<uint32_t>(suite.CiphertextBytes(options.plaintext_bytes));
+  header.clear_map = options.clear;
+  header.plaintext_bytes = static_cast<uint32_t>(
+      options.plaintext.empty() ? options.plaintext_bytes : options.plaintext.size());
+  header.ciphertext_bytes =
+      static_cast<uint32_t>(suite.CiphertextBytes(header.plaintext_bytes, options.clear));
   header.fragment_bytes = kFragmentBytes;
   header.source_fragments =
       static_cast<uint16_t>(wire::SourceFragments(header.ciphertext_bytes, kFragmentBytes));
@@ -119,7 +122,8 @@ TestAdu UnsignedAdu(const TestSession& session, const AduOptions& options) {
   wire::Header header = PlainHeader(session, options, *suite);
 
   TestAdu adu;
-  adu.plaintext.assign(options.plaintext_bytes, static_cast<uint8_t>(options.id));
+  adu.plaintext = options.plaintext;
+  adu.plaintext.resize(header.plaintext_bytes, static_cast<uint8_t>(options.id));
   adu.claim = {options.sender_id, options.id, wire::AduDigest(context, header, adu.plaintext)};
   std::vector<wire::ControlEntry> entries = options.control;
   if (DemandsDigest(terms, options.sub_session) &&
@@ -133,7 +137,7 @@ TestAdu UnsignedAdu(const TestSession& session, const AduOptions& options) {
   adu.data_key =
       Must(schedule::DataKey(leaf, context, core, header.control_block, suite->key_bytes()));
   adu.ciphertext.resize(header.ciphertext_bytes);
-  Must(Must(suite->Create())->Seal(adu.data_key, {}, adu.plaintext, adu.ciphertext));
+  Must(Must(suite->Create())->Seal(adu.data_key, header.clear_map, adu.plaintext, adu.ciphertext));
   header.hashes = HashesOf(adu.ciphertext, header.source_fragments);
   if (options.spoil) options.spoil(header);
   adu.header = wire::SerialiseHeader(header);
@@ -260,7 +264,7 @@ absl::Status TestWorld::EditState(const std::function<void(SessionState&)>& edit
 absl::Status TestWorld::Reopen() {
   space_.reset();
   ASSIGN_OR_RETURN(space_, Emulation::Open(KeysOf(identity), {identity.certificate},
-                                           {*used_, clock, random, counter_}));
+                                           {*used_, clock, random, counter_, insecure_}));
   return absl::OkStatus();
 }
 

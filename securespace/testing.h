@@ -33,6 +33,8 @@ struct AduOptions {
   std::vector<wire::ControlEntry> control;
   enum class Digest { kAsDemanded, kAbsent } digest = Digest::kAsDemanded;
   size_t plaintext_bytes = 100;
+  Bytes plaintext;  // empty: plaintext_bytes times the id
+  wire::ClearMap clear;
   // Called before the header is signed.
   std::function<void(wire::Header&)> spoil;
 };
@@ -79,6 +81,8 @@ class TestWorld {
   void UseStorage(Storage& other);
   // Is held against `counter`, which outlives the world, from the next Reopen on.
   void UseCounter(RollbackCounter* counter);
+  // Plays insecure sessions, or not, from the next Reopen on; a new world does not.
+  void SetInsecure(InsecureSessions insecure) { insecure_ = insecure; }
   // Changes the session's state as no call does, and reopens.
   absl::Status EditState(const std::function<void(SessionState&)>& edit);
 
@@ -113,6 +117,7 @@ class TestWorld {
  private:
   Storage* used_ = &storage;
   RollbackCounter* counter_ = nullptr;
+  InsecureSessions insecure_ = InsecureSessions::kRefuse;
   std::unique_ptr<Emulation> space_;
 };
 

@@ -310,10 +310,11 @@ TEST_P(CipherAndGenerator, OutputIsByteIdenticalToTheInput) {
   EXPECT_TRUE(ReadAll(output) == ReadAll(input)) << end.ToString();
 }
 
-INSTANTIATE_TEST_SUITE_P(Registered, CipherAndGenerator,
-                         testing::Values(Words{"--cipher", "aes-256-gcm"},
-                                         Words{"--cipher", "chacha20-poly1305"},
-                                         Words{"--generator", "hkdf", "--allow-unbounded-grants"}));
+INSTANTIATE_TEST_SUITE_P(
+    Registered, CipherAndGenerator,
+    testing::Values(Words{"--cipher", "aes-256-gcm"}, Words{"--cipher", "chacha20-poly1305"},
+                    Words{"--generator", "hkdf", "--allow-unbounded-grants"},
+                    Words{"--generator", "hash-chain", "--allow-unbounded-grants"}));
 
 }  // namespace
 }  // namespace nark::harness
