@@ -44,6 +44,8 @@ struct Flags {
   std::string state;
   std::string ready_file;
   std::string index;
+  std::string encrypt = "all";
+  std::string encrypt_first;
   std::optional<uint64_t> first_adu;
   uint64_t sub_session = 0;
   uint64_t fec_percent = 0;
@@ -66,6 +68,11 @@ void Declare(Flags& flags, cli::Command& command) {
                "HOST:PORT for /metrics, /livez, /readyz and the program's page");
   command.Number("--first-adu", &flags.first_adu,
                  "id of the first ADU, not below any that was used; default: the next one");
+  command.Choice("--encrypt", &flags.encrypt, {"all", "video"},
+                 "what of every ADU; video: of a transport stream, what packets of video carry; "
+                 "all else stays readable for everybody, and authenticated");
+  command.Text("--encrypt-first", &flags.encrypt_first,
+               "encrypt the first so many bytes of every ADU only, such as 64KiB");
   command.Number("--fec", &flags.fec_percent, "parity in percent; this version sends none");
   command.Text("--pace", &flags.pace,
                "pcr, max, or bits per second such as 20M; default: pcr where the input has PCRs");
@@ -84,6 +91,7 @@ void Declare(Flags& flags, cli::Command& command) {
       "nark-sender --session film.sender --input film.ts\n"
       "ffmpeg -re -i film.mp4 -c copy -f mpegts - | nark-sender --session film.sender --input -\n"
       "nark-sender --session film.sender --input film.ts --output file:film.dvd --pace max\n"
+      "nark-sender --session film.sender --input film.ts --encrypt video\n"
       "nark-sender --session film.sender --input film.ts --control 127.0.0.1:7600\n"
       "nark-sender --session tv.sender --input 'udp://239.0.0.1:1234?adapter=eth0' \\\n"
       "    --output 'udp://10.0.0.7@232.1.2.3:5004?adapter=eth1&ttl=16&dscp=AF41'");
@@ -189,6 +197,8 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
   ASSIGN_OR_RETURN(Pace pace, Pace::Parse(flags.pace));
   ASSIGN_OR_RETURN(OpenedSenderFile sender, LoadSenderFile(flags.session, clock.Now()));
   ASSIGN_OR_RETURN(CutRule rule, CutRule::FromTerms(sender.session.terms().adu_timing()));
+  ASSIGN_OR_RETURN(std::unique_ptr<ClearPolicy> clear,
+                   MakeClearPolicy(flags.encrypt, flags.encrypt_first));
   ASSIGN_OR_RETURN(std::unique_ptr<Input> input, OpenInput(flags.input, Warn));
   ASSIGN_OR_RETURN(const uint32_t sub_session, SubSessionOf(flags, sender));
   const std::string state = StatePathOf(flags);
@@ -238,7 +248,7 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
   Segmenter segmenter(rule);
   bool terminal = ::isatty(STDERR_FILENO) == 1;
   reporter.Start(waiter.Now());
-  Station station({*input, segmenter, *broadcaster, sink, waiter}, pace,
+  Station station({*input, segmenter, *broadcaster, sink, waiter, clear.get()}, pace,
                   {.warn = Warn, .sent = [&](uint64_t first_id, std::span<const OutgoingAdu> adus) {
                      reporter.Update();
                      position.next_adu_id = first_id + adus.size();

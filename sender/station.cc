@@ -148,7 +148,10 @@ absl::Status Station::SendBurst(std::vector<Due> burst) {
   for (const Due& due : burst) {
     adus.push_back(
         {.plaintext = due.adu.bytes, .random_access = due.adu.random_access, .clear = {}});
+    if (parts_.clear != nullptr) adus.back().clear = parts_.clear->Next(due.adu.bytes);
   }
+  const std::string warning = parts_.clear != nullptr ? parts_.clear->TakeWarning() : "";
+  if (!warning.empty() && events_.warn) events_.warn(warning);
   const Slot& last = burst.back().slot;
   Timestamp begin = burst.front().slot.begin;
   parts_.sink.SetSlot({begin, last.begin + last.length - begin});

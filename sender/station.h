@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "sender/broadcaster.h"
+#include "sender/clear_policy.h"
 #include "sender/input.h"
 #include "sender/paced_sink.h"
 #include "sender/pacer.h"
@@ -42,6 +43,7 @@ class Station {
     Broadcaster& broadcaster;
     PacedSink& sink;  // the broadcaster's
     Waiter& waiter;
+    ClearPolicy* clear = nullptr;  // null: everything is encrypted
   };
   // Called with one line for people, and after every burst with the id of its
   // first ADU and what was sent.

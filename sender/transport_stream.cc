@@ -29,8 +29,9 @@ constexpr std::array<uint32_t, 256> MakeCrcTable() {
 }
 constexpr std::array<uint32_t, 256> kCrcTable = MakeCrcTable();
 
-// Table 2-34, and what is in use beside it.
-bool IsVideo(uint8_t stream_type) {
+}  // namespace
+
+bool IsVideoStream(uint8_t stream_type) {
   switch (stream_type) {
     case 0x01:  // MPEG-1
     case 0x02:  // MPEG-2
@@ -51,8 +52,6 @@ bool IsVideo(uint8_t stream_type) {
       return false;
   }
 }
-
-}  // namespace
 
 uint32_t SectionCrc(ByteView bytes) {
   uint32_t crc = 0xffffffff;
@@ -135,7 +134,7 @@ void TransportStreamScanner::ReadPmt(ByteView section) {
   video_pid_.reset();
   size_t at = 12 + (LoadBig16(&section[10]) & 0x0fffu);
   while (at + 5 <= end && !video_pid_.has_value()) {
-    if (IsVideo(section[at])) video_pid_ = Pid(&section[at + 1]);
+    if (IsVideoStream(section[at])) video_pid_ = Pid(&section[at + 1]);
     at += 5 + (LoadBig16(&section[at + 3]) & 0x0fffu);
   }
   // Some muxers say that there is no PCR, and send it with the video.

@@ -74,6 +74,9 @@ class TransportStreamScanner {
   std::optional<std::chrono::microseconds> time_;
 };
 
+// Whether a stream of this type (Table 2-34, and what is in use beside it) is video.
+bool IsVideoStream(uint8_t stream_type);
+
 // CRC-32/MPEG-2 (section 2.4.4, annex A); 0 over a section with its right CRC.
 uint32_t SectionCrc(ByteView bytes);
 
