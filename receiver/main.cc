@@ -13,6 +13,7 @@
 #include "receiver/amend.h"
 #include "receiver/join.h"
 #include "receiver/note.h"
+#include "receiver/preview.h"
 #include "receiver/refund.h"
 
 namespace nark::receiver {
@@ -25,6 +26,7 @@ struct Flags {
   NoteSettings note;
   bool final_note = false;
   AmendSettings amend;
+  PreviewSettings preview;
   bool allow_insecure = false;
   RefundSettings refund;
 };
@@ -91,6 +93,18 @@ void DeclareAmend(Flags& flags, cli::Command& command) {
       .Examples("nark-receiver amend match.nark --secure-space card --voucher extra-time.voucher");
 }
 
+void DeclarePreview(Flags& flags, cli::Command& command) {
+  PreviewSettings& preview = flags.preview;
+  command.Text("FILE", &preview.session_path, "the session (*.nark)", cli::Need::kRequired)
+      .Texts("--output", &preview.outputs, "as of join; may be repeated [-]")
+      .Text("--input", &preview.input, "udp://... or file:PATH instead of the session's transport")
+      .Duration("--playout-delay", &preview.playout_delay,
+                "how long an ADU that is complete may wait for earlier ones")
+      .Duration("--stop-after-idle", &preview.stop_after_idle,
+                "end when no ADU has come for so long after the first; 0s never")
+      .Examples("nark-receiver preview match.nark | ffplay -");
+}
+
 void DeclareRefund(Flags& flags, cli::Command& command) {
   using cli::Need;
   RefundSettings& refund = flags.refund;
@@ -145,6 +159,18 @@ absl::Status Refund(Flags& flags) {
   return RunRefund(flags.refund, clock);
 }
 
+absl::Status Preview(Flags& flags, const cli::LogSettings& log) {
+  if (flags.preview.playout_delay.count() < 0) {
+    return absl::InvalidArgumentError("--playout-delay can not be negative");
+  }
+  ASSIGN_OR_RETURN(const auto signals, serve::Signals::Take());
+  RETURN_IF_ERROR(serve::StartLog("nark-receiver", log.level, log.format));
+  SystemClock clock;
+  const absl::Status status = RunPreview(flags.preview, *signals, clock);
+  serve::StopLog();
+  return status;
+}
+
 absl::Status Note(Flags& flags) {
   RETURN_IF_ERROR(DisableCoreDumps());
   if (flags.final_note) flags.note.status = v1::NOTE_STATUS_FINAL;
@@ -180,6 +206,10 @@ int main(int argc, char** argv) {
       "amend", "add what another voucher bought, while playing or not");
   nark::receiver::DeclareAmend(flags, amend);
   amend.Action([&] { return nark::receiver::Amend(flags); });
+  nark::cli::Command& preview = program.command().Subcommand(
+      "preview", "write what everybody may see; needs no secure space and no voucher");
+  nark::receiver::DeclarePreview(flags, preview);
+  preview.Action([&] { return nark::receiver::Preview(flags, program.log()); });
   nark::cli::Command& refund =
       program.command().Subcommand("refund", "ask the refund desk for what was not delivered");
   nark::receiver::DeclareRefund(flags, refund);

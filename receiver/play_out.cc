@@ -48,27 +48,42 @@ absl::StatusOr<std::unique_ptr<PlayOut>> PlayOut::Create(const VerifiedSession& 
                                                          securespace::SecureSpace& secure_space,
                                                          PlaintextSink& sink,
                                                          const PlayOutOptions& options) {
-  auto suite = wire::FindCipher(session.terms().cipher());
+  return Complete(
+      std::unique_ptr<PlayOut>(new PlayOut(session, sub_session, &secure_space, sink, options)));
+}
+
+absl::StatusOr<std::unique_ptr<PlayOut>> PlayOut::CreatePreview(const VerifiedSession& session,
+                                                                uint32_t sub_session,
+                                                                PlaintextSink& sink,
+                                                                const PlayOutOptions& options) {
+  return Complete(
+      std::unique_ptr<PlayOut>(new PlayOut(session, sub_session, nullptr, sink, options)));
+}
+
+absl::StatusOr<std::unique_ptr<PlayOut>> PlayOut::Complete(std::unique_ptr<PlayOut> play_out) {
+  const std::string& id = play_out->session_.terms().cipher();
+  auto suite = wire::FindCipher(id);
   if (!suite.ok()) {
     return absl::UnimplementedError(
-        absl::StrCat("the session's cipher '", session.terms().cipher(), "' is not built in"));
+        absl::StrCat("the session's cipher '", id, "' is not built in"));
   }
-  auto play_out =
-      std::unique_ptr<PlayOut>(new PlayOut(session, sub_session, secure_space, sink, options));
   ASSIGN_OR_RETURN(play_out->cipher_, (*suite)->Create());
   return play_out;
 }
 
 PlayOut::PlayOut(const VerifiedSession& session, uint32_t sub_session,
-                 securespace::SecureSpace& secure_space, PlaintextSink& sink,
+                 securespace::SecureSpace* secure_space, PlaintextSink& sink,
                  const PlayOutOptions& options)
     : session_(session),
       sub_session_(sub_session),
       secure_space_(secure_space),
+      way_(secure_space == nullptr                                        ? Way::kPreview
+           : session.terms().release_mode() == v1::RELEASE_MODE_PLAINTEXT ? Way::kByCard
+                                                                          : Way::kByKey),
       sink_(sink),
       options_(options),
       context_(SessionContext(session.name(), sub_session)),
-      demands_digest_(DemandsDigest(session.terms(), sub_session)) {}
+      demands_digest_(way_ != Way::kPreview && DemandsDigest(session.terms(), sub_session)) {}
 
 PlayOut::~PlayOut() = default;
 
@@ -181,7 +196,7 @@ std::vector<uint32_t> PlayOut::senders() const {
 }
 
 absl::Status PlayOut::Play(std::span<const CompleteAdu> adus, Timestamp now) {
-  const bool by_card = session_.terms().release_mode() == v1::RELEASE_MODE_PLAINTEXT;
+  const bool by_card = way_ == Way::kByCard;
   while (!adus.empty()) {
     size_t count = std::min(adus.size(), by_card ? kMostAdus : kMostHeaders);
     if (demands_digest_) {
@@ -196,7 +211,17 @@ absl::Status PlayOut::Play(std::span<const CompleteAdu> adus, Timestamp now) {
     }
     const auto batch = adus.first(count);
     // After an error it is in doubt what was released: nothing more is asked.
-    broken_ = by_card ? PlayByCard(batch, now) : PlayByKey(batch, now);
+    switch (way_) {
+      case Way::kByKey:
+        broken_ = PlayByKey(batch, now);
+        break;
+      case Way::kByCard:
+        broken_ = PlayByCard(batch, now);
+        break;
+      case Way::kPreview:
+        broken_ = PlayPreview(batch, now);
+        break;
+    }
     RETURN_IF_ERROR(broken_);
     adus = adus.subspan(count);
   }
@@ -206,11 +231,12 @@ absl::Status PlayOut::Play(std::span<const CompleteAdu> adus, Timestamp now) {
 
 // The last one waits for no other ADU: the note is to be complete at any time.
 absl::Status PlayOut::GiveDigests() {
-  if (session_.terms().release_mode() == v1::RELEASE_MODE_PLAINTEXT) {
-    return secure_space_.OpenAdus({session_.name(), sub_session_, {}, std::exchange(digests_, {})})
+  std::vector<securespace::DigestClaim> digests = std::exchange(digests_, {});
+  if (way_ == Way::kByCard) {
+    return secure_space_->OpenAdus({session_.name(), sub_session_, {}, std::move(digests)})
         .status();
   }
-  return secure_space_.ReleaseKeys({session_.name(), sub_session_, {}, std::exchange(digests_, {})})
+  return secure_space_->ReleaseKeys({session_.name(), sub_session_, {}, std::move(digests)})
       .status();
 }
 
@@ -220,7 +246,7 @@ absl::Status PlayOut::PlayByKey(std::span<const CompleteAdu> adus, Timestamp now
   request.headers.reserve(adus.size());
   for (const CompleteAdu& adu : adus) request.headers.push_back(adu.signed_header);
   ASSIGN_OR_RETURN(std::vector<securespace::KeyDecision> decisions,
-                   secure_space_.ReleaseKeys(request));
+                   secure_space_->ReleaseKeys(request));
   if (decisions.size() != adus.size()) {
     return absl::InternalError("the secure space answered fewer or more headers than were asked");
   }
@@ -230,8 +256,7 @@ absl::Status PlayOut::PlayByKey(std::span<const CompleteAdu> adus, Timestamp now
       continue;
     }
     const wire::Header& header = adus[i].header;
-    if (plaintext_.size() < header.plaintext_bytes) plaintext_.resize(header.plaintext_bytes);
-    const MutableByteView plaintext(plaintext_.data(), header.plaintext_bytes);
+    const MutableByteView plaintext = Room(header);
     if (!cipher_->Open(decisions[i].data_key, header.clear_map, adus[i].ciphertext, plaintext)
              .ok()) {
       ++statistics_.damaged;
@@ -247,7 +272,7 @@ absl::Status PlayOut::PlayByCard(std::span<const CompleteAdu> adus, Timestamp no
   request.adus.reserve(adus.size());
   for (const CompleteAdu& adu : adus) request.adus.push_back({adu.signed_header, adu.ciphertext});
   ASSIGN_OR_RETURN(std::vector<securespace::OpenDecision> decisions,
-                   secure_space_.OpenAdus(request));
+                   secure_space_->OpenAdus(request));
   if (decisions.size() != adus.size()) {
     return absl::InternalError("the secure space answered fewer or more ADUs than were asked");
   }
@@ -259,6 +284,24 @@ absl::Status PlayOut::PlayByCard(std::span<const CompleteAdu> adus, Timestamp no
     RETURN_IF_ERROR(Write(adus[i], decisions[i].plaintext, now));
   }
   return absl::OkStatus();
+}
+
+absl::Status PlayOut::PlayPreview(std::span<const CompleteAdu> adus, Timestamp now) {
+  for (const CompleteAdu& adu : adus) {
+    const MutableByteView seen = Room(adu.header);
+    std::copy_n(adu.ciphertext.begin(), seen.size(), seen.begin());
+    if (!wire::MaskEncrypted(adu.header.clear_map, seen).ok()) {
+      ++statistics_.damaged;
+      continue;
+    }
+    RETURN_IF_ERROR(Write(adu, seen, now));
+  }
+  return absl::OkStatus();
+}
+
+MutableByteView PlayOut::Room(const wire::Header& header) {
+  if (plaintext_.size() < header.plaintext_bytes) plaintext_.resize(header.plaintext_bytes);
+  return {plaintext_.data(), header.plaintext_bytes};
 }
 
 absl::Status PlayOut::Write(const CompleteAdu& adu, ByteView plaintext, Timestamp now) {

@@ -59,7 +59,7 @@ struct PlayOutStatistics {
   uint64_t behind = 0;           // complete only after play-out had gone past
   uint64_t repeated = 0;         // complete twice
   uint64_t crowded_out = 0;      // given up unasked: outputs did not keep up, or failed
-  uint64_t damaged = 0;          // key released, did not decrypt
+  uint64_t damaged = 0;          // key released, did not decrypt; no preview of it
   std::map<v1::RefusalReason, uint64_t> refused;
   std::map<std::pair<uint32_t, uint32_t>, uint64_t> delivered_of;  // by sub-session and sender
 
@@ -82,6 +82,12 @@ class PlayOut {
                                                          securespace::SecureSpace& secure_space,
                                                          PlaintextSink& sink,
                                                          const PlayOutOptions& options = {});
+  // Plays what everybody may see (wire::MaskEncrypted) and asks for no key. Both must
+  // outlive it. UNIMPLEMENTED as above.
+  static absl::StatusOr<std::unique_ptr<PlayOut>> CreatePreview(const VerifiedSession& session,
+                                                                uint32_t sub_session,
+                                                                PlaintextSink& sink,
+                                                                const PlayOutOptions& options = {});
   ~PlayOut();
 
   void Add(CompleteAdu adu, Timestamp now);
@@ -114,9 +120,13 @@ class PlayOut {
     std::map<uint64_t, CompleteAdu> queue;
     std::deque<Due> dues;  // in the order of arrival; may name ids that are gone
   };
+  // What makes of a ciphertext what is written.
+  enum class Way : uint8_t { kByKey, kByCard, kPreview };
+  // No secure space: kPreview.
   PlayOut(const VerifiedSession& session, uint32_t sub_session,
-          securespace::SecureSpace& secure_space, PlaintextSink& sink,
+          securespace::SecureSpace* secure_space, PlaintextSink& sink,
           const PlayOutOptions& options);
+  static absl::StatusOr<std::unique_ptr<PlayOut>> Complete(std::unique_ptr<PlayOut> play_out);
   // When the first ADU of the queue has its turn.
   static std::optional<Timestamp> TurnOf(const Sender& sender);
   // The last id that is to be played now, if any is.
@@ -129,11 +139,14 @@ class PlayOut {
   absl::Status PlayByKey(std::span<const CompleteAdu> adus, Timestamp now);
   absl::Status GiveDigests();
   absl::Status PlayByCard(std::span<const CompleteAdu> adus, Timestamp now);
+  absl::Status PlayPreview(std::span<const CompleteAdu> adus, Timestamp now);
+  MutableByteView Room(const wire::Header& header);
   absl::Status Write(const CompleteAdu& adu, ByteView plaintext, Timestamp now);
 
   const VerifiedSession& session_;
   const uint32_t sub_session_;
-  securespace::SecureSpace& secure_space_;
+  securespace::SecureSpace* const secure_space_;
+  const Way way_;
   PlaintextSink& sink_;
   const PlayOutOptions options_;
   const Digest context_;

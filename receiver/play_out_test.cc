@@ -320,5 +320,55 @@ TEST_F(PlayOutTest, KeepsItsPromiseForAnyArrivalOrder) {
   }
 }
 
+class PreviewTest : public PlayOutTest {
+ protected:
+  PreviewTest() {
+    play_out_ = *PlayOut::CreatePreview(session_->session(), 0, sink_, PlayOutOptions());
+  }
+};
+
+TEST_F(PreviewTest, WritesClearBytesAndZeroesTheOthersInOrderAndAsksForNothing) {
+  maker_->set_clear(wire::ClearRanges{{10, 20}, {90, 10}});
+  for (uint64_t id : {1, 0}) Add(id);
+  Run();
+  EXPECT_THAT(sink_.ids, ElementsAre(0, 1));
+  Bytes expected(200);
+  for (size_t id : {0, 1}) {
+    const Bytes text = maker_->Text(id, 100);
+    for (const auto& [offset, length] : {std::pair<size_t, size_t>{10, 20}, {90, 10}}) {
+      std::copy_n(text.begin() + static_cast<ptrdiff_t>(offset), length,
+                  expected.begin() + static_cast<ptrdiff_t>(100 * id + offset));
+    }
+  }
+  EXPECT_EQ(sink_.written, expected);
+  EXPECT_THAT(space_->calls, IsEmpty());
+  EXPECT_EQ(numbers().delivered, 2u);
+}
+
+TEST_F(PreviewTest, ShowsNothingOfAnAduThatIsEncryptedAsAWhole) {
+  Add(0);
+  Run();
+  EXPECT_EQ(sink_.written, Bytes(100));
+}
+
+// A sender that counts wrongly gets no preview, and nobody's key.
+TEST_F(PreviewTest, LeavesOutAnAduWhoseRuleCountsWrongly) {
+  CompleteAdu adu = Complete(0);
+  adu.header.clear_map = wire::PacketRule{0, {0x100}, 99};
+  play_out_->Add(std::move(adu), now_);
+  Add(1);
+  Run();
+  EXPECT_THAT(sink_.ids, ElementsAre(1));
+  EXPECT_EQ(numbers().damaged, 1u);
+}
+
+TEST_F(PreviewTest, TheBuyerGetsEveryByteOfThemToo) {
+  Use(provider_.MakeSession(), {});
+  maker_->set_clear(wire::ClearRanges{{10, 20}, {90, 10}});
+  Add(0);
+  Run();
+  EXPECT_EQ(sink_.written, maker_->Text(0, 100));
+}
+
 }  // namespace
 }  // namespace nark::receiver

@@ -22,10 +22,10 @@ void Earlier(std::optional<Timestamp> other, std::optional<Timestamp>& first) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Reception>> Reception::Create(const VerifiedSession& session,
-                                                             securespace::SecureSpace& secure_space,
-                                                             PlaintextSink& sink,
-                                                             const ReceptionOptions& options) {
+absl::StatusOr<std::unique_ptr<Reception>> Reception::Make(const VerifiedSession& session,
+                                                           PlaintextSink& sink,
+                                                           const ReceptionOptions& options,
+                                                           const MakePlayOut& make_play_out) {
   auto reception = std::unique_ptr<Reception>(new Reception(sink));
   for (const uint32_t sub_session : options.sub_sessions) {
     if (!HasSubSession(session.terms(), sub_session)) {
@@ -33,14 +33,29 @@ absl::StatusOr<std::unique_ptr<Reception>> Reception::Create(const VerifiedSessi
           absl::StrCat("the session has no sub-session ", sub_session));
     }
     auto part = std::make_unique<Part>(session, sub_session, options.reassembler);
-    ASSIGN_OR_RETURN(part->play_out,
-                     PlayOut::Create(session, sub_session, secure_space, sink, options.play_out));
+    ASSIGN_OR_RETURN(part->play_out, make_play_out(sub_session));
     reception->parts_.push_back(std::move(part));
   }
   if (reception->parts_.empty()) {
     return absl::InvalidArgumentError("nothing of the session is to be received");
   }
   return reception;
+}
+
+absl::StatusOr<std::unique_ptr<Reception>> Reception::Create(const VerifiedSession& session,
+                                                             securespace::SecureSpace& secure_space,
+                                                             PlaintextSink& sink,
+                                                             const ReceptionOptions& options) {
+  return Make(session, sink, options, [&](uint32_t sub_session) {
+    return PlayOut::Create(session, sub_session, secure_space, sink, options.play_out);
+  });
+}
+
+absl::StatusOr<std::unique_ptr<Reception>> Reception::CreatePreview(
+    const VerifiedSession& session, PlaintextSink& sink, const ReceptionOptions& options) {
+  return Make(session, sink, options, [&](uint32_t sub_session) {
+    return PlayOut::CreatePreview(session, sub_session, sink, options.play_out);
+  });
 }
 
 Reception::Part* Reception::Route(ByteView datagram) {

@@ -2,6 +2,7 @@
 #define NARK_RECEIVER_RECEPTION_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -35,6 +36,9 @@ class Reception {
                                                            securespace::SecureSpace& secure_space,
                                                            PlaintextSink& sink,
                                                            const ReceptionOptions& options = {});
+  // For what everybody may see: PlayOut::CreatePreview.
+  static absl::StatusOr<std::unique_ptr<Reception>> CreatePreview(
+      const VerifiedSession& session, PlaintextSink& sink, const ReceptionOptions& options = {});
 
   // Takes one datagram; never fails: what is of no use is counted, and what no output
   // wants is not even put together.
@@ -68,6 +72,11 @@ class Reception {
     Reassembler reassembler;
     std::unique_ptr<PlayOut> play_out;
   };
+  using MakePlayOut = std::function<absl::StatusOr<std::unique_ptr<PlayOut>>(uint32_t)>;
+  static absl::StatusOr<std::unique_ptr<Reception>> Make(const VerifiedSession& session,
+                                                         PlaintextSink& sink,
+                                                         const ReceptionOptions& options,
+                                                         const MakePlayOut& make_play_out);
   explicit Reception(PlaintextSink& sink) : sink_(sink) {}
   // Whose the datagram is by its tag; the first where it is nobody's, to count it.
   Part* Route(ByteView datagram);

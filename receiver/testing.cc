@@ -89,7 +89,8 @@ MadeAdu AduMaker::Seal(uint64_t id, ByteView plaintext, uint16_t fragment_bytes)
     header.deadline_us = header.signed_time_us + uint64_t{1000} * terms.deadline_ms();
   }
   header.plaintext_bytes = static_cast<uint32_t>(plaintext.size());
-  header.ciphertext_bytes = static_cast<uint32_t>(suite->CiphertextBytes(plaintext.size()));
+  header.clear_map = clear_;
+  header.ciphertext_bytes = static_cast<uint32_t>(suite->CiphertextBytes(plaintext.size(), clear_));
   header.fragment_bytes = fragment_bytes;
   header.source_fragments =
       static_cast<uint16_t>(wire::SourceFragments(header.ciphertext_bytes, header.fragment_bytes));
@@ -105,7 +106,7 @@ MadeAdu AduMaker::Seal(uint64_t id, ByteView plaintext, uint16_t fragment_bytes)
   const SecretBytes key =
       Get(schedule::DataKey(leaf, context_, core, header.control_block, suite->key_bytes()));
   adu.ciphertext.resize(header.ciphertext_bytes);
-  Require(Get(suite->Create())->Seal(key, {}, plaintext, adu.ciphertext));
+  Require(Get(suite->Create())->Seal(key, clear_, plaintext, adu.ciphertext));
   return adu;
 }
 

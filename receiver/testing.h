@@ -46,6 +46,8 @@ class AduMaker {
   Bytes Datagram(wire::DatagramKind kind, uint64_t id, uint32_t index, ByteView payload) const;
 
   void set_signed_time(Timestamp time) { signed_time_ = time; }
+  // Of the ADUs made from now on.
+  void set_clear(wire::ClearMap clear) { clear_ = std::move(clear); }
   // The data key of an ADU, as a secure space derives it.
   SecretBytes KeyOf(const wire::ParsedHeader& header);
 
@@ -58,6 +60,7 @@ class AduMaker {
   const uint64_t seed_;
   const Digest context_;
   Timestamp signed_time_ = kTestTime;
+  wire::ClearMap clear_;
   SeededRandom random_;
   std::unique_ptr<schedule::KeySource> keys_;
 };

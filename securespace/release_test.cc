@@ -6,6 +6,7 @@
 
 #include "common/base/status.h"
 #include "common/object/id_codec.h"
+#include "common/wire/cipher.h"
 #include "securespace/testing.h"
 
 // Steps 1 to 8 of a release (docs/architecture.md, "When a key is released").
@@ -605,6 +606,62 @@ TEST(ReleaseTest, CountsRefusalsByReason) {
   EXPECT_EQ(note->refusals(0).count(), 2u);
   EXPECT_EQ(note->refusals(1).reason(), v1::REFUSAL_REASON_RELEASED);
   EXPECT_EQ(note->refusals(1).count(), 1u);
+}
+
+// Of ranges and of packets, by every cipher: what is clear comes out as it is, and one
+// flipped bit of it is no ADU.
+TEST(OpenAdusTest, OpensAdusOfWhichPartsAreClear) {
+  Bytes packets(3 * 188, 9);
+  for (size_t i = 0; i < 3; ++i) {
+    packets[188 * i] = 0x47;
+    StoreBig16(&packets[188 * i + 1], static_cast<uint16_t>(0x100 + i));
+    packets[188 * i + 3] = 0x10;
+  }
+  for (std::string_view cipher : wire::CipherIds()) {
+    SCOPED_TRACE(cipher);
+    SessionOptions session = WithoutDeadlines();
+    session.cipher = cipher;
+    session.release = v1::RELEASE_MODE_PLAINTEXT;
+    TestWorld world(session);
+    world.SetInsecure(InsecureSessions::kAllow);
+    ASSERT_TRUE(world.Reopen().ok());
+    MustJoin(world, Buy(world, 0, 9));
+    uint64_t id = 0;
+    for (const wire::ClearMap& clear : {wire::ClearMap(wire::ClearRanges{{1, 100}, {300, 3}}),
+                                        wire::ClearMap(wire::PacketRule{0, {0x101}, 184})}) {
+      AduOptions options;
+      options.id = id++;
+      options.plaintext = packets;
+      options.clear = clear;
+      const TestAdu adu = MakeAdu(world.session, options);
+      Bytes flipped = adu.ciphertext;
+      flipped[50] ^= 1;
+      const auto open = [&](ByteView ciphertext) {
+        return (*world.space().OpenAdus({world.session.name(), 0, {{adu.header, ciphertext}}}))[0];
+      };
+      EXPECT_EQ(open(flipped).refusal, v1::REFUSAL_REASON_CIPHERTEXT);
+      EXPECT_TRUE(
+          Equal(ByteView(adu.ciphertext).subspan(1, 100), ByteView(packets).subspan(1, 100)));
+      const OpenDecision opened = open(adu.ciphertext);
+      EXPECT_EQ(opened.refusal, v1::REFUSAL_REASON_UNSPECIFIED);
+      EXPECT_EQ(opened.plaintext, packets);
+    }
+  }
+}
+
+// Its key would open nothing, so it is not billed.
+TEST(OpenAdusTest, RefusesAnAduWhoseRuleCountsWrongly) {
+  SessionOptions session = WithoutDeadlines();
+  session.release = v1::RELEASE_MODE_PLAINTEXT;
+  TestWorld world(session);
+  MustJoin(world, Buy(world, 0, 9));
+  AduOptions options;
+  options.spoil = [](wire::Header& header) { header.clear_map = wire::PacketRule{0, {0x100}, 9}; };
+  const TestAdu adu = MakeAdu(world.session, options);
+  const auto decisions =
+      world.space().OpenAdus({world.session.name(), 0, {{adu.header, adu.ciphertext}}});
+  ASSERT_TRUE(decisions.ok()) << decisions.status();
+  EXPECT_EQ((*decisions)[0].refusal, v1::REFUSAL_REASON_CONTROL) << "keys are bound to the map";
 }
 
 }  // namespace
