@@ -165,6 +165,42 @@ TEST_F(StationTest, AdusAreSpreadOverTheTimeInWhichTheyPlay) {
   EXPECT_EQ(broadcaster_->counters().plaintext_bytes, stream.size());
 }
 
+// Says where in the stream each ADU stood, in a map, and warns of the second.
+class CountingPolicy final : public ClearPolicy {
+ public:
+  wire::ClearMap Next(ByteView) override {
+    ++adus_;
+    return wire::ClearRanges{{adus_, 1}};
+  }
+  std::string TakeWarning() override {
+    return adus_ >= 2 && !std::exchange(warned_, true) ? "careful" : "";
+  }
+
+ private:
+  uint32_t adus_ = 0;
+  bool warned_ = false;
+};
+
+TEST_F(StationTest, AsksThePolicyForEveryAduInOrderAndPassesItsWarningOn) {
+  MemoryInput input(Bytes(1000), 300);
+  Segmenter segmenter(Sized(100));
+  CountingPolicy policy;
+  std::vector<wire::ClearMap> maps;
+  Station station({input, segmenter, *broadcaster_, paced_, waiter_, &policy}, {},
+                  {.warn = [this](const std::string& line) { warnings_.push_back(line); },
+                   .sent =
+                       [&](uint64_t, std::span<const OutgoingAdu> adus) {
+                         for (const OutgoingAdu& adu : adus) maps.push_back(adu.clear);
+                         return absl::OkStatus();
+                       }});
+  ASSERT_TRUE(station.Run().ok());
+  ASSERT_THAT(maps, SizeIs(10));
+  for (uint32_t i = 0; i < 10; ++i) {
+    EXPECT_EQ(maps[i], wire::ClearMap(wire::ClearRanges{{i + 1, 1}}));
+  }
+  EXPECT_THAT(warnings_, ::testing::ElementsAre("careful"));
+}
+
 TEST_F(StationTest, MaxTakesNoTime) {
   StreamGenerator stream;
   stream.Programme(126, 25, 50);
