@@ -46,15 +46,6 @@ class Pacer {
   std::optional<Timestamp> origin_;
 };
 
-// CLOCK_MONOTONIC as a Clock: for intervals only, its epoch means nothing.
-class SteadyClock final : public Clock {
- public:
-  Timestamp Now() override {
-    return Timestamp(std::chrono::duration_cast<std::chrono::microseconds>(
-        std::chrono::steady_clock::now().time_since_epoch()));
-  }
-};
-
 }  // namespace nark::sender
 
 #endif  // NARK_SENDER_PACER_H_

@@ -1,8 +1,8 @@
 #ifndef NARK_SENDER_SIGNAL_WAITER_H_
 #define NARK_SENDER_SIGNAL_WAITER_H_
 
+#include "common/base/steady_clock.h"
 #include "common/serve/shutdown.h"
-#include "sender/pacer.h"
 #include "sender/waiter.h"
 
 namespace nark::sender {
