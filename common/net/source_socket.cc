@@ -73,10 +73,7 @@ absl::StatusOr<Descriptor> Bound(const SocketAddress& at, const UdpAddress& addr
   if (address.multicast() && SetOption(socket, SOL_SOCKET, SO_REUSEADDR, on) != 0) {
     return SocketError(errno, "cannot share", address);
   }
-  SizeBuffer(socket, Buffer::kReceive, address, notify);
-  // Both are missing from some kernels, and done without there.
-  SetOption(socket, SOL_SOCKET, SO_RXQ_OVFL, on);
-  if (address.offload == Offload::kUse) SetOption(socket, SOL_UDP, UDP_GRO, on);
+  SetUpReading(socket, address, notify);
   if (::bind(socket.fd(), at.get(), at.size) != 0) {
     return SocketError(errno, "cannot listen at", address);
   }
@@ -84,6 +81,14 @@ absl::StatusOr<Descriptor> Bound(const SocketAddress& at, const UdpAddress& addr
 }
 
 }  // namespace
+
+void SetUpReading(const Descriptor& socket, const UdpAddress& address, const Notify& notify) {
+  SizeBuffer(socket, Buffer::kReceive, address, notify);
+  const int on = 1;
+  // Both are missing from some kernels, and done without there.
+  SetOption(socket, SOL_SOCKET, SO_RXQ_OVFL, on);
+  if (address.offload == Offload::kUse) SetOption(socket, SOL_UDP, UDP_GRO, on);
+}
 
 std::vector<Adapter> FindAdapters(const UdpAddress& address) {
   std::vector<Adapter> adapters;

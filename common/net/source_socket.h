@@ -1,6 +1,7 @@
 #ifndef NARK_COMMON_NET_SOURCE_SOCKET_H_
 #define NARK_COMMON_NET_SOURCE_SOCKET_H_
 
+#include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -26,6 +27,12 @@ enum class Missing { kRefuse, kSkip };
 // Errors as OpenUdpSource.
 absl::StatusOr<SourceSocket> OpenSourceSocket(const UdpAddress& address, Missing missing,
                                               const Notify& notify);
+
+// Sizes the receive buffer and asks for what a source of datagrams can use.
+void SetUpReading(const Descriptor& socket, const UdpAddress& address, const Notify& notify);
+
+// Reads a socket that is bound or connected and set up so; `address` is for messages.
+std::unique_ptr<DatagramSource> ReadUdpSocket(Descriptor socket, const UdpAddress& address);
 
 }  // namespace nark::net
 

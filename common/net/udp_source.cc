@@ -199,6 +199,10 @@ class UdpSource final : public DatagramSource {
 
 }  // namespace
 
+std::unique_ptr<DatagramSource> ReadUdpSocket(Descriptor socket, const UdpAddress& address) {
+  return std::make_unique<UdpSource>(SourceSocket{std::move(socket), {}}, address, nullptr);
+}
+
 absl::StatusOr<std::unique_ptr<DatagramSource>> OpenUdpSource(const UdpAddress& address,
                                                               Notify notify) {
   if (notify && address.source_specific() && address.source.empty()) {
