@@ -18,8 +18,10 @@
 #include "absl/strings/str_join.h"
 #include "common/base/bytes.h"
 #include "common/base/status.h"
+#include "common/base/steady_clock.h"
 #include "common/base/storage.h"
 #include "common/base/version.h"
+#include "common/net/transport.h"
 #include "common/serve/http.h"
 #include "common/serve/ready_file.h"
 #include "receiver/driver.h"
@@ -28,6 +30,7 @@
 #include "receiver/session_file.h"
 #include "receiver/session_sources.h"
 #include "receiver/statistics.h"
+#include "relay/client/source.h"
 #include "securespace/connect.h"
 #include "securespace/socket_server.h"
 
@@ -61,6 +64,7 @@ class JoinRun {
   absl::Status CheckLocally();
   absl::Status OpenOutputs();
   absl::Status Bind();
+  absl::StatusOr<std::unique_ptr<net::DatagramSource>> OpenSource(const std::string& uri);
   absl::Status OpenSideDoors();
   absl::Status Play();
   absl::Status OnJoined();
@@ -84,6 +88,7 @@ class JoinRun {
   serve::Signals& signals_;
   Clock& clock_;
   Random& random_;
+  SteadyClock steady_clock_;  // of the subscription to a relay
 
   std::optional<Purchase> purchase_;
   std::optional<securespace::Connection> connection_;
@@ -182,14 +187,25 @@ absl::Status JoinRun::Bind() {
   options.play_out.delay = settings_.playout_delay - spread_;
   ASSIGN_OR_RETURN(reception_,
                    Reception::Create(purchase_->session, connection_->space(), outputs_, options));
-  ASSIGN_OR_RETURN(sources_,
-                   SessionSources::Open(purchase_->session, sub_sessions_, settings_.input, Warn));
+  ASSIGN_OR_RETURN(
+      sources_, SessionSources::Open(purchase_->session, sub_sessions_, settings_.input,
+                                     [this](const std::string& uri) { return OpenSource(uri); }));
   driver_.emplace(sources_.borrowed(), *reception_, outputs_, clock_);
   for (const std::string& uri : sources_.uris) {
     spdlog::info("session {} {}: receiving from {}", purchase_->session.name().ToString(),
                  purchase_->session.terms().title(), uri);
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<net::DatagramSource>> JoinRun::OpenSource(const std::string& uri) {
+  if (!relay::RelayAddress::Matches(uri)) return net::OpenSource(uri, Warn);
+  relay::SourceOptions options;
+  for (const uint32_t sub_session : sub_sessions_) {
+    options.tags.push_back(SessionTag(SessionContext(purchase_->session.name(), sub_session)));
+  }
+  options.timeout = settings_.timeout;
+  return relay::OpenRelaySource(uri, std::move(options), steady_clock_, random_);
 }
 
 absl::Status JoinRun::OpenSideDoors() {
@@ -320,7 +336,9 @@ absl::Status JoinRun::Adopt(VerifiedSession later) {
   SessionSources moved;
   const bool moves = SessionSources::UrisOf(later, sub_sessions_, settings_.input) != sources_.uris;
   if (moves) {
-    ASSIGN_OR_RETURN(moved, SessionSources::Open(later, sub_sessions_, settings_.input, Warn));
+    ASSIGN_OR_RETURN(
+        moved, SessionSources::Open(later, sub_sessions_, settings_.input,
+                                    [this](const std::string& uri) { return OpenSource(uri); }));
   }
   ASSIGN_OR_RETURN(KeyManagers managers,
                    KeyManagers::Connect(later, settings_.key_managers, settings_.transport));

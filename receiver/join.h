@@ -35,7 +35,8 @@ struct JoinSettings {
 };
 
 // Joins, plays until SIGINT or SIGTERM, flushes and reports. Errors are one line;
-// IsRemote where a key manager refused or was not reached.
+// IsRemote where a key manager or
+// a relay refused or was not reached.
 absl::Status RunJoin(const JoinSettings& settings, serve::Signals& signals, Clock& clock,
                      Random& random);
 

@@ -45,8 +45,8 @@ void DeclareJoin(Flags& flags, cli::Command& command) {
              "-, file:PATH, udp://HOST:PORT or http://HOST:PORT/PATH; may be repeated [-]; with "
              "#sender=ID or #sub-session=ID behind, that stream alone")
       .Text("--input", &join.input,
-            "instead of the session's transport: file:PATH, or udp://[SOURCE@]GROUP:PORT with "
-            "?adapter=IFACE[,IFACE]&rcvbuf=BYTES")
+            "instead of the session's transport: file:PATH, relay://HOST:PORT?token=FILE, or "
+            "udp://[SOURCE@]GROUP:PORT with ?adapter=IFACE[,IFACE]&rcvbuf=BYTES")
       .Duration("--playout-delay", &join.playout_delay,
                 "how long an ADU that is complete may wait for earlier ones")
       .Duration("--timeout", &join.timeout, "for getting a grant")

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "common/base/status.h"
+#include "common/net/transport.h"
 #include "receiver/driver.h"
 #include "receiver/membership.h"
 #include "receiver/output.h"
@@ -77,8 +78,10 @@ absl::Status RunPreview(const PreviewSettings& settings, serve::Signals& signals
   options.play_out.delay = settings.playout_delay;
   ASSIGN_OR_RETURN(const std::unique_ptr<Reception> reception,
                    Reception::CreatePreview(session, outputs, options));
-  ASSIGN_OR_RETURN(const SessionSources sources,
-                   SessionSources::Open(session, options.sub_sessions, settings.input, Warn));
+  ASSIGN_OR_RETURN(
+      const SessionSources sources,
+      SessionSources::Open(session, options.sub_sessions, settings.input,
+                           [](const std::string& uri) { return net::OpenSource(uri, Warn); }));
   Driver driver(sources.borrowed(), *reception, outputs, clock);
   for (const std::string& uri : sources.uris) {
     spdlog::info("session {} {}: previewing {}", session.name().ToString(), session.terms().title(),

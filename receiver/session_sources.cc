@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "common/base/status.h"
-#include "common/net/transport.h"
 
 namespace nark::receiver {
 
@@ -24,11 +23,11 @@ std::vector<std::string> SessionSources::UrisOf(const VerifiedSession& session,
 
 absl::StatusOr<SessionSources> SessionSources::Open(const VerifiedSession& session,
                                                     const std::set<uint32_t>& sub_sessions,
-                                                    const std::string& input, net::Notify notify) {
+                                                    const std::string& input, OpenSource open) {
   SessionSources opened;
   opened.uris = UrisOf(session, sub_sessions, input);
   for (const std::string& uri : opened.uris) {
-    ASSIGN_OR_RETURN(std::unique_ptr<net::DatagramSource> source, net::OpenSource(uri, notify));
+    ASSIGN_OR_RETURN(std::unique_ptr<net::DatagramSource> source, open(uri));
     opened.sources.push_back(std::move(source));
   }
   return opened;

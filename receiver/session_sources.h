@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "common/net/datagram_io.h"
 #include "common/object/session.h"
@@ -14,15 +15,17 @@ namespace nark::receiver {
 
 // Where a session's datagrams come from, opened.
 struct SessionSources {
+  using OpenSource =
+      absl::FunctionRef<absl::StatusOr<std::unique_ptr<net::DatagramSource>>(const std::string&)>;
+
   std::vector<std::string> uris;
   std::vector<std::unique_ptr<net::DatagramSource>> sources;  // one a URI
 
   // Those of the sub-sessions' transports, each once, or `input` alone where that is
   // not empty. Errors name the URI.
-  // `notify` hears of their troubles.
   static absl::StatusOr<SessionSources> Open(const VerifiedSession& session,
                                              const std::set<uint32_t>& sub_sessions,
-                                             const std::string& input, net::Notify notify);
+                                             const std::string& input, OpenSource open);
   // The URIs that Open would open.
   static std::vector<std::string> UrisOf(const VerifiedSession& session,
                                          const std::set<uint32_t>& sub_sessions,

@@ -15,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "common/base/status.h"
 #include "common/net/descriptor.h"
+#include "common/net/transport.h"
 #include "receiver/driver.h"
 #include "receiver/output.h"
 #include "receiver/session_sources.h"
@@ -117,8 +118,9 @@ absl::Status PlayingSocket::OpenPair(const StreamFilter& streams) {
 
 absl::Status PlayingSocket::Bind(const SocketRequest& request) {
   const std::set<uint32_t> sub_sessions = {request.streams.sub_session};
-  ASSIGN_OR_RETURN(sources_,
-                   SessionSources::Open(purchase_->session, sub_sessions, request.input, nullptr));
+  ASSIGN_OR_RETURN(
+      sources_, SessionSources::Open(purchase_->session, sub_sessions, request.input,
+                                     [](const std::string& uri) { return net::OpenSource(uri); }));
   ReceptionOptions options;
   options.sub_sessions = sub_sessions;
   options.play_out.delay = request.playout_delay;

@@ -31,6 +31,7 @@ const std::map<std::string, std::string>& Rooms() {
       {"nark-receiver", "receiver"},
       {"nark-securespace", "securespace"},
       {"nark-refunds", "refunds"},
+      {"nark-relay", "relay"},
       {"bad-network", "tests/relay"},
   };
   return *rooms;
