@@ -114,7 +114,7 @@ class Relay {
   std::vector<pollfd> polls_;
   Bytes arena_;               // the datagrams of one turn
   std::vector<size_t> ends_;  // where each ends
-  bool more_ = false;  // a source may hold more than was taken
+  bool more_ = false;         // a source may hold more than was taken
   Timestamp ticked_{};
   Timestamp warned_{};
   uint64_t repeated_ = 0;
