@@ -35,6 +35,7 @@ TARGETS = {
     "refunds postgresql": ("value", 500),
     "process single p99": ("most value", 150),
     "process batched": ("value", 2e5),
+    "relay 100 subscribers": ("ratio", 0.85),
 }
 
 
