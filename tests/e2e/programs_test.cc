@@ -17,8 +17,8 @@
 namespace nark::harness {
 namespace {
 
-const std::vector<std::string> kPrograms = {"narkctl", "nark-keymanager", "nark-sender",
-                                            "nark-receiver", "nark-securespace"};
+const std::vector<std::string> kPrograms = {"narkctl",       "nark-keymanager",  "nark-sender",
+                                            "nark-receiver", "nark-securespace", "nark-relay"};
 
 class EveryProgram : public testing::TestWithParam<std::string> {
  protected:
