@@ -205,6 +205,7 @@ absl::StatusOr<std::unique_ptr<net::DatagramSource>> JoinRun::OpenSource(const s
     options.tags.push_back(SessionTag(SessionContext(purchase_->session.name(), sub_session)));
   }
   options.timeout = settings_.timeout;
+  options.tell = [](const std::string& line) { spdlog::warn(line); };
   return relay::OpenRelaySource(uri, std::move(options), steady_clock_, random_);
 }
 

@@ -162,8 +162,9 @@ absl::Status Relay::OpenInputs(const Served& served) {
     if (RelayAddress::Matches(uri)) {
       ASSIGN_OR_RETURN(const RelayAddress address, RelayAddress::Parse(uri));
       bytes = address.udp.datagram_bytes;
-      ASSIGN_OR_RETURN(input.source,
-                       OpenRelaySource(uri, {served.tags, options_.timeout}, clock_, random_));
+      const auto tell = [](const std::string& line) { spdlog::warn(line); };
+      ASSIGN_OR_RETURN(input.source, OpenRelaySource(uri, {served.tags, options_.timeout, tell},
+                                                     clock_, random_));
     } else {
       const std::string group = GroupOf(uri);
       for (const std::string& output : options_.outputs) {

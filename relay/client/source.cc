@@ -19,9 +19,11 @@ constexpr std::string_view kToken = "token=";
 class RelaySource final : public net::DatagramSource {
  public:
   RelaySource(std::unique_ptr<net::UdpConversation> conversation, Subscription subscription,
-              Clock& clock)
+              std::string relay, std::function<void(const std::string&)> tell, Clock& clock)
       : conversation_(std::move(conversation)),
         subscription_(std::move(subscription)),
+        relay_(std::move(relay)),
+        tell_(std::move(tell)),
         clock_(clock) {}
 
   ~RelaySource() override {
@@ -53,6 +55,7 @@ class RelaySource final : public net::DatagramSource {
     }
     ASSIGN_OR_RETURN(const std::optional<Bytes> due, subscription_.Advance(clock_.Now()));
     if (due) RETURN_IF_ERROR(conversation_->Send(*due));
+    Tell(clock_.Now());
     return delivered;
   }
 
@@ -60,8 +63,33 @@ class RelaySource final : public net::DatagramSource {
   uint64_t lost() const override { return conversation_->source().lost(); }
 
  private:
+  void Tell(Timestamp now) {
+    const uint64_t accepted = subscription_.accepted();
+    const uint64_t refusals = subscription_.refusals();
+    std::string line;
+    if (accepted != accepted_) {
+      if (complained_) line = "serves again";
+      complained_ = false;
+    } else if (!complained_ && refusals != refusals_) {
+      line =
+          absl::StrCat("refuses: ", Absl(Explain(subscription_.last_refusal())), "; asking again");
+      complained_ = true;
+    } else if (!complained_ && accepted > 0 && !subscription_.subscribed(now)) {
+      line = "does not answer any more; asking again";
+      complained_ = true;
+    }
+    accepted_ = accepted;
+    refusals_ = refusals;
+    if (tell_ && !line.empty()) tell_(absl::StrCat("the relay ", relay_, " ", line));
+  }
+
   std::unique_ptr<net::UdpConversation> conversation_;
   Subscription subscription_;
+  const std::string relay_;
+  std::function<void(const std::string&)> tell_;
+  bool complained_ = false;
+  uint64_t accepted_ = 0;
+  uint64_t refusals_ = 0;
   Clock& clock_;
 };
 
@@ -114,7 +142,8 @@ absl::StatusOr<std::unique_ptr<net::DatagramSource>> OpenRelaySource(std::string
                    Subscription::Create(subscription, std::move(token), std::move(options.tags),
                                         random, clock.Now()));
   return std::unique_ptr<net::DatagramSource>(
-      std::make_unique<RelaySource>(*std::move(conversation), std::move(made), clock));
+      std::make_unique<RelaySource>(*std::move(conversation), std::move(made), subscription.relay,
+                                    std::move(options.tell), clock));
 }
 
 }  // namespace nark::relay

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,6 +30,8 @@ struct SourceOptions {
   std::vector<uint64_t> tags;  // of the streams wanted
   // How long the relay may take to accept at first.
   std::chrono::microseconds timeout = std::chrono::seconds(10);
+  // Told, a line at a time and each once, what goes wrong later, and that it is over.
+  std::function<void(const std::string&)> tell;
 };
 
 // Datagrams from a relay that it subscribes to, for as long as it lives; it comes back

@@ -45,13 +45,13 @@ Subscription::Subscription(SubscriptionOptions options, Token token, std::vector
 bool Subscription::IsDue(Timestamp now) const {
   if (now >= next_) return true;
   // A relay that was restarted knows nobody; nothing but the silence tells.
-  return state_ == State::kResting && ever_accepted_ &&
+  return state_ == State::kResting && accepted_ > 0 &&
          now - std::max(last_heard_, last_exchange_) >= silence_;
 }
 
 absl::StatusOr<std::optional<Bytes>> Subscription::Advance(Timestamp now) {
   if (!final_error_.ok()) return final_error_;
-  if (!ever_accepted_ && now - start_ >= options_.timeout) {
+  if (accepted_ == 0 && now - start_ >= options_.timeout) {
     final_error_ = MarkRemote(absl::UnavailableError(
         absl::StrCat("the relay ", options_.relay, " does not answer; is it running there?")));
     return final_error_;
@@ -104,14 +104,14 @@ void Subscription::OnAnswer(ByteView message, Timestamp now) {
   if (!answer.ok() || answer->nonce != nonce_ || answer->serial != serial_) return;
   const bool authentic = HasMac(message, token_.answer_key());
   if (!authentic && answer->status != AnswerStatus::kUnauthorised) return;
-  if (!authentic && ever_accepted_) {
+  if (!authentic && accepted_ > 0) {
     // Anybody on the way could have said so: told, not believed.
     ++refusals_;
     last_refusal_ = answer->status;
     return;
   }
   if (answer->status != AnswerStatus::kAccepted) return Refuse(answer->status, now);
-  ever_accepted_ = true;
+  ++accepted_;
   state_ = State::kResting;
   last_exchange_ = now;
   lease_ = std::chrono::seconds(answer->lease_seconds);
@@ -120,7 +120,7 @@ void Subscription::OnAnswer(ByteView message, Timestamp now) {
 }
 
 void Subscription::Refuse(AnswerStatus status, Timestamp now) {
-  if (!ever_accepted_) {
+  if (accepted_ == 0) {
     final_error_ = MarkRemote(absl::PermissionDeniedError(
         absl::StrCat("the relay ", options_.relay, " refused: ", Absl(Explain(status)))));
     return;
@@ -133,7 +133,7 @@ void Subscription::Refuse(AnswerStatus status, Timestamp now) {
 }
 
 std::optional<Bytes> Subscription::Leave() {
-  if (!ever_accepted_) return std::nullopt;
+  if (accepted_ == 0) return std::nullopt;
   return MakeSubscribe(std::chrono::seconds(0));
 }
 

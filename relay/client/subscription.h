@@ -52,6 +52,8 @@ class Subscription {
   std::optional<Bytes> Leave();
 
   bool subscribed(Timestamp now) const { return now < lease_end_; }
+  // Answers that accepted, over all.
+  uint64_t accepted() const { return accepted_; }
   // Later refusals; the last one's reason.
   uint64_t refusals() const { return refusals_; }
   AnswerStatus last_refusal() const { return last_refusal_; }
@@ -83,7 +85,7 @@ class Subscription {
   Timestamp last_heard_;
   Timestamp last_exchange_;
   std::chrono::microseconds silence_ = kFirstSilence;
-  bool ever_accepted_ = false;
+  uint64_t accepted_ = 0;
   Timestamp lease_end_{};
   std::chrono::microseconds lease_{0};
   uint64_t refusals_ = 0;

@@ -238,6 +238,10 @@ TEST_F(RelayTest, SighupTakesATokenAwayAndItsSubscribersWithIt) {
   world_.SendAll(session_, MakeInput("input", 4 * kAduBytes, 5), {"--pace", kPace});
   EXPECT_TRUE(HasSize("stays", 4 * kAduBytes));
   EXPECT_EQ(ReadAll(world_.Path("goes")).size(), 0u);
+  // It says so, once, and goes on asking.
+  EXPECT_TRUE(Eventually([&] {
+    return goes->err().find("refuses: the relay does not know the token") != std::string::npos;
+  })) << goes->err();
   EXPECT_EQ(goes->Stop().status, 0);
   EXPECT_EQ(stays->Stop().status, 0);
   // A damaged token leaves all as it is.
