@@ -12,6 +12,7 @@
 #include "common/crypto/hash.h"
 #include "common/crypto/secret_bytes.h"
 #include "common/crypto/signature.h"
+#include "common/fec/coder.h"
 #include "common/object/session.h"
 #include "common/schedule/generator.h"
 #include "common/schedule/key_schedule.h"
@@ -101,14 +102,23 @@ wire::Header DescribedHeader(const json& adu, const wire::CipherSuite& suite) {
   return header;
 }
 
-std::vector<Bytes> FragmentsOf(const json& adu, const wire::Header& header, ByteView ciphertext) {
+// The parity fragments of a source, one behind the other.
+Bytes ParityOf(const fec::Spread& spread, uint16_t fragment_bytes, ByteView source) {
+  Bytes padded = ToBytes(source), parity(size_t{spread.parity()} * fragment_bytes);
+  padded.resize(size_t{spread.source()} * fragment_bytes);
+  fec::Coder().Encode(spread, fragment_bytes, padded, parity);
+  return parity;
+}
+
+std::vector<Bytes> FragmentsOf(const wire::Header& header, ByteView ciphertext) {
   std::vector<Bytes> fragments;
   for (uint32_t i = 0; i < header.source_fragments; ++i) {
     fragments.push_back(ToBytes(wire::SourceFragment(ciphertext, header.fragment_bytes, i)));
   }
+  const Bytes parity = ParityOf(fec::Spread(header.source_fragments, header.parity_fragments),
+                                header.fragment_bytes, ciphertext);
   for (uint32_t i = 0; i < header.parity_fragments; ++i) {
-    const std::string label = adu["parity_label"].get<std::string>() + std::to_string(i);
-    fragments.push_back(Filler(label, header.fragment_bytes));
+    fragments.push_back(ToBytes(wire::SourceFragment(parity, header.fragment_bytes, i)));
   }
   return fragments;
 }
@@ -151,7 +161,7 @@ Sealed Seal(const json& adu) {
   EXPECT_TRUE(cipher->Open(data_key, header.clear_map, sealed.ciphertext, opened).ok());
   EXPECT_EQ(opened, plaintext);
 
-  sealed.fragments = FragmentsOf(adu, header, sealed.ciphertext);
+  sealed.fragments = FragmentsOf(header, sealed.ciphertext);
   std::vector<wire::FragmentHash> hashes;
   for (const Bytes& fragment : sealed.fragments) hashes.push_back(wire::HashFragment(fragment));
   sealed.hashes = wire::BuildHashPages(std::move(hashes), header.fragment_bytes);
@@ -232,6 +242,24 @@ TEST(DatagramVectorsTest, MatchTheModels) {
     const wire::ParsedDatagram parsed = wire::ParseDatagram(bytes);
     EXPECT_EQ(parsed.drop, wire::Drop::kNone);
     EXPECT_TRUE(Equal(parsed.payload, datagram.second));
+  }
+}
+
+TEST(FecVectorsTest, CodesAsTheModelDoes) {
+  ASSERT_FALSE(Vectors()["fec"].empty());
+  for (const json& coded : Vectors()["fec"]) {
+    const fec::Spread spread(coded["source_fragments"], coded["parity_fragments"]);
+    SCOPED_TRACE(spread.source());
+    const uint16_t size = coded["fragment_bytes"];
+    const Bytes parity =
+        ParityOf(spread, size,
+                 Filler("source of " + std::to_string(spread.source()), coded["source_bytes"]));
+    ASSERT_EQ(coded["parity_sha256"].size(), spread.parity());
+    for (uint32_t i = 0; i < spread.parity(); ++i) {
+      EXPECT_EQ(ToHex(Sha256(ByteView(parity).subspan(size_t{i} * size, size))),
+                coded["parity_sha256"][i])
+          << i;
+    }
   }
 }
 

@@ -12,6 +12,7 @@ vectors that the project's tests are held against:
 import json
 import sys
 
+from fec import parity_of
 from primitives import (aes_gcm_seal, chacha20_poly1305_seal, des_cbc_seal, ecdsa_sign,
                         hkdf_expand, hkdf_extract, private_key, self_test, sha256, spki)
 
@@ -238,7 +239,7 @@ def seal_adu(adu):
     key = data_key(leaf, context, core, block_sealed, CIPHERS[adu["cipher"]][1])
     ciphertext = seal_body(adu, key, plaintext)
     fragments = [ciphertext[i : i + size] for i in range(0, len(ciphertext), size)]
-    fragments += [filler(adu["parity_label"] + str(i), size) for i in range(adu["parity_fragments"])]
+    fragments += parity_of(fragments, adu["parity_fragments"], size)
     pages, hashes = hash_tree(fragments, size)
     header = core + block_sealed + u16(len(hashes)) + b"".join(hashes)
     derived = {
@@ -310,7 +311,7 @@ def describe(name, **changes):
         "name": name, "generator": "marks", "depth": 32, "sub_session": 0, "sender_id": 1,
         "adu_id": 5, "random_access": False, "cipher": "aes-128-gcm",
         "signed_time_us": 1700000000000000, "deadline_us": 0, "plaintext_bytes": 100,
-        "plaintext_label": "plaintext of " + name, "parity_label": "parity of " + name,
+        "plaintext_label": "plaintext of " + name,
         "fragment_bytes": 1424, "parity_fragments": 0,
         "fresh": sha256(b"fresh " + name.encode())[:16].hex(),
         "control_block_bytes": 80, "control": [], "clear_map": [], "plaintext_with": [],
@@ -386,6 +387,18 @@ def batches(key):
         signed = authenticate_batch(session_context(0), 1, headers, key)
         result.append({"sub_session": 0, "sender_id": 1, "headers": [h.hex() for h in headers],
                        "signed_headers": [s.hex() for s in signed]})
+    return result
+
+
+def fec():
+    result = []
+    for source, parity, size, last in ((1, 1, 512, 7), (10, 2, 512, 512), (213, 43, 512, 300),
+                                       (214, 43, 512, 1), (420, 84, 512, 511), (430, 86, 512, 2)):
+        text = filler(f"source of {source}", (source - 1) * size + last)
+        coded = parity_of([text[i : i + size] for i in range(0, len(text), size)], parity, size)
+        result.append({"source_fragments": source, "parity_fragments": parity,
+                       "fragment_bytes": size, "source_bytes": len(text),
+                       "parity_sha256": [sha256(fragment).hex() for fragment in coded]})
     return result
 
 
@@ -468,6 +481,7 @@ def vectors():
         "schedule": schedule(),
         "adus": single_adus(sender_key),
         "batches": batches(sender_key),
+        "fec": fec(),
         "envelopes": envelopes(),
         "objects": objects(),
     }
