@@ -24,7 +24,7 @@ enum class Drop : uint8_t {
   kIndex,            // the header has no such fragment or page
   kDuplicate,        // was here before
   kGivenUp,          // of an ADU that was given up
-  kParity,           // repairs nothing: parity is not used
+  kParity,           // parity that was not needed any more
   kMemory,           // no room for more that waits for its header, or gave way
   kUnverified,       // waited for a header that never came
 };

@@ -48,6 +48,12 @@ void ReceiverMetrics::Collect() {
         latest_.adus.delivered_bytes);
   raise("nark_receiver_adus_incomplete_total", "ADUs given up for want of fragments.",
         latest_.datagrams.incomplete);
+  raise("nark_receiver_adus_repaired_total", "ADUs complete with the help of parity.",
+        latest_.datagrams.repaired);
+  raise("nark_receiver_fragments_repaired_total", "Source fragments that came out of parity.",
+        latest_.datagrams.repaired_fragments);
+  raise("nark_receiver_adus_wrong_parity_total",
+        "ADUs whose signed parity contradicted their source.", latest_.datagrams.wrong_parity);
   raise("nark_receiver_adus_missing_total", "ADU ids that play-out passed.", latest_.adus.missing);
   raise("nark_receiver_adus_behind_total", "ADUs complete after play-out had passed them.",
         latest_.adus.behind);

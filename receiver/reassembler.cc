@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "common/fec/coder.h"
 #include "common/wire/datagram.h"
 #include "receiver/assembly.h"
 #include "receiver/header_gate.h"
@@ -27,6 +28,11 @@ struct Piece {
 };
 uint64_t PlaceOf(wire::DatagramKind kind, uint32_t index) {
   return uint64_t{static_cast<uint8_t>(kind)} << 32 | index;
+}
+// What a datagram is that comes, or waited, for an ADU which is done with.
+Drop After(Drop afterwards, wire::DatagramKind kind) {
+  const bool spare = afterwards == Drop::kDuplicate && kind == wire::DatagramKind::kParity;
+  return spare ? Drop::kParity : afterwards;
 }
 Piece PieceOf(uint64_t place) {
   return {static_cast<wire::DatagramKind>(place >> 32), static_cast<uint32_t>(place)};
@@ -100,6 +106,7 @@ class Reassembler::Core {
   const VerifiedSession& session_;
   const ReassemblerOptions options_;
   HeaderGate gate_;
+  fec::Coder coder_;
   absl::flat_hash_map<AduKey, Entries::iterator> index_;
   // Waiting: by age. Assembling: by the last progress. Done: by age.
   std::array<Entries, kStages> stages_;
@@ -119,7 +126,7 @@ void Reassembler::Core::OnDatagram(ByteView datagram, Timestamp now,
   const wire::Prefix& prefix = parsed.prefix;
   const AduKey key{prefix.sender_id, prefix.adu_id};
   if (auto entry = Find(key); entry != NotFound() && entry->stage == kDone) {
-    return Count(entry->afterwards);
+    return Count(After(entry->afterwards, prefix.kind));
   }
   auto floor = floors_.find(prefix.sender_id);
   if (floor != floors_.end() && prefix.adu_id < floor->second) return Count(Drop::kBehind);
@@ -130,9 +137,8 @@ void Reassembler::Core::OnDatagram(ByteView datagram, Timestamp now,
     case wire::DatagramKind::kWhole:
       OnWhole(prefix, parsed.payload, now);
       break;
-    case wire::DatagramKind::kParity:
-      return Count(Drop::kParity);
     case wire::DatagramKind::kSource:
+    case wire::DatagramKind::kParity:
     case wire::DatagramKind::kHashes:
       OnPiece(prefix, parsed.payload, now);
       break;
@@ -183,7 +189,10 @@ void Reassembler::Core::OnWhole(const wire::Prefix& prefix, ByteView payload, Ti
     entry = BeginAssembly(prefix, parsed, whole->signed_header, now);
     if (entry == NotFound()) return Count(Drop::kMemory);
   }
-  if (entry->assembly->header().source_fragments != 1) return Count(Drop::kHeaderMismatch);
+  const wire::Header& header = entry->assembly->header();
+  if (header.source_fragments != 1 || header.parity_fragments != 0) {
+    return Count(Drop::kHeaderMismatch);
+  }
   // The genuine header with a forged body: the header stays, the body does not.
   Account(Try(*entry, {wire::DatagramKind::kSource, 0}, whole->ciphertext, now));
 }
@@ -236,13 +245,12 @@ Entries::iterator Reassembler::Core::BeginAssembly(const wire::Prefix& prefix,
     entry->key = key;
     index_[key] = entry;
   }
-  entry->assembly = std::make_unique<Assembly>(parsed, signed_header);
+  entry->assembly = std::make_unique<Assembly>(parsed, signed_header, coder_);
   entry->assembly_bytes = bytes;
   assembly_bytes_ += bytes;
   entry->since = now;
   MoveTo(entry, kAssembling);
   RetryPages(entry, now);
-  RetryFragments(entry, {0, parsed.header.source_fragments}, now);
   return entry;
 }
 
@@ -282,9 +290,17 @@ bool Reassembler::Core::MakeRoomForPiece(size_t bytes, Entries::iterator keep) {
 
 Assembly::Taken Reassembler::Core::Try(Entry& entry, const Piece& piece, ByteView payload,
                                        Timestamp now) {
-  const Assembly::Taken taken = piece.kind == wire::DatagramKind::kHashes
-                                    ? entry.assembly->AddPage(piece.index, payload)
-                                    : entry.assembly->AddSource(piece.index, payload);
+  Assembly::Taken taken = Assembly::Taken::kIndex;
+  switch (piece.kind) {
+    case wire::DatagramKind::kHashes:
+      taken = entry.assembly->AddPage(piece.index, payload);
+      break;
+    case wire::DatagramKind::kParity:
+      taken = entry.assembly->AddParity(piece.index, payload);
+      break;
+    default:
+      taken = entry.assembly->AddSource(piece.index, payload);
+  }
   if (taken == Assembly::Taken::kUsed) entry.since = now;
   return taken;
 }
@@ -302,6 +318,8 @@ void Reassembler::Core::Account(Assembly::Taken taken) {
       return Count(Drop::kIndex);
     case Assembly::Taken::kDuplicate:
       return Count(Drop::kDuplicate);
+    case Assembly::Taken::kSpare:
+      return Count(Drop::kParity);
   }
 }
 
@@ -332,33 +350,36 @@ void Reassembler::Core::RetryPages(Entries::iterator entry, Timestamp now) {
   }
   // Higher pages stand above lower ones and make them known.
   std::sort(places.rbegin(), places.rend());
-  for (uint64_t place : places) {
-    Retry(entry, place, now);
-    RetryFragments(entry, entry->assembly->PageCovers(PieceOf(place).index), now);
-  }
+  for (uint64_t place : places) Retry(entry, place, now);
+  const wire::Header& header = entry->assembly->header();
+  RetryFragments(entry, {0, uint32_t{header.source_fragments} + header.parity_fragments}, now);
 }
 
 void Reassembler::Core::RetryFragments(Entries::iterator entry, Assembly::Range range,
                                        Timestamp now) {
-  // Whichever is less: what waits, or what the range has.
+  const auto place_of = [source = entry->assembly->header().source_fragments](uint32_t i) {
+    return PlaceOf(i < source ? wire::DatagramKind::kSource : wire::DatagramKind::kParity, i);
+  };
+  // Whichever is less: what waits, or what the range has. The source comes first, for
+  // what is there need not be repaired.
   if (range.end - range.first <= entry->pieces.size()) {
-    for (uint32_t i = range.first; i < range.end; ++i) {
-      Retry(entry, PlaceOf(wire::DatagramKind::kSource, i), now);
-    }
+    for (uint32_t i = range.first; i < range.end; ++i) Retry(entry, place_of(i), now);
     return;
   }
   std::vector<uint64_t> places;
   for (const auto& [place, candidates] : entry->pieces) {
     const Piece piece = PieceOf(place);
-    if (piece.kind == wire::DatagramKind::kSource && piece.index >= range.first &&
+    if (piece.kind != wire::DatagramKind::kHashes && piece.index >= range.first &&
         piece.index < range.end) {
       places.push_back(place);
     }
   }
+  std::sort(places.begin(), places.end());
   for (uint64_t place : places) Retry(entry, place, now);
 }
 
 void Reassembler::Core::Finish(Entries::iterator entry, std::vector<CompleteAdu>& complete) {
+  if (entry->assembly->repaired() > 0) ++statistics_.repaired;
   complete.push_back(entry->assembly->Take());
   ++statistics_.complete;
   DropPieces(*entry, Drop::kDuplicate);
@@ -369,7 +390,8 @@ void Reassembler::Core::Finish(Entries::iterator entry, std::vector<CompleteAdu>
 
 void Reassembler::Core::DropPieces(Entry& entry, Drop why) {
   for (const auto& [place, candidates] : entry.pieces) {
-    statistics_.drops[static_cast<size_t>(why)] += candidates.size();
+    const Drop drop = After(why, PieceOf(place).kind);
+    statistics_.drops[static_cast<size_t>(drop)] += candidates.size();
   }
   entry.pieces = {};
   waiting_bytes_ -= entry.piece_bytes;
@@ -377,6 +399,9 @@ void Reassembler::Core::DropPieces(Entry& entry, Drop why) {
 }
 
 void Reassembler::Core::FreeAssembly(Entry& entry) {
+  if (entry.assembly == nullptr) return;
+  statistics_.repaired_fragments += entry.assembly->repaired();
+  if (entry.assembly->parity_is_wrong()) ++statistics_.wrong_parity;
   entry.assembly.reset();
   assembly_bytes_ -= entry.assembly_bytes;
   entry.assembly_bytes = 0;
@@ -454,6 +479,9 @@ ReassemblerStatistics& ReassemblerStatistics::operator+=(const ReassemblerStatis
   for (size_t i = 0; i < kDrops; ++i) drops[i] += other.drops[i];
   complete += other.complete;
   incomplete += other.incomplete;
+  repaired += other.repaired;
+  repaired_fragments += other.repaired_fragments;
+  wrong_parity += other.wrong_parity;
   return *this;
 }
 

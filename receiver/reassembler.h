@@ -42,6 +42,11 @@ struct ReassemblerStatistics {
   uint64_t complete = 0;
   // Verified header, but given up: time, memory, or play-out went past.
   uint64_t incomplete = 0;
+  // Complete with the help of parity, and source fragments that came out of it.
+  uint64_t repaired = 0;
+  uint64_t repaired_fragments = 0;
+  // ADUs whose parity was signed and yet contradicted the source.
+  uint64_t wrong_parity = 0;
 
   ReassemblerStatistics& operator+=(const ReassemblerStatistics& other);
 };
@@ -58,8 +63,9 @@ struct CompleteAdu {
 // time a datagram. Until a header has verified, nothing of its ADU is believed:
 // datagrams wait, several candidates for one place; what waits moves nothing and
 // evicts nothing that has verified. After that each fragment is checked against
-// the signed header as it arrives, so a forged one spoils nothing. One thread
-// only (docs/wire.md).
+// the signed header as it arrives, so a forged one spoils nothing, and an ADU with parity
+// is complete as soon as each of its blocks has as many genuine fragments as source
+// fragments. One thread only (docs/wire.md).
 class Reassembler {
  public:
   // `session` must outlive it.

@@ -183,8 +183,6 @@ TEST_F(ReassemblerTest, NamesTheReasonOfEveryDrop) {
   EXPECT_EQ(Drops(Drop::kHeaderMalformed), 1u);
   Feed(with(header.size() - 1, 1));
   EXPECT_EQ(Drops(Drop::kHeaderSignature), 1u);
-  Feed(maker_.Datagram(wire::DatagramKind::kParity, 7, 0, Bytes(1024)));
-  EXPECT_EQ(Drops(Drop::kParity), 1u);
   Feed(header);
   Feed(maker_.Datagram(wire::DatagramKind::kSource, 7, 99, Bytes(1024)));
   EXPECT_EQ(Drops(Drop::kIndex), 1u);

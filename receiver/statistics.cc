@@ -37,6 +37,13 @@ std::string Statistics::ToText() const {
   if (!reasons.empty()) absl::StrAppend(&text, " (", absl::StrJoin(reasons, ", "), ")");
   if (adus.behind != 0) absl::StrAppend(&text, ", behind ", adus.behind);
   if (adus.crowded_out != 0) absl::StrAppend(&text, ", crowded out ", adus.crowded_out);
+  if (datagrams.repaired != 0) {
+    absl::StrAppend(&text, ", repaired ", datagrams.repaired, " (", datagrams.repaired_fragments,
+                    " fragments)");
+  }
+  if (datagrams.wrong_parity != 0) {
+    absl::StrAppend(&text, ", wrong parity ", datagrams.wrong_parity);
+  }
   if (adus.damaged != 0) absl::StrAppend(&text, ", damaged ", adus.damaged);
   if (unwanted != 0) absl::StrAppend(&text, "; ", unwanted, " datagrams of senders not wanted");
   absl::StrAppend(&text, "; ", datagrams.datagrams, " datagrams, ", datagrams.used, " used");
@@ -66,6 +73,9 @@ std::string Statistics::ToJson() const {
       {"repeated", adus.repeated},
       {"crowded_out", adus.crowded_out},
       {"damaged", adus.damaged},
+      {"repaired", datagrams.repaired},
+      {"repaired_fragments", datagrams.repaired_fragments},
+      {"wrong_parity", datagrams.wrong_parity},
       {"refused", refused},
       {"senders", senders},
       {"signatures_checked", signatures_checked},

@@ -24,7 +24,8 @@ struct Statistics {
   // One line for people: "received 20, delivered 19 (2316160 bytes), ...".
   std::string ToText() const;
   // {"received":n,"delivered":n,"delivered_bytes":n,"incomplete":n,"missing":n,
-  //  "behind":n,"repeated":n,"crowded_out":n,"damaged":n,"refused":{REASON:n},
+  //  "behind":n,"repeated":n,"crowded_out":n,"damaged":n,
+  //  "repaired":n,"repaired_fragments":n,"wrong_parity":n,"refused":{REASON:n},
   //  "senders":[{"sub_session":n,"id":n,"delivered":n}],"signatures_checked":n,
   //  "datagrams":{"received":n,"bytes":n,"used":n,"unwanted":n,"dropped":{name:n},
   //   "socket_drops":n}}

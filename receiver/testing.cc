@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/crypto/hash.h"
+#include "common/fec/coder.h"
 #include "common/schedule/key_schedule.h"
 #include "common/wire/cipher.h"
 #include "common/wire/control_block.h"
@@ -23,6 +24,16 @@ template <typename Value>
 Value Get(absl::StatusOr<Value> value) {
   Require(value.status());
   return *std::move(value);
+}
+
+// Its parity fragments, one behind the other.
+Bytes ParityOf(const MadeAdu& adu) {
+  const fec::Spread spread(adu.header.source_fragments, adu.header.parity_fragments);
+  Bytes source = adu.ciphertext;
+  source.resize(size_t{spread.source()} * adu.header.fragment_bytes);
+  Bytes parity(size_t{spread.parity()} * adu.header.fragment_bytes);
+  fec::Coder().Encode(spread, adu.header.fragment_bytes, source, parity);
+  return parity;
 }
 
 schedule::Parameters GeneratorOf(const TestSession& session) {
@@ -72,7 +83,7 @@ Bytes AduMaker::Datagram(wire::DatagramKind kind, uint64_t id, uint32_t index,
   return datagram;
 }
 
-MadeAdu AduMaker::Seal(uint64_t id, ByteView plaintext, uint16_t fragment_bytes) {
+MadeAdu AduMaker::Seal(uint64_t id, ByteView plaintext, uint16_t fragment_bytes, uint16_t parity) {
   const v1::Terms& terms = session_.session().terms();
   const wire::CipherSuite* suite = Get(wire::FindCipher(terms.cipher()));
   MadeAdu adu;
@@ -94,6 +105,7 @@ MadeAdu AduMaker::Seal(uint64_t id, ByteView plaintext, uint16_t fragment_bytes)
   header.fragment_bytes = fragment_bytes;
   header.source_fragments =
       static_cast<uint16_t>(wire::SourceFragments(header.ciphertext_bytes, header.fragment_bytes));
+  header.parity_fragments = parity;
   Require(random_.Fill(header.fresh));
 
   const Bytes core =
@@ -110,11 +122,29 @@ MadeAdu AduMaker::Seal(uint64_t id, ByteView plaintext, uint16_t fragment_bytes)
   return adu;
 }
 
-MadeAdu AduMaker::Make(uint64_t id, ByteView plaintext, uint16_t fragment_bytes) {
-  MadeAdu adu = Seal(id, plaintext, fragment_bytes);
+MadeAdu AduMaker::Make(uint64_t id, ByteView plaintext, uint16_t fragment_bytes, uint16_t parity) {
+  MadeAdu adu = Seal(id, plaintext, fragment_bytes, parity);
+  Finish(adu, ParityOf(adu));
+  return adu;
+}
+
+MadeAdu AduMaker::MakeWithWrongParity(uint64_t id, ByteView plaintext, uint16_t parity) {
+  MadeAdu adu = Seal(id, plaintext, 1024, parity);
+  Bytes wrong = ParityOf(adu);
+  for (uint8_t& byte : wrong) byte ^= 0x5a;
+  Finish(adu, wrong);
+  return adu;
+}
+
+void AduMaker::Finish(MadeAdu& adu, ByteView parity) {
+  const uint64_t id = adu.id;
+  const uint16_t fragment_bytes = adu.header.fragment_bytes;
   std::vector<wire::FragmentHash> hashes;
   for (uint32_t i = 0; i < adu.header.source_fragments; ++i) {
     hashes.push_back(wire::HashFragment(wire::SourceFragment(adu.ciphertext, fragment_bytes, i)));
+  }
+  for (uint32_t i = 0; i < adu.header.parity_fragments; ++i) {
+    hashes.push_back(wire::HashFragment(wire::SourceFragment(parity, fragment_bytes, i)));
   }
   wire::HashPages pages = wire::BuildHashPages(std::move(hashes), fragment_bytes);
   adu.header.hashes = pages.root;
@@ -131,8 +161,12 @@ MadeAdu AduMaker::Make(uint64_t id, ByteView plaintext, uint16_t fragment_bytes)
     adu.datagrams.push_back(Datagram(wire::DatagramKind::kSource, id, i,
                                      wire::SourceFragment(adu.ciphertext, fragment_bytes, i)));
   }
+  for (uint32_t i = 0; i < adu.header.parity_fragments; ++i) {
+    adu.datagrams.push_back(Datagram(wire::DatagramKind::kParity, id,
+                                     adu.header.source_fragments + i,
+                                     wire::SourceFragment(parity, fragment_bytes, i)));
+  }
   head();
-  return adu;
 }
 
 MadeAdu AduMaker::MakeWhole(uint64_t id, ByteView plaintext) {

@@ -36,8 +36,11 @@ class AduMaker {
  public:
   explicit AduMaker(const TestSession& session, uint32_t sender_id = 1, uint64_t seed = 1);
 
-  // Fragments of `fragment_bytes` (a multiple of 16, at least 512).
-  MadeAdu Make(uint64_t id, ByteView plaintext, uint16_t fragment_bytes = 1024);
+  // Fragments of `fragment_bytes` (a multiple of 16, at least 512), and so much parity.
+  MadeAdu Make(uint64_t id, ByteView plaintext, uint16_t fragment_bytes = 1024,
+               uint16_t parity = 0);
+  // The same with parity that is signed and yet wrong in every byte.
+  MadeAdu MakeWithWrongParity(uint64_t id, ByteView plaintext, uint16_t parity);
   // As one datagram of the kind kWhole.
   MadeAdu MakeWhole(uint64_t id, ByteView plaintext);
   // Plaintext that is random but the same for the same seed and id.
@@ -52,7 +55,9 @@ class AduMaker {
   SecretBytes KeyOf(const wire::ParsedHeader& header);
 
  private:
-  MadeAdu Seal(uint64_t id, ByteView plaintext, uint16_t fragment_bytes);
+  MadeAdu Seal(uint64_t id, ByteView plaintext, uint16_t fragment_bytes, uint16_t parity);
+  // Signs and lays out what Seal made.
+  void Finish(MadeAdu& adu, ByteView parity);
   SecretBytes Leaf(uint64_t id);
 
   const TestSession& session_;

@@ -102,9 +102,7 @@ HashTreeReceiver::Place HashTreeReceiver::PlaceOf(uint32_t page) const {
 }
 
 PieceCheck HashTreeReceiver::Compare(uint32_t level, uint32_t position, ByteView payload) const {
-  if (level + 1 < levels_.size() && !page_known_[level + 1][position / hashes_per_page_]) {
-    return PieceCheck::kUnknownYet;
-  }
+  if (!Known(level, position)) return PieceCheck::kUnknownYet;
   return HashFragment(payload) == hashes_[level][position] ? PieceCheck::kGood
                                                            : PieceCheck::kForged;
 }

@@ -50,6 +50,8 @@ class HashTreeReceiver {
   // The payload of a kSource or kParity datagram. Both are numbered through:
   // parity fragment j has the index source_fragments + j.
   PieceCheck CheckFragment(uint32_t index, ByteView payload) const;
+  // Whether a fragment of this index, below fragments(), would not be kUnknownYet.
+  bool KnowsHash(uint32_t index) const { return Known(0, index); }
 
   // What each piece's payload must measure; 0 for an index that the ADU has not.
   size_t FragmentPayloadBytes(uint32_t index) const;
@@ -66,6 +68,10 @@ class HashTreeReceiver {
     uint32_t position;  // on that level
   };
   Place PlaceOf(uint32_t page) const;
+  // Whether the hash of a fragment or page is known.
+  bool Known(uint32_t level, uint32_t position) const {
+    return level + 1 == levels_.size() || page_known_[level + 1][position / hashes_per_page_];
+  }
   PieceCheck Compare(uint32_t level, uint32_t position, ByteView payload) const;
 
   std::vector<uint32_t> levels_;                   // LevelSizes
