@@ -7,8 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/schedule/key_schedule.h"
-#include "common/wire/datagram.h"
+#include "common/wire/batch_tree.h"
 #include "common/wire/fragment.h"
+#include "sender/strength.h"
 
 namespace nark::sender {
 namespace {
@@ -18,6 +19,17 @@ constexpr size_t kBurstBytes = 1 << 20;
 constexpr size_t kFragmentUnit = 16;
 constexpr size_t kWholeLengthBytes = 2;
 constexpr size_t kLargestFragment = 65'520;
+constexpr uint32_t kMostFecPercent = 100;
+// Of a signed header with one hash, besides core, control block and authentication.
+constexpr size_t kOtherHeaderBytes = 2 + 2 + wire::kFragmentHashBytes;
+constexpr size_t kSignatureBytes = sizeof(Signature);
+constexpr size_t kSingleBytes = 1 + kSignatureBytes;
+
+size_t BatchBytes(size_t index, size_t count) {
+  return 1 + 2 + 2 + 1 + kSignatureBytes +
+         wire::kTreeHashBytes *
+             wire::PathLength(static_cast<uint32_t>(index), static_cast<uint32_t>(count));
+}
 
 }  // namespace
 
@@ -45,6 +57,10 @@ absl::StatusOr<std::unique_ptr<Broadcaster>> Broadcaster::Create(
   }
   made->fragment_bytes_ = static_cast<uint16_t>(fragment);
   made->demands_digest_ = DemandsDigest(sender.session.terms(), options.sub_session);
+  if (options.fec_percent > kMostFecPercent) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "parity of ", options.fec_percent, " percent; 0 to ", kMostFecPercent, " are possible"));
+  }
   auto root = sender.roots.find(options.sub_session);
   if (root == sender.roots.end()) {
     return absl::InvalidArgumentError(
@@ -105,33 +121,31 @@ absl::Status Broadcaster::SendBatch(std::span<const OutgoingAdu> adus, Reservati
   if (sealed_.size() < adus.size()) sealed_.resize(adus.size());
   size_t bytes = 0;
   for (size_t i = 0; i < adus.size(); ++i) {
+    DescribeAdu(adus[i], {stamp.adu_id + i, stamp.signed_time}, sealed_[i].header);
+    ChooseForm(i, adus.size(), sealed_[i]);
     sealed_[i].offset = bytes;
-    bytes += suite_->CiphertextBytes(adus[i].plaintext.size(), adus[i].clear);
+    bytes += ArenaBytes(sealed_[i].header);
   }
   if (arena_.size() < bytes) arena_.resize(bytes);
   for (size_t i = 0; i < adus.size(); ++i) {
-    DescribeAdu(adus[i], {stamp.adu_id + i, stamp.signed_time}, sealed_[i].header);
     RETURN_IF_ERROR(FillFresh(sealed_[i].header.fresh));
     RETURN_IF_ERROR(Seal(adus[i], sealed_[i]));
   }
   ASSIGN_OR_RETURN(std::vector<Bytes> signed_headers, Sign(adus.size()));
-  datagrams_.clear();
-  heads_.clear();
-  size_t heads = 0;
+  signed_.clear();
   for (size_t i = 0; i < adus.size(); ++i) {
-    size_t datagrams = sealed_[i].header.source_fragments + 2 * (1 + sealed_[i].pages.size());
-    heads += datagrams * wire::kPrefixBytes + kWholeLengthBytes + signed_headers[i].size();
+    signed_.push_back(Describe(sealed_[i], signed_headers[i]));
+    signed_.back().copies = CopiesOf(sealed_[i]);
   }
-  heads_.reserve(heads);  // datagrams point into it
-  Arrange(signed_headers);
-  RETURN_IF_ERROR(ports_.sink.SendGathered(datagrams_));
-  CountSent(adus);
+  const std::span<const net::GatheredDatagram> datagrams = layout_.Arrange(signed_);
+  RETURN_IF_ERROR(ports_.sink.SendGathered(datagrams));
+  CountSent(adus, datagrams);
   return absl::OkStatus();
 }
 
 // All of the header that is known before anything is encrypted.
 void Broadcaster::DescribeAdu(const OutgoingAdu& adu, Reservation::Stamp stamp,
-                              wire::Header& header) {
+                              wire::Header& header) const {
   const v1::Terms& terms = sender_.session.terms();
   header.random_access = adu.random_access;
   header.cipher = suite_->wire_number();
@@ -148,8 +162,35 @@ void Broadcaster::DescribeAdu(const OutgoingAdu& adu, Reservation::Stamp stamp,
   header.fragment_bytes = fragment_bytes_;
   header.source_fragments =
       static_cast<uint16_t>(wire::SourceFragments(header.ciphertext_bytes, fragment_bytes_));
-  header.parity_fragments = 0;
   header.clear_map = adu.clear;
+}
+
+// The last that is open about a header: an ADU which fits one datagram has no parity.
+void Broadcaster::ChooseForm(size_t index, size_t count, Sealed& adu) const {
+  wire::Header& header = adu.header;
+  const bool whole = FitsOneDatagram(header, index, count);
+  adu.form = whole ? SignedAdu::Form::kWhole : SignedAdu::Form::kFragments;
+  header.parity_fragments =
+      whole ? uint16_t{0}
+            : static_cast<uint16_t>(ParityFragments(header.source_fragments, options_.fec_percent));
+}
+
+bool Broadcaster::FitsOneDatagram(const wire::Header& header, size_t index, size_t count) const {
+  if (header.source_fragments != 1) return false;
+  const size_t signed_header = kOtherHeaderBytes + wire::kCoreBytes + 8 * header.clear_map.size() +
+                               empty_control_.size() + kAeadTagBytes +
+                               (count == 1 ? kSingleBytes : BatchBytes(index, count));
+  return wire::kPrefixBytes + kWholeLengthBytes + signed_header + header.ciphertext_bytes <=
+         options_.datagram_bytes;
+}
+
+size_t Broadcaster::PaddedBytes(const wire::Header& header) const {
+  return size_t{header.source_fragments} * fragment_bytes_;
+}
+
+size_t Broadcaster::ArenaBytes(const wire::Header& header) const {
+  if (header.parity_fragments == 0) return header.ciphertext_bytes;
+  return PaddedBytes(header) + size_t{header.parity_fragments} * fragment_bytes_;
 }
 
 absl::Status Broadcaster::Seal(const OutgoingAdu& adu, Sealed& to) {
@@ -160,17 +201,54 @@ absl::Status Broadcaster::Seal(const OutgoingAdu& adu, Sealed& to) {
   ASSIGN_OR_RETURN(const Bytes control, ControlPlaintext(to.header, adu.plaintext));
   ASSIGN_OR_RETURN(to.header.control_block, control_cipher_->Seal(control_key, control));
   RETURN_IF_ERROR(SealBody(adu, core, to));
-  MutableByteView ciphertext =
-      MutableByteView(arena_).subspan(to.offset, to.header.ciphertext_bytes);
-  std::vector<wire::FragmentHash> hashes(to.header.source_fragments);
-  for (uint32_t i = 0; i < hashes.size(); ++i) {
-    hashes[i] = wire::HashFragment(wire::SourceFragment(ciphertext, fragment_bytes_, i));
+  AddParity(to);
+  HashFragments(to);
+  to.bytes = wire::SerialiseHeader(to.header);
+  return absl::OkStatus();
+}
+
+void Broadcaster::AddParity(Sealed& to) {
+  const wire::Header& header = to.header;
+  if (header.parity_fragments == 0) return;
+  MutableByteView all = MutableByteView(arena_).subspan(to.offset, ArenaBytes(header));
+  const size_t padded = PaddedBytes(header);
+  std::fill(all.begin() + header.ciphertext_bytes, all.begin() + static_cast<ptrdiff_t>(padded), 0);
+  coder_.Encode(fec::Spread(header.source_fragments, header.parity_fragments), fragment_bytes_,
+                all.first(padded), all.subspan(padded));
+}
+
+void Broadcaster::HashFragments(Sealed& to) {
+  const SignedAdu adu = Describe(to, {});
+  std::vector<wire::FragmentHash> hashes;
+  hashes.reserve(size_t{to.header.source_fragments} + to.header.parity_fragments);
+  for (uint32_t i = 0; i < to.header.source_fragments; ++i) {
+    hashes.push_back(wire::HashFragment(wire::SourceFragment(adu.ciphertext, fragment_bytes_, i)));
+  }
+  for (uint32_t i = 0; i < to.header.parity_fragments; ++i) {
+    hashes.push_back(wire::HashFragment(wire::SourceFragment(adu.parity, fragment_bytes_, i)));
   }
   wire::HashPages pages = wire::BuildHashPages(std::move(hashes), fragment_bytes_);
   to.pages = std::move(pages.pages);
   to.header.hashes = std::move(pages.root);
-  to.bytes = wire::SerialiseHeader(to.header);
-  return absl::OkStatus();
+}
+
+SignedAdu Broadcaster::Describe(const Sealed& adu, ByteView signed_header) const {
+  const wire::Header& header = adu.header;
+  const ByteView all = ByteView(arena_).subspan(adu.offset, ArenaBytes(header));
+  SignedAdu described{.header = &header,
+                      .signed_header = signed_header,
+                      .pages = &adu.pages,
+                      .ciphertext = all.first(header.ciphertext_bytes),
+                      .parity = {},
+                      .form = adu.form};
+  if (header.parity_fragments > 0) described.parity = all.subspan(PaddedBytes(header));
+  return described;
+}
+
+uint32_t Broadcaster::CopiesOf(const Sealed& adu) const {
+  if (adu.form == SignedAdu::Form::kWhole) return WholeCopies(options_.fec_percent);
+  return HeaderCopies(fec::Spread(adu.header.source_fragments, adu.header.parity_fragments),
+                      static_cast<uint32_t>(adu.pages.size()), options_.fec_percent);
 }
 
 absl::StatusOr<Bytes> Broadcaster::ControlPlaintext(const wire::Header& header,
@@ -221,82 +299,13 @@ absl::StatusOr<std::vector<Bytes>> Broadcaster::Sign(size_t count) {
   return signed_headers;
 }
 
-bool Broadcaster::FitsOneDatagram(const wire::Header& header, size_t signed_header_bytes) const {
-  return header.source_fragments == 1 &&
-         wire::kPrefixBytes + kWholeLengthBytes + signed_header_bytes + header.ciphertext_bytes <=
-             options_.datagram_bytes;
-}
-
-// Lays out a burst: of every ADU header and pages, then of every ADU the fragments, then
-// headers and pages again. Datagrams of one size stand together, so that the kernel
-// takes them in few messages, and no short gap takes both headers of an ADU.
-void Broadcaster::Arrange(const std::vector<Bytes>& signed_headers) {
-  auto fits = [&](size_t i) {
-    return FitsOneDatagram(sealed_[i].header, signed_headers[i].size());
-  };
-  for (size_t i = 0; i < signed_headers.size(); ++i) {
-    if (fits(i)) {
-      AddWhole(sealed_[i], signed_headers[i]);
-    } else {
-      AddHeaderAndPages(sealed_[i], signed_headers[i]);
-    }
-  }
-  for (size_t i = 0; i < signed_headers.size(); ++i) {
-    if (!fits(i)) AddFragments(sealed_[i]);
-  }
-  for (size_t i = 0; i < signed_headers.size(); ++i) {
-    if (!fits(i)) AddHeaderAndPages(sealed_[i], signed_headers[i]);
-  }
-}
-
-void Broadcaster::AddWhole(const Sealed& adu, ByteView signed_header) {
-  AddDatagram(adu.header, wire::DatagramKind::kWhole, 0, CiphertextOf(adu));
-  // What stands before the ciphertext joins the prefix.
-  uint8_t length[kWholeLengthBytes];
-  StoreBig16(length, static_cast<uint16_t>(signed_header.size()));
-  heads_.insert(heads_.end(), length, length + sizeof length);
-  heads_.insert(heads_.end(), signed_header.begin(), signed_header.end());
-  ByteView& head = datagrams_.back().head;
-  head = {head.data(), head.size() + sizeof length + signed_header.size()};
-}
-
-void Broadcaster::AddFragments(const Sealed& adu) {
-  ByteView ciphertext = CiphertextOf(adu);
-  for (uint32_t i = 0; i < adu.header.source_fragments; ++i) {
-    AddDatagram(adu.header, wire::DatagramKind::kSource, i,
-                wire::SourceFragment(ciphertext, fragment_bytes_, i));
-  }
-}
-
-ByteView Broadcaster::CiphertextOf(const Sealed& adu) const {
-  return ByteView(arena_).subspan(adu.offset, adu.header.ciphertext_bytes);
-}
-
-void Broadcaster::AddHeaderAndPages(const Sealed& adu, ByteView signed_header) {
-  AddDatagram(adu.header, wire::DatagramKind::kHeader, 0, signed_header);
-  for (uint32_t i = 0; i < adu.pages.size(); ++i) {
-    AddDatagram(adu.header, wire::DatagramKind::kHashes, i, adu.pages[i]);
-  }
-}
-
-void Broadcaster::AddDatagram(const wire::Header& header, wire::DatagramKind kind, uint32_t index,
-                              ByteView payload) {
-  size_t at = heads_.size();
-  heads_.resize(at + wire::kPrefixBytes);
-  wire::WritePrefix({.kind = kind,
-                     .session_tag = header.session_tag,
-                     .sender_id = header.sender_id,
-                     .adu_id = header.adu_id,
-                     .index = index},
-                    &heads_[at]);
-  datagrams_.push_back({ByteView(heads_).subspan(at), payload});
-}
-
-void Broadcaster::CountSent(std::span<const OutgoingAdu> adus) {
+void Broadcaster::CountSent(std::span<const OutgoingAdu> adus,
+                            std::span<const net::GatheredDatagram> datagrams) {
   counters_.adus += adus.size();
   for (const OutgoingAdu& adu : adus) counters_.plaintext_bytes += adu.plaintext.size();
-  counters_.datagrams += datagrams_.size();
-  for (const net::GatheredDatagram& one : datagrams_) counters_.datagram_bytes += one.size();
+  for (const SignedAdu& adu : signed_) counters_.parity_fragments += adu.header->parity_fragments;
+  counters_.datagrams += datagrams.size();
+  for (const net::GatheredDatagram& one : datagrams) counters_.datagram_bytes += one.size();
 }
 
 }  // namespace nark::sender

@@ -13,12 +13,14 @@
 #include "common/base/clock.h"
 #include "common/crypto/random.h"
 #include "common/crypto/secret_bytes.h"
+#include "common/fec/coder.h"
 #include "common/net/datagram_io.h"
 #include "common/object/sender_file.h"
 #include "common/schedule/generator.h"
 #include "common/wire/cipher.h"
 #include "common/wire/control_block.h"
 #include "common/wire/header.h"
+#include "sender/burst_layout.h"
 #include "sender/control_source.h"
 #include "sender/reservation.h"
 
@@ -44,6 +46,9 @@ struct BroadcasterPorts {
 struct BroadcasterOptions {
   uint32_t sub_session = 0;
   size_t datagram_bytes = wire::kDefaultDatagramBytes;  // at least 540
+  // Parity, of an ADU's source fragments; 0 to 100. With any, headers and ADUs of one
+  // datagram are repeated to match (sender/strength.h).
+  uint32_t fec_percent = 0;
 };
 
 // What a broadcaster has done so far.
@@ -53,12 +58,14 @@ struct BroadcasterCounters {
   uint64_t datagrams = 0;
   uint64_t datagram_bytes = 0;
   uint64_t signatures = 0;
+  uint64_t parity_fragments = 0;
 };
 
 // The sender as a library: encrypts ADUs under a key each and multicasts them with
 // their signed headers (docs/wire.md). Per burst it sends every ADU's header and pages
 // of fragment hashes, then the fragments, then headers and pages again; an ADU that
-// fits one datagram travels as one, once. This version sends no parity.
+// fits one datagram travels as one, once. With parity, headers go more often
+// (sender/burst_layout.h).
 //
 // An ADU's id is reserved durably before its first byte leaves. After an error
 // nothing of the ADUs at hand is promised to have been sent or not; their ids are
@@ -66,7 +73,8 @@ struct BroadcasterCounters {
 class Broadcaster {
  public:
   // `sender` outlives the broadcaster; `reservation` is that of OwnerOf. INVALID_ARGUMENT
-  // where the sender has no root for the sub-session or datagrams are too small; the
+  // where the sender has no root for the sub-session, datagrams are too small or parity is
+  // more than 100 %; the
   // generator's and the cipher's own errors.
   static absl::StatusOr<std::unique_ptr<Broadcaster>> Create(const OpenedSenderFile& sender,
                                                              const BroadcasterPorts& ports,
@@ -86,9 +94,11 @@ class Broadcaster {
   const BroadcasterCounters& counters() const { return counters_; }
 
  private:
-  // One ADU of a burst, its ciphertext in arena_.
+  // One ADU of a burst, its ciphertext in arena_, with room to fill up the last fragment
+  // and parity behind it where it has parity.
   struct Sealed {
     wire::Header header;
+    SignedAdu::Form form = SignedAdu::Form::kFragments;
     Bytes bytes;               // the header, serialised
     std::vector<Bytes> pages;  // of hashes
     size_t offset = 0;         // into arena_
@@ -101,18 +111,19 @@ class Broadcaster {
   absl::Status Seal(const OutgoingAdu& adu, Sealed& to);
   absl::StatusOr<Bytes> ControlPlaintext(const wire::Header& header, ByteView plaintext);
   absl::Status SealBody(const OutgoingAdu& adu, ByteView core, Sealed& to);
-  void DescribeAdu(const OutgoingAdu& adu, Reservation::Stamp stamp, wire::Header& header);
+  void DescribeAdu(const OutgoingAdu& adu, Reservation::Stamp stamp, wire::Header& header) const;
+  void ChooseForm(size_t index, size_t count, Sealed& adu) const;
   absl::Status FillFresh(std::array<uint8_t, 16>& fresh);
+  void AddParity(Sealed& to);
+  void HashFragments(Sealed& to);
   absl::StatusOr<std::vector<Bytes>> Sign(size_t count);
-  void Arrange(const std::vector<Bytes>& signed_headers);
-  void AddWhole(const Sealed& adu, ByteView signed_header);
-  void AddFragments(const Sealed& adu);
-  ByteView CiphertextOf(const Sealed& adu) const;
-  void AddDatagram(const wire::Header& header, wire::DatagramKind kind, uint32_t index,
-                   ByteView payload);
-  void AddHeaderAndPages(const Sealed& adu, ByteView signed_header);
-  bool FitsOneDatagram(const wire::Header& header, size_t signed_header_bytes) const;
-  void CountSent(std::span<const OutgoingAdu> adus);
+  SignedAdu Describe(const Sealed& adu, ByteView signed_header) const;
+  uint32_t CopiesOf(const Sealed& adu) const;
+  size_t PaddedBytes(const wire::Header& header) const;
+  size_t ArenaBytes(const wire::Header& header) const;
+  bool FitsOneDatagram(const wire::Header& header, size_t index, size_t count) const;
+  void CountSent(std::span<const OutgoingAdu> adus,
+                 std::span<const net::GatheredDatagram> datagrams);
 
   const OpenedSenderFile& sender_;
   BroadcasterPorts ports_;
@@ -129,9 +140,10 @@ class Broadcaster {
 
   // Kept from burst to burst, so that sending allocates nothing per fragment.
   std::vector<Sealed> sealed_;
-  Bytes arena_;  // ciphertexts
-  Bytes heads_;  // of every datagram of the burst
-  std::vector<net::GatheredDatagram> datagrams_;
+  std::vector<SignedAdu> signed_;
+  Bytes arena_;  // ciphertexts, and parity
+  fec::Coder coder_;
+  BurstLayout layout_;
   std::array<uint8_t, 4096> fresh_pool_{};
   size_t fresh_left_ = 0;
   BroadcasterCounters counters_;

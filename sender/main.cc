@@ -73,7 +73,8 @@ void Declare(Flags& flags, cli::Command& command) {
                  "all else stays readable for everybody, and authenticated");
   command.Text("--encrypt-first", &flags.encrypt_first,
                "encrypt the first so many bytes of every ADU only, such as 64KiB");
-  command.Number("--fec", &flags.fec_percent, "parity in percent; this version sends none");
+  command.Number("--fec", &flags.fec_percent,
+                 "parity of each ADU in percent, 0 to 100; headers are repeated to match");
   command.Text("--pace", &flags.pace,
                "pcr, max, or bits per second such as 20M; default: pcr where the input has PCRs");
   command.Text(
@@ -218,10 +219,11 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
                                     .storage = order_storage,
                                     .name = Split(state).name + ".orders",
                                     .random = random}));
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<Broadcaster> broadcaster,
-      Broadcaster::Create(sender, {sink, clock, random, *reservation, orders.get()},
-                          {.sub_session = sub_session, .datagram_bytes = opened.datagram_bytes}));
+  ASSIGN_OR_RETURN(std::unique_ptr<Broadcaster> broadcaster,
+                   Broadcaster::Create(sender, {sink, clock, random, *reservation, orders.get()},
+                                       {.sub_session = sub_session,
+                                        .datagram_bytes = opened.datagram_bytes,
+                                        .fec_percent = static_cast<uint32_t>(flags.fec_percent)}));
   Position position;
   position.sub_session = sub_session;
   position.next_adu_id = reservation->next_id();
@@ -266,9 +268,9 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
 
 absl::Status Run(const Flags& flags, const cli::LogSettings& log) {
   RETURN_IF_ERROR(DisableCoreDumps());
-  if (flags.fec_percent != 0) {
+  if (flags.fec_percent > 100) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--fec ", flags.fec_percent, ": this version sends no parity; use --fec 0"));
+        absl::StrCat("--fec ", flags.fec_percent, ": want a percentage, 0 to 100"));
   }
   // Before any thread is made, so that all of them have the signals blocked.
   ASSIGN_OR_RETURN(std::unique_ptr<serve::Signals> signals, serve::Signals::Take());

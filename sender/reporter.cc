@@ -28,6 +28,8 @@ Reporter::Reporter(serve::Metrics& metrics, const Broadcaster& broadcaster,
           metrics.AddCounter("nark_sender_datagram_bytes_total", "Bytes of these datagrams.")),
       signatures_(metrics.AddCounter("nark_sender_signatures_total",
                                      "Signatures over one header or a batch of them.")),
+      parity_fragments_(
+          metrics.AddCounter("nark_sender_parity_fragments_total", "Parity fragments sent.")),
       lost_(metrics.AddCounter("nark_sender_datagrams_lost_total",
                                "Datagrams that the network refused.")),
       input_datagrams_(metrics.AddCounter("nark_sender_input_datagrams_total",
@@ -55,6 +57,7 @@ void Reporter::Update() {
   AddUpTo(datagrams_, now.datagrams, shown_.datagrams);
   AddUpTo(datagram_bytes_, now.datagram_bytes, shown_.datagram_bytes);
   AddUpTo(signatures_, now.signatures, shown_.signatures);
+  AddUpTo(parity_fragments_, now.parity_fragments, shown_.parity_fragments);
   AddUpTo(lost_, sink_.lost(), shown_lost_);
   InputCounters input = input_.counters();
   AddUpTo(input_datagrams_, input.datagrams, shown_input_.datagrams);

@@ -40,6 +40,7 @@ class Reporter {
   serve::Counter& datagrams_;
   serve::Counter& datagram_bytes_;
   serve::Counter& signatures_;
+  serve::Counter& parity_fragments_;
   serve::Counter& lost_;
   serve::Counter& input_datagrams_;
   serve::Counter& input_missing_;
