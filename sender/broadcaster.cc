@@ -177,8 +177,8 @@ void Broadcaster::ChooseForm(size_t index, size_t count, Sealed& adu) const {
 
 bool Broadcaster::FitsOneDatagram(const wire::Header& header, size_t index, size_t count) const {
   if (header.source_fragments != 1) return false;
-  const size_t signed_header = kOtherHeaderBytes + wire::kCoreBytes + 8 * header.clear_map.size() +
-                               empty_control_.size() + kAeadTagBytes +
+  const size_t signed_header = kOtherHeaderBytes + wire::CoreBytes(header) + empty_control_.size() +
+                               kAeadTagBytes +
                                (count == 1 ? kSingleBytes : BatchBytes(index, count));
   return wire::kPrefixBytes + kWholeLengthBytes + signed_header + header.ciphertext_bytes <=
          options_.datagram_bytes;

@@ -199,17 +199,19 @@ absl::Status CheckHeader(const Header& header) {
   return CheckFragments(header);
 }
 
+size_t CoreBytes(const Header& header) { return kCoreBytes + ClearMapBytes(header.clear_map); }
+
 Bytes SerialiseCore(const Header& header, uint16_t control_block_bytes) {
-  Bytes core(kCoreBytes + ClearMapBytes(header.clear_map));
+  Bytes core(CoreBytes(header));
   WriteCore(header, control_block_bytes, core.data());
   return core;
 }
 
 Bytes SerialiseHeader(const Header& header) {
   Bytes bytes;
-  bytes.reserve(kCoreBytes + ClearMapBytes(header.clear_map) + header.control_block.size() + 2 +
+  bytes.reserve(CoreBytes(header) + header.control_block.size() + 2 +
                 kFragmentHashBytes * header.hashes.size());
-  bytes.resize(kCoreBytes + ClearMapBytes(header.clear_map));
+  bytes.resize(CoreBytes(header));
   WriteCore(header, static_cast<uint16_t>(header.control_block.size()), bytes.data());
   Append(bytes, header.control_block);
   AppendBig16(bytes, static_cast<uint16_t>(header.hashes.size()));

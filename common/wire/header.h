@@ -111,6 +111,8 @@ uint32_t TopLevelSize(uint32_t fragments, uint16_t fragment_bytes);
 
 // The bytes that keys are bound to; control_block_bytes is the ciphertext's size.
 Bytes SerialiseCore(const Header& header, uint16_t control_block_bytes);
+// How many they are.
+size_t CoreBytes(const Header& header);
 // The whole header without authentication. Its control block and hashes have been
 // filled in; ParseSignedHeader refuses what does not fit together.
 Bytes SerialiseHeader(const Header& header);
