@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "tests/harness/capture.h"
 #include "tests/harness/process.h"
@@ -26,6 +27,22 @@ struct Impaired {
 
 class ImpairedTest : public testing::TestWithParam<Impaired> {
  protected:
+  // By the word of the secure space.
+  std::vector<uint64_t> Delivered(const SessionFiles& session, const SecureSpaceFolder& space) {
+    const std::string path = world_.Path("note");
+    world_.Do("nark-receiver",
+              {"note", session.session, "--secure-space", space.folder, "--out", path});
+    const auto note = nlohmann::json::parse(world_.Do(
+        "narkctl", {"note", "show", path, "--issuer", world_.issuer() + "/issuer.pem", "--json"}));
+    std::vector<uint64_t> ids;
+    for (const auto& sender : note["senders"]) {
+      for (const auto& range : sender["delivered_ranges"]) {
+        for (uint64_t id = range[0]; id <= range[1].get<uint64_t>(); ++id) ids.push_back(id);
+      }
+    }
+    return ids;
+  }
+
   World world_;
 };
 
@@ -61,7 +78,7 @@ TEST_P(ImpairedTest, OutputIsExactlyTheIntactAdus) {
   const std::vector<uint64_t> intact = IntactAdus(before.datagrams(), after.datagrams());
   for (const uint64_t adu : intact) expected += input.substr(adu * kAduBytes, kAduBytes);
   EXPECT_EQ(intact.size() == 80, GetParam().everything_survives) << relayed.out;
-  EXPECT_GE(intact.size(), 5u) << relayed.out;
+  EXPECT_GE(intact.size(), 3u) << relayed.out;
   EXPECT_TRUE(Eventually([&] { return ReadAll(world_.Path("out")) == expected; },
                          std::chrono::seconds(10)));
   const Outcome end = join->Stop();
@@ -76,12 +93,25 @@ TEST_P(ImpairedTest, OutputIsExactlyTheIntactAdus) {
   EXPECT_TRUE(statistics["refused"].empty()) << statistics;
   EXPECT_EQ(statistics["damaged"], 0) << statistics;
   EXPECT_EQ(statistics["datagrams"]["received"], counts["sent"]) << statistics;
+  // The note says the same, to the last ADU.
+  EXPECT_EQ(Delivered(session, space), intact);
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Networks, ImpairedTest,
     testing::Values(Impaired{"Loss", {"--loss", "5"}, {}, false},
                     Impaired{"HeavyLoss", {"--loss", "25"}, {}, false},
+                    // A key for every ADU, and none of them in vain.
+                    Impaired{
+                        "AsBadAsPromised",
+                        {"--loss", "25", "--reorder", "10", "--duplicate", "5", "--corrupt", "2"},
+                        {},
+                        false},
+                    Impaired{"AsBadAsPromisedInBursts",
+                             {"--loss", "25", "--burst", "8", "--reorder", "10", "--duplicate", "5",
+                              "--corrupt", "2"},
+                             {},
+                             false},
                     Impaired{"Duplicates", {"--duplicate", "50"}, {}, true},
                     Impaired{"Reordering", {"--reorder", "40", "--hold", "60ms"}, {}, true},
                     Impaired{"Jitter", {"--delay", "20ms", "--jitter", "40ms"}, {}, true},
