@@ -169,6 +169,27 @@ void AduMaker::Finish(MadeAdu& adu, ByteView parity) {
   head();
 }
 
+std::vector<MadeAdu> AduMaker::MakeBatch(uint64_t first_id, size_t count, size_t bytes) {
+  std::vector<MadeAdu> adus;
+  std::vector<Bytes> headers;
+  for (size_t i = 0; i < count; ++i) {
+    adus.push_back(Make(first_id + i, Text(first_id + i, bytes)));
+    headers.push_back(wire::SerialiseHeader(adus.back().header));
+  }
+  const std::vector<Bytes> batch =
+      Get(wire::SignBatch(context_, sender_id_, headers, session_.sender_key(sender_id_)));
+  for (size_t i = 0; i < count; ++i) {
+    adus[i].signed_header = batch[i];
+    for (Bytes& one : adus[i].datagrams) {
+      const wire::Prefix prefix = wire::ParseDatagram(one).prefix;
+      if (prefix.kind == wire::DatagramKind::kHeader) {
+        one = Datagram(prefix.kind, prefix.adu_id, 0, batch[i]);
+      }
+    }
+  }
+  return adus;
+}
+
 MadeAdu AduMaker::MakeWhole(uint64_t id, ByteView plaintext) {
   const size_t room = (plaintext.size() + 16 + 15) / 16 * 16;
   MadeAdu adu = Make(id, plaintext, static_cast<uint16_t>(std::max<size_t>(room, 512)));

@@ -41,6 +41,8 @@ class AduMaker {
                uint16_t parity = 0);
   // The same with parity that is signed and yet wrong in every byte.
   MadeAdu MakeWithWrongParity(uint64_t id, ByteView plaintext, uint16_t parity);
+  // Consecutive ADUs of this size under one signature.
+  std::vector<MadeAdu> MakeBatch(uint64_t first_id, size_t count, size_t bytes);
   // As one datagram of the kind kWhole.
   MadeAdu MakeWhole(uint64_t id, ByteView plaintext);
   // Plaintext that is random but the same for the same seed and id.

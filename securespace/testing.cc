@@ -153,17 +153,19 @@ TestAdu MakeAdu(const TestSession& session, const AduOptions& options) {
   return adu;
 }
 
-std::vector<TestAdu> MakeBatch(const TestSession& session, uint64_t first_id, size_t count) {
+std::vector<TestAdu> MakeBatch(const TestSession& session, uint64_t first_id, size_t count,
+                               uint32_t sender_id) {
   std::vector<TestAdu> adus;
   std::vector<Bytes> headers;
   for (size_t i = 0; i < count; ++i) {
     AduOptions options;
     options.id = first_id + i;
+    options.sender_id = sender_id;
     adus.push_back(UnsignedAdu(session, options));
     headers.push_back(adus.back().header);
   }
-  std::vector<Bytes> signed_headers =
-      Must(wire::SignBatch(SessionContext(session.name(), 0), 1, headers, session.sender_key()));
+  std::vector<Bytes> signed_headers = Must(wire::SignBatch(
+      SessionContext(session.name(), 0), sender_id, headers, session.sender_key(sender_id)));
   for (size_t i = 0; i < count; ++i) adus[i].header = std::move(signed_headers[i]);
   return adus;
 }

@@ -50,7 +50,8 @@ struct TestAdu {
 TestAdu MakeAdu(const TestSession& session, const AduOptions& options);
 TestAdu MakeAdu(const TestSession& session, uint64_t id);
 // Consecutive ADUs under one signature.
-std::vector<TestAdu> MakeBatch(const TestSession& session, uint64_t first_id, size_t count);
+std::vector<TestAdu> MakeBatch(const TestSession& session, uint64_t first_id, size_t count,
+                               uint32_t sender_id = 1);
 
 // A key manager that grants whatever it is asked for, and lies where told to.
 struct GrantOptions {

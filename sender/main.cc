@@ -49,6 +49,7 @@ struct Flags {
   std::optional<uint64_t> first_adu;
   uint64_t sub_session = 0;
   uint64_t fec_percent = 0;
+  Batching batching;
 };
 
 void Declare(Flags& flags, cli::Command& command) {
@@ -75,6 +76,10 @@ void Declare(Flags& flags, cli::Command& command) {
                "encrypt the first so many bytes of every ADU only, such as 64KiB");
   command.Number("--fec", &flags.fec_percent,
                  "parity of each ADU in percent, 0 to 100; headers are repeated to match");
+  command.Number("--batch-adus", &flags.batching.adus,
+                 "at most so many ADUs share a signature; 1: each has its own");
+  command.Duration("--batch-time", &flags.batching.time,
+                   "an ADU waits at most so long to share one, and only in a faster stream");
   command.Text("--pace", &flags.pace,
                "pcr, max, or bits per second such as 20M; default: pcr where the input has PCRs");
   command.Text(
@@ -251,6 +256,7 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
   bool terminal = ::isatty(STDERR_FILENO) == 1;
   reporter.Start(waiter.Now());
   Station station({*input, segmenter, *broadcaster, sink, waiter, clear.get()}, pace,
+                  flags.batching,
                   {.warn = Warn, .sent = [&](uint64_t first_id, std::span<const OutgoingAdu> adus) {
                      reporter.Update();
                      position.next_adu_id = first_id + adus.size();
@@ -272,6 +278,7 @@ absl::Status Run(const Flags& flags, const cli::LogSettings& log) {
     return absl::InvalidArgumentError(
         absl::StrCat("--fec ", flags.fec_percent, ": want a percentage, 0 to 100"));
   }
+  RETURN_IF_ERROR(flags.batching.Check());
   // Before any thread is made, so that all of them have the signals blocked.
   ASSIGN_OR_RETURN(std::unique_ptr<serve::Signals> signals, serve::Signals::Take());
   RETURN_IF_ERROR(serve::StartLog("nark-sender", log.level, log.format));

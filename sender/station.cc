@@ -9,9 +9,7 @@
 namespace nark::sender {
 namespace {
 
-// ADUs that are due this soon after the first of a burst go with it, under one
-// signature.
-constexpr std::chrono::milliseconds kTogether{2};
+// Of plaintext in a burst: stays in the processor's cache until it is sent.
 constexpr size_t kBurstBytes = 1 << 20;
 
 }  // namespace
@@ -28,43 +26,68 @@ absl::StatusOr<Pace> Pace::Parse(std::string_view text) {
   return Pace{Kind::kRate, *rate};
 }
 
-Station::Station(const Parts& parts, const Pace& pace, Events events)
-    : parts_(parts), pace_(pace), events_(std::move(events)) {}
+absl::Status Batching::Check() const {
+  if (adus < 1 || adus > wire::kMaxBatch) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--batch-adus ", adus, ": want 1 to ", wire::kMaxBatch));
+  }
+  if (time.count() < 0 || time > kLongest) {
+    return absl::InvalidArgumentError("--batch-time: want at most 1s");
+  }
+  return absl::OkStatus();
+}
+
+Station::Station(const Parts& parts, const Pace& pace, const Batching& batching, Events events)
+    : parts_(parts), pace_(pace), batching_(batching), events_(std::move(events)) {}
 
 absl::Status Station::Run() {
-  Reading reading = Reading::kMore;
-  while (reading != Reading::kStop) {
+  while (reading_ != Reading::kStop) {
     std::optional<Due> first = NextDue();
     if (!first.has_value()) {
-      if (reading == Reading::kEnded) break;
-      ASSIGN_OR_RETURN(reading, Fill());
+      if (reading_ == Reading::kEnded) break;
+      ASSIGN_OR_RETURN(reading_, Fill(std::nullopt));
       continue;
     }
     if (first->slot.begin > parts_.waiter.Now() &&
         parts_.waiter.Wait(first->slot.begin, -1) == Wake::kStop) {
       next_ = std::move(first);
-      reading = Reading::kStop;
+      reading_ = Reading::kStop;
       break;
     }
     RETURN_IF_ERROR(SendBurst(Gather(*std::move(first))));
-    if (parts_.waiter.Wait(parts_.waiter.Now(), -1) == Wake::kStop) reading = Reading::kStop;
+    RETURN_IF_ERROR(input_error_);
+    if (parts_.waiter.Wait(parts_.waiter.Now(), -1) == Wake::kStop) reading_ = Reading::kStop;
   }
   WarnOnce();
-  return reading == Reading::kStop && live() ? SendRest() : absl::OkStatus();
+  return reading_ == Reading::kStop && live() ? SendRest() : absl::OkStatus();
 }
 
+// What goes with `first`, whose slot has begun.
 std::vector<Station::Due> Station::Gather(Due first) {
-  std::vector<Due> burst;
+  const Timestamp now = parts_.waiter.Now();
+  const Timestamp closes = now + batching_.time;
+  // A slow stream gains nothing by waiting: nothing comes.
+  const bool fast = last_ready_.has_value() && now - *last_ready_ < batching_.time;
+  last_ready_ = now;
   size_t bytes = first.adu.bytes.size();
+  std::vector<Due> burst;
   burst.push_back(std::move(first));
-  Timestamp together = parts_.waiter.Now() + kTogether;
-  while (bytes < kBurstBytes && burst.size() < wire::kMaxBatch) {
+  while (bytes < kBurstBytes && burst.size() < batching_.adus) {
     std::optional<Due> more = NextDue();
-    if (!more.has_value()) break;
-    if (more->slot.begin > together || bytes + more->adu.bytes.size() > kBurstBytes) {
+    if (!more.has_value()) {
+      if (!fast || reading_ != Reading::kMore) break;
+      absl::StatusOr<Reading> reading = Fill(closes);
+      // What is in hand is sent all the same.
+      input_error_ = reading.status();
+      if (!reading.ok() || *reading == Reading::kLate) break;
+      reading_ = *reading;
+      continue;
+    }
+    if (more->slot.begin > closes || bytes + more->adu.bytes.size() > kBurstBytes) {
       next_ = std::move(more);
       break;
     }
+    last_ready_ = parts_.waiter.Now();
     bytes += more->adu.bytes.size();
     burst.push_back(*std::move(more));
   }
@@ -84,9 +107,14 @@ absl::Status Station::SendRest() {
   }
 }
 
-absl::StatusOr<Station::Reading> Station::Fill() {
-  if (parts_.waiter.Wait(std::nullopt, parts_.input.descriptor()) == Wake::kStop) {
-    return Reading::kStop;
+absl::StatusOr<Station::Reading> Station::Fill(std::optional<Timestamp> due) {
+  switch (parts_.waiter.Wait(due, parts_.input.descriptor())) {
+    case Wake::kStop:
+      return Reading::kStop;
+    case Wake::kDue:
+      return Reading::kLate;
+    case Wake::kInput:
+      break;
   }
   ASSIGN_OR_RETURN(Input::State state,
                    parts_.input.Read([this](ByteView bytes) { parts_.segmenter.Append(bytes); }));

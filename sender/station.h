@@ -1,6 +1,7 @@
 #ifndef NARK_SENDER_STATION_H_
 #define NARK_SENDER_STATION_H_
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <span>
@@ -33,8 +34,25 @@ struct Pace {
   static absl::StatusOr<Pace> Parse(std::string_view text);
 };
 
+// Which ADUs share a signature. An ADU that nothing is due with has its own.
+struct Batching {
+  // At most so many, 1 to wire::kMaxBatch. 1: each its own.
+  uint64_t adus = 256;
+  // An ADU is held back by at most this, 0 to kLongest, to be signed with others: with those
+  // whose slots begin within it, and, where it came within it after the one before, with
+  // those that the input brings within it.
+  std::chrono::microseconds time = std::chrono::milliseconds(2);
+
+  static constexpr std::chrono::seconds kLongest{1};
+  // INVALID_ARGUMENT where one is out of range.
+  absl::Status Check() const;
+};
+
 // Moves a stream from its input to the broadcaster: reads, cuts, waits for each
-// ADU's slot, sends. ADUs that are due together go as one burst. One thread only.
+// ADU's slot, sends. ADUs that are due together go as one burst under one signature, as
+// Batching says and as long as they are 1 MiB at most. So a stream slower than one ADU in
+// Batching::time has a signature an ADU and waits for nothing; a faster one has fewer
+// signatures. One thread only.
 class Station {
  public:
   struct Parts {
@@ -51,8 +69,8 @@ class Station {
     std::function<void(const std::string&)> warn;
     std::function<absl::Status(uint64_t first_id, std::span<const OutgoingAdu>)> sent;
   };
-  // The parts must outlive it.
-  Station(const Parts& parts, const Pace& pace, Events events);
+  // The parts must outlive it. `batching` has passed Check.
+  Station(const Parts& parts, const Pace& pace, const Batching& batching, Events events);
 
   // Returns OK at the end of the input and where the waiter says stop: then the ADU
   // in hand is finished and no other begun; of a live input all that had come is sent,
@@ -64,9 +82,10 @@ class Station {
     Adu adu;
     Slot slot;
   };
-  enum class Reading : uint8_t { kMore, kEnded, kStop };
+  enum class Reading : uint8_t { kMore, kLate, kEnded, kStop };
 
-  absl::StatusOr<Reading> Fill();
+  // Waits for input, until `due` at most where given.
+  absl::StatusOr<Reading> Fill(std::optional<Timestamp> due);
   absl::Status SendRest();
   // `first` and what is due with it.
   std::vector<Due> Gather(Due first);
@@ -78,8 +97,12 @@ class Station {
 
   Parts parts_;
   Pace pace_;
+  Batching batching_;
   Events events_;
-  std::optional<Pacer> pacer_;  // once the input is known
+  Reading reading_ = Reading::kMore;
+  absl::Status input_error_;
+  std::optional<Timestamp> last_ready_;  // when the newest ADU was
+  std::optional<Pacer> pacer_;           // once the input is known
   bool warned_ = false;
   std::optional<Due> next_;  // cut, but not due with the burst before
 };

@@ -24,14 +24,14 @@ using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-// Time passes when somebody waits for it. Says stop from a time on.
+// Time passes when somebody waits for it; input is always there. Says stop from a time on.
 class ManualWaiter final : public Waiter {
  public:
   Timestamp Now() override { return now; }
   Wake Wait(std::optional<Timestamp> due, int descriptor) override {
-    if (due.has_value()) now = std::max(now, std::min(*due, stop_at));
+    if (due.has_value() && descriptor < 0) now = std::max(now, std::min(*due, stop_at));
     if (now >= stop_at) return Wake::kStop;
-    return descriptor >= 0 && !due.has_value() ? Wake::kInput : Wake::kDue;
+    return descriptor >= 0 ? Wake::kInput : Wake::kDue;
   }
   Timestamp now = kTestTime;
   Timestamp stop_at = Timestamp::max();
@@ -117,7 +117,7 @@ class StationTest : public ::testing::Test {
     Segmenter segmenter(rule);
     Station::Events events;
     events.warn = [this](const std::string& line) { warnings_.push_back(line); };
-    Station station({input, segmenter, *broadcaster_, paced_, waiter_}, pace, events);
+    Station station({input, segmenter, *broadcaster_, paced_, waiter_}, pace, batching_, events);
     return station.Run();
   }
   absl::Status Run(const Bytes& input, const CutRule& rule, const Pace& pace = {}) {
@@ -137,6 +137,7 @@ class StationTest : public ::testing::Test {
   MemoryStorage storage_;
   ManualClock clock_{kTestTime};
   SeededRandom random_{1};
+  Batching batching_;
   ManualWaiter waiter_;
   TimedSink sink_{waiter_};
   PacedSink paced_{sink_, waiter_};

@@ -199,6 +199,37 @@ TEST_F(AuthenticationTest, RefusesSplicesOfABatchThatHasVerified) {
   }
 }
 
+// One verifier that has seen all of the genuine ones, so that whatever it remembers is tried.
+TEST_F(AuthenticationTest, RefusesSplicesOfTwoBatches) {
+  for (const size_t count : {2, 5, 8}) {
+    const std::vector<Bytes> batch = Batch(count);
+    std::vector<Bytes> later;
+    for (size_t i = 0; i < count; ++i) later.push_back(SerialiseHeader(HeaderOf(300 + i)));
+    const std::vector<Bytes> other = *SignBatch(context_, 1, later, key_);
+    for (const Bytes& header : batch) ASSERT_EQ(Verify(header), StatusCode::kOk);
+    for (const Bytes& header : other) ASSERT_EQ(Verify(header), StatusCode::kOk);
+    for (const Splice& splice : SplicesOf(batch, other)) {
+      EXPECT_NE(Verify(splice.signed_header), StatusCode::kOk) << splice.name << " of " << count;
+    }
+    for (const Bytes& header : batch) EXPECT_EQ(Verify(header), StatusCode::kOk);
+  }
+}
+
+// Whichever of a batch comes, and in whatever order: the others need not.
+TEST_F(AuthenticationTest, EveryHeaderOfABatchStandsAlone) {
+  for (const size_t count : {2, 7, 256, 1024}) {
+    const std::vector<Bytes> batch = Batch(count);
+    for (size_t i = 0; i < count; i += 1 + count / 40) {
+      HeaderVerifier alone(context_);
+      EXPECT_EQ(VerifyBy(alone, batch[i]), StatusCode::kOk) << i << " of " << count;
+      EXPECT_EQ(alone.signatures_checked(), 1u);
+    }
+    HeaderVerifier backwards(context_);
+    for (size_t i = count; i-- > 0;) ASSERT_EQ(VerifyBy(backwards, batch[i]), StatusCode::kOk);
+    EXPECT_EQ(backwards.signatures_checked(), 1u);
+  }
+}
+
 TEST_F(AuthenticationTest, RefusesWhatVerifiedUnderAnotherKeyOrForAnotherSender) {
   const std::vector<Bytes> batch = Batch(4);
   for (const Bytes& header : batch) ASSERT_EQ(Verify(header), StatusCode::kOk);

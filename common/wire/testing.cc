@@ -1,5 +1,7 @@
 #include "common/wire/testing.h"
 
+#include <algorithm>
+
 #include "common/wire/fragment.h"
 
 namespace nark::wire {
@@ -84,6 +86,81 @@ Header SmallHeader(uint64_t session_tag) {
   header.control_block.assign(kMinControlBlockBytes + 16, 3);
   header.hashes.resize(1);
   return header;
+}
+
+namespace {
+
+constexpr size_t kFlagsAt = 1;
+constexpr size_t kAduIdAt = 16;
+constexpr size_t kBatchIndexAt = 1;
+constexpr size_t kBatchCountAt = 3;
+constexpr size_t kBatchPathAt = 6;
+constexpr size_t kSignatureBytes = sizeof(Signature);
+
+struct Halves {
+  Bytes header;  // with its length
+  Bytes field;
+};
+Halves Halve(const Bytes& signed_header) {
+  const auto end = signed_header.begin() + 2 + LoadBig16(signed_header.data());
+  return {Bytes(signed_header.begin(), end), Bytes(end, signed_header.end())};
+}
+Bytes Joined(const Bytes& header, const Bytes& field) {
+  Bytes joined = header;
+  joined.insert(joined.end(), field.begin(), field.end());
+  return joined;
+}
+
+}  // namespace
+
+std::vector<Splice> SplicesOf(const std::vector<Bytes>& batch, const std::vector<Bytes>& other) {
+  std::vector<Splice> splices;
+  const auto add = [&](const char* name, const Bytes& header, const Bytes& field) {
+    splices.push_back({name, Joined(header, field)});
+  };
+  for (size_t i = 0; i < batch.size(); ++i) {
+    const Halves own = Halve(batch[i]), foreign = Halve(other[i]);
+    add("the other batch's field", own.header, foreign.field);
+    add("the other batch's header", foreign.header, own.field);
+    Bytes field = own.field;
+    std::copy(foreign.field.begin() + kBatchPathAt, foreign.field.end() - kSignatureBytes,
+              field.begin() + kBatchPathAt);
+    add("the other batch's path", own.header, field);
+    field = own.field;
+    std::copy(foreign.field.end() - kSignatureBytes, foreign.field.end(),
+              field.end() - kSignatureBytes);
+    add("the other batch's signature", own.header, field);
+    for (size_t j = 0; j < batch.size(); ++j) {
+      if (j == i) continue;
+      add("another header's place and path", own.header, Halve(batch[j]).field);
+      field = own.field;
+      StoreBig16(&field[kBatchIndexAt], static_cast<uint16_t>(j));
+      add("another header's index", own.header, field);
+    }
+    field = own.field;
+    for (size_t a = kBatchPathAt, b = field.size() - kSignatureBytes - 32; a < b;
+         a += 32, b -= 32) {
+      std::swap_ranges(field.begin() + static_cast<ptrdiff_t>(a),
+                       field.begin() + static_cast<ptrdiff_t>(a + 32),
+                       field.begin() + static_cast<ptrdiff_t>(b));
+    }
+    if (field != own.field) add("its path upside down", own.header, field);
+    for (const int change : {-1, 1}) {
+      field = own.field;
+      StoreBig16(&field[kBatchCountAt], static_cast<uint16_t>(batch.size() + change));
+      add("another count", own.header, field);
+    }
+    field.assign(1, 1);
+    field.insert(field.end(), own.field.end() - kSignatureBytes, own.field.end());
+    add("the batch's signature as its own", own.header, field);
+    Bytes header = own.header;
+    header[2 + kAduIdAt + 7] ^= 0x40;
+    add("another ADU id", header, own.field);
+    header = own.header;
+    header[2 + kFlagsAt] ^= 1;
+    add("another random access point", header, own.field);
+  }
+  return splices;
 }
 
 }  // namespace nark::wire
