@@ -1,6 +1,7 @@
 #include "common/fec/coder.h"
 
 #include <isa-l/erasure_code.h>
+#include <isa-l/gf_vect_mul.h>
 
 #include <algorithm>
 #include <cstring>
@@ -31,6 +32,29 @@ void AddInto(const uint8_t* from, size_t bytes, uint8_t* to) {
 
 Coder::Coder() {
   for (Element sum = 1; sum < inverses_.size(); ++sum) inverses_[sum] = Field::Get().Inverse(sum);
+  table_of_byte_.resize(256 * kTableBytes);
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    gf_vect_mul_init(static_cast<uint8_t>(byte), &table_of_byte_[byte * kTableBytes]);
+  }
+  // So it is in the version at hand; nothing promises it for another.
+  matrix_ = {7, 1, 142, 255, 0, 93};
+  FillTables(3, 2);
+  Bytes theirs(tables_.size());
+  ec_init_tables(3, 2, matrix_.data(), theirs.data());
+  if (theirs != tables_) table_of_byte_.clear();
+}
+
+void Coder::FillTables(int columns, int rows) {
+  tables_.resize(kTableBytes * matrix_.size());
+  if (table_of_byte_.empty()) {
+    ec_init_tables(columns, rows, matrix_.data(), tables_.data());
+    return;
+  }
+  uint8_t* to = tables_.data();
+  for (const uint8_t byte : matrix_) {
+    std::memcpy(to, &table_of_byte_[byte * kTableBytes], kTableBytes);
+    to += kTableBytes;
+  }
 }
 
 Coder::Width Coder::WidthOf(const Spread& spread, uint32_t block) {
@@ -167,8 +191,7 @@ void Coder::Multiply(const Matrix& matrix, Width width, size_t fragment_bytes,
     }
     const int columns = static_cast<int>(halves_in_.size());
     const int out_rows = static_cast<int>(halves_out_.size());
-    tables_.resize(kTableBytes * halves_in_.size() * halves_out_.size());
-    ec_init_tables(columns, out_rows, matrix_.data(), tables_.data());
+    FillTables(columns, out_rows);
     ec_encode_data(static_cast<int>(part_bytes), columns, out_rows, tables_.data(),
                    halves_in_.data(), halves_out_.data());
   }

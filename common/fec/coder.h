@@ -56,9 +56,15 @@ class Coder {
   void Multiply(const Matrix& matrix, Width width, size_t fragment_bytes,
                 std::span<const uint8_t* const> input, std::span<uint8_t* const> output);
   void FillRows(const Matrix& matrix, Width width, size_t first_row, size_t rows);
+  // ISA-L's tables of matrix_.
+  void FillTables(int columns, int rows);
 
   // Of all sums of two points of a block.
   std::array<Element, 1024> inverses_{};
+  // ISA-L's table of each byte, one behind the other. Empty where its tables of a matrix are
+  // not simply those of its coefficients: then it must make them itself, at four times the
+  // cost.
+  Bytes table_of_byte_;
   // Kept from call to call, so that coding allocates nothing.
   Bytes matrix_;
   Bytes tables_;
