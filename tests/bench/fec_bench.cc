@@ -190,9 +190,9 @@ void RunStream(uint32_t source) {
 }
 
 void PrintRow(fec::LossModel& model, double plain_bytes, std::mt19937_64& random) {
-  const uint64_t trials = 20'000'000 / (model.datagrams() + 100);
+  constexpr uint64_t kTrials = 100'000;
   uint64_t delivered = 0, no_header = 0, no_page = 0, no_block = 0;
-  for (uint64_t i = 0; i < trials; ++i) {
+  for (uint64_t i = 0; i < kTrials; ++i) {
     switch (model.Judge(fec::DrawLosses(model.datagrams(), kLoss, random))) {
       case fec::LossModel::Outcome::kDelivered:
         ++delivered;
@@ -210,13 +210,13 @@ void PrintRow(fec::LossModel& model, double plain_bytes, std::mt19937_64& random
   const double exact_block = model.whole() ? 0 : fec::ExactBlockFailure(model.spread(), kLoss);
   const double exact_header = fec::ExactHeaderFailure(model.copies(), model.pages(), kLoss);
   const auto share = [&](uint64_t count) {
-    return static_cast<double>(count) / static_cast<double>(trials);
+    return static_cast<double>(count) / static_cast<double>(kTrials);
   };
   std::printf("%5u%1s %4u %2u %3u %2u %5.0f%% %8lu %9.5f %9.5f  %8.1e %8.1e  %8.1e %8.1e\n",
               model.spread().source(), model.whole() ? "w" : "", model.spread().parity(),
               model.spread().blocks(), model.pages(), model.copies(),
               100.0 * (static_cast<double>(model.bytes()) / plain_bytes - 1),
-              static_cast<unsigned long>(trials), share(delivered),
+              static_cast<unsigned long>(kTrials), share(delivered),
               (1 - exact_block) * (1 - exact_header), share(no_block), exact_block,
               share(no_header + no_page), exact_header);
 }

@@ -22,6 +22,12 @@ TARGETS = {
     "sender 256 KiB": ("ratio", 0.85),
     "receiver 16 KiB": ("ratio", 0.85),
     "receiver 256 KiB": ("ratio", 0.85),
+    "fec encode 184": ("ratio", 0.75),
+    "fec encode 400": ("ratio", 0.75),
+    "fec sender 184": ("ratio", 0.85),
+    "fec sender 400": ("ratio", 0.85),
+    "fec receiver 184": ("ratio", 0.75),
+    "fec receiver 400": ("ratio", 0.75),
     # Half a million ADUs a second.
     "sender 1284 B": ("value", 5.136),
     "receiver 1284 B": ("value", 5.136),
