@@ -106,6 +106,11 @@ absl::StatusOr<wire::AduCipher*> Session::Cipher() {
   return cipher_.get();
 }
 
+fec::Coder& Session::coder() {
+  if (coder_ == nullptr) coder_ = std::make_unique<fec::Coder>();
+  return *coder_;
+}
+
 Emulation::Core::Core(SecureSpaceKeys keys, std::vector<Certificate> chain,
                       const Surroundings& surroundings)
     : keys_(std::move(keys)),

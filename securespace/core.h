@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
 #include "common/crypto/hpke.h"
+#include "common/fec/coder.h"
 #include "common/object/session.h"
 #include "common/schedule/generator.h"
 #include "common/wire/cipher.h"
@@ -76,6 +77,8 @@ class Session {
   schedule::KeySource* FindKeySource(const StreamName& stream);  // the same
   // The cipher with its context, for decryption inside.
   absl::StatusOr<wire::AduCipher*> Cipher();
+  // Of parity, for judging ciphertexts inside.
+  fec::Coder& coder();
 
  private:
   Session(VerifiedSession verified, SessionTools tools, SessionState state, Journal journal);
@@ -88,6 +91,7 @@ class Session {
   std::map<uint32_t, SubSession> sub_sessions_;
   std::map<StreamName, std::unique_ptr<schedule::KeySource>> key_sources_;
   std::unique_ptr<wire::AduCipher> cipher_;
+  std::unique_ptr<fec::Coder> coder_;
 };
 
 // Evidence that was given, and waits for its grant.

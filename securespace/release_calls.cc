@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/fec/coder.h"
 #include "common/wire/fragment.h"
 #include "securespace/release.h"
 
@@ -10,8 +11,22 @@
 namespace nark::securespace {
 namespace {
 
+// Adds the hashes of the parity, made again from the source: it is not at hand here.
+void AddParityHashes(const wire::Header& header, ByteView ciphertext, fec::Coder& coder,
+                     std::vector<wire::FragmentHash>& hashes) {
+  const size_t fragment_bytes = header.fragment_bytes;
+  Bytes source(header.source_fragments * fragment_bytes);
+  std::copy(ciphertext.begin(), ciphertext.end(), source.begin());
+  Bytes parity(header.parity_fragments * fragment_bytes);
+  coder.Encode(fec::Spread(header.source_fragments, header.parity_fragments), fragment_bytes,
+               source, parity);
+  for (size_t at = 0; at < parity.size(); at += fragment_bytes) {
+    hashes.push_back(wire::HashFragment(ByteView(parity).subspan(at, fragment_bytes)));
+  }
+}
+
 // Whether the fragments of `ciphertext` hash to what the verified header says.
-bool IsIntact(const wire::Header& header, ByteView ciphertext) {
+bool IsIntact(const wire::Header& header, ByteView ciphertext, fec::Coder& coder) {
   if (ciphertext.size() != header.ciphertext_bytes) return false;
   uint32_t sources = wire::SourceFragments(header.ciphertext_bytes, header.fragment_bytes);
   if (sources != header.source_fragments) return false;
@@ -24,9 +39,9 @@ bool IsIntact(const wire::Header& header, ByteView ciphertext) {
     return header.hashes.size() >= hashes.size() &&
            std::equal(hashes.begin(), hashes.end(), header.hashes.begin());
   }
-  // Pages mix hashes of source and parity, and parity is not at hand here.
-  return header.parity_fragments == 0 &&
-         wire::BuildHashPages(std::move(hashes), header.fragment_bytes).root == header.hashes;
+  // Pages mix hashes of source and parity.
+  if (header.parity_fragments > 0) AddParityHashes(header, ciphertext, coder, hashes);
+  return wire::BuildHashPages(std::move(hashes), header.fragment_bytes).root == header.hashes;
 }
 
 absl::Status CheckDigests(const std::vector<DigestClaim>& digests) {
@@ -102,7 +117,7 @@ absl::StatusOr<OpenDecision> Emulation::Core::OpenOne(ReleaseList& list, Session
   ASSIGN_OR_RETURN(wire::AduCipher * cipher, session->Cipher());
   decision.plaintext.resize(header.plaintext_bytes);
   // What is damaged, or was sealed wrongly, is not billed.
-  if (!IsIntact(header, adu.ciphertext) ||
+  if (!IsIntact(header, adu.ciphertext, session->coder()) ||
       !cipher->Open(key, header.clear_map, adu.ciphertext, decision.plaintext).ok()) {
     decision.plaintext.clear();
     decision.refusal = list.Refuse(v1::REFUSAL_REASON_CIPHERTEXT);

@@ -473,6 +473,32 @@ TEST(ReleaseTest, OpensAdusWhereTheKeyMustNotLeave) {
   EXPECT_EQ((*decisions)[5].refusal, v1::REFUSAL_REASON_RELEASED);
 }
 
+// Parity is not handed in, and pages of hashes mix it with the source.
+TEST(ReleaseTest, OpensAdusThatHaveParity) {
+  SessionOptions session;
+  session.release = v1::RELEASE_MODE_PLAINTEXT;
+  TestWorld world(session);
+  MustJoin(world, Buy(world, 0, 9));
+  AduOptions options;
+  for (const auto& [plaintext_bytes, parity] :
+       std::vector<std::pair<size_t, uint16_t>>{{40'000, 5}, {200'000, 40}, {900'000, 200}}) {
+    ++options.id;
+    options.plaintext_bytes = plaintext_bytes;
+    options.parity_fragments = parity;
+    const TestAdu adu = MakeAdu(world.session, options);
+    Bytes damaged = adu.ciphertext;
+    damaged[plaintext_bytes / 2] ^= 1;
+    for (const auto& [ciphertext, refusal] :
+         {std::pair(damaged, v1::REFUSAL_REASON_CIPHERTEXT),
+          std::pair(adu.ciphertext, v1::REFUSAL_REASON_UNSPECIFIED)}) {
+      const auto opened =
+          world.space().OpenAdus({world.session.name(), 0, {{adu.header, ciphertext}}});
+      ASSERT_TRUE(opened.ok()) << opened.status();
+      EXPECT_EQ(opened->front().refusal, refusal) << plaintext_bytes;
+    }
+  }
+}
+
 TEST(ReleaseTest, OpeningLetsNoKeyOutAndBillsOnlyWhatOpened) {
   SessionOptions session;
   session.release = v1::RELEASE_MODE_PLAINTEXT;

@@ -39,7 +39,7 @@ struct DigestClaim {
 struct ReleaseRequest {
   SessionName session;
   uint32_t sub_session = 0;
-  std::vector<ByteView> headers;     // signed headers with authentication
+  std::vector<ByteView> headers;          // signed headers with authentication
   std::vector<DigestClaim> digests = {};  // where the terms demand them; taken first
 };
 

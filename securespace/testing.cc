@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/crypto/hash.h"
 #include "common/crypto/hpke.h"
+#include "common/fec/coder.h"
 #include "common/object/envelope.h"
 #include "common/schedule/generator.h"
 #include "common/schedule/key_schedule.h"
@@ -69,14 +70,25 @@ wire::Header PlainHeader(const TestSession& session, const AduOptions& options,
   header.fragment_bytes = kFragmentBytes;
   header.source_fragments =
       static_cast<uint16_t>(wire::SourceFragments(header.ciphertext_bytes, kFragmentBytes));
+  header.parity_fragments = options.parity_fragments;
   header.fresh = {1, 2, 3};
   return header;
 }
 
-std::vector<wire::FragmentHash> HashesOf(ByteView ciphertext, uint32_t fragments) {
+std::vector<wire::FragmentHash> HashesOf(ByteView ciphertext, uint32_t fragments,
+                                         uint32_t parity_fragments) {
   std::vector<wire::FragmentHash> hashes;
   for (uint32_t i = 0; i < fragments; ++i) {
     hashes.push_back(wire::HashFragment(wire::SourceFragment(ciphertext, kFragmentBytes, i)));
+  }
+  if (parity_fragments > 0) {
+    Bytes source = ToBytes(ciphertext);
+    source.resize(size_t{fragments} * kFragmentBytes);
+    Bytes parity(size_t{parity_fragments} * kFragmentBytes);
+    fec::Coder().Encode(fec::Spread(fragments, parity_fragments), kFragmentBytes, source, parity);
+    for (uint32_t i = 0; i < parity_fragments; ++i) {
+      hashes.push_back(wire::HashFragment(wire::SourceFragment(parity, kFragmentBytes, i)));
+    }
   }
   return wire::BuildHashPages(std::move(hashes), kFragmentBytes).root;
 }
@@ -138,7 +150,7 @@ TestAdu UnsignedAdu(const TestSession& session, const AduOptions& options) {
       Must(schedule::DataKey(leaf, context, core, header.control_block, suite->key_bytes()));
   adu.ciphertext.resize(header.ciphertext_bytes);
   Must(Must(suite->Create())->Seal(adu.data_key, header.clear_map, adu.plaintext, adu.ciphertext));
-  header.hashes = HashesOf(adu.ciphertext, header.source_fragments);
+  header.hashes = HashesOf(adu.ciphertext, header.source_fragments, header.parity_fragments);
   if (options.spoil) options.spoil(header);
   adu.header = wire::SerialiseHeader(header);
   return adu;

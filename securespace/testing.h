@@ -35,6 +35,7 @@ struct AduOptions {
   size_t plaintext_bytes = 100;
   Bytes plaintext;  // empty: plaintext_bytes times the id
   wire::ClearMap clear;
+  uint16_t parity_fragments = 0;
   // Called before the header is signed.
   std::function<void(wire::Header&)> spoil;
 };

@@ -187,7 +187,7 @@ TEST_F(StationTest, AsksThePolicyForEveryAduInOrderAndPassesItsWarningOn) {
   Segmenter segmenter(Sized(100));
   CountingPolicy policy;
   std::vector<wire::ClearMap> maps;
-  Station station({input, segmenter, *broadcaster_, paced_, waiter_, &policy}, {},
+  Station station({input, segmenter, *broadcaster_, paced_, waiter_, &policy}, {}, batching_,
                   {.warn = [this](const std::string& line) { warnings_.push_back(line); },
                    .sent =
                        [&](uint64_t, std::span<const OutgoingAdu> adus) {

@@ -73,7 +73,7 @@ TEST_P(FecTest, DeliversExactlyWhatTheLossAllows) {
   Words relay_words = {"--from", session.group.Uri(), "--to", behind.Uri(),
                        "--seed", std::to_string(seed)};
   relay_words.insert(relay_words.end(), GetParam().relay.begin(), GetParam().relay.end());
-  const Server relay = world_.StartServer("nark-relay", relay_words);
+  const Server relay = world_.StartServer("bad-network", relay_words);
   auto join = world_.StartJoin(session, space, voucher, world_.Path("out"),
                                {"--input", behind.Uri(), "--playout-delay", "1s", "--statistics",
                                 world_.Path("statistics")});
