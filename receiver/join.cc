@@ -48,6 +48,7 @@ constexpr microseconds kFlushTime = std::chrono::seconds(3);
 constexpr microseconds kPublishEvery = std::chrono::milliseconds(200);
 // How often the session file is looked at.
 constexpr microseconds kLookEvery = std::chrono::seconds(1);
+constexpr microseconds kAdoptAgainAfter = std::chrono::seconds(10);
 
 void Warn(const std::string& line) { spdlog::warn(line); }
 
@@ -72,6 +73,7 @@ class JoinRun {
   // the background, as often as it takes.
   absl::Status Renew();
   absl::Status StartRenewal(Timestamp now);
+  uint64_t Refusals(v1::RefusalReason reason) const;
   uint64_t RenewableRefusals() const;
   // A later descriptor in the session file: its senders are heard, its transports and
   // key managers used from now on.
@@ -100,6 +102,7 @@ class JoinRun {
   std::set<uint32_t> sub_sessions_;  // that an output takes
   std::optional<SessionFile> session_file_;
   Timestamp looked_at_file_;
+  std::optional<Timestamp> adopt_again_at_;
   SessionSources sources_;
   std::unique_ptr<Reception> reception_;
   std::optional<Driver> driver_;
@@ -110,7 +113,8 @@ class JoinRun {
   std::optional<Timestamp> renew_at_;
   microseconds renewal_pause_ = kFirstRenewalPause;
   uint64_t renewable_refusals_ = 0;
-  Digest renewed_with_{};  // the descriptor of the last renewal
+  uint64_t digest_refusals_ = 0;  // when the last renewal was done
+  Digest renewed_with_{};         // the descriptor of the last renewal
 
   std::atomic<bool> playing_{false};
   absl::Status first_output_error_;
@@ -216,10 +220,11 @@ absl::Status JoinRun::OpenSideDoors() {
   options.listen = settings_.http;
   options.program = "nark-receiver";
   options.version = kProgramVersion;
-  options.state = [this]() -> std::vector<std::pair<std::string, std::string>> {
-    return {{"session", purchase_->session.name().ToString()},
-            {"title", purchase_->session.terms().title()},
-            {"state", playing_ ? "playing" : "joining"}};
+  // By value: a later descriptor may take the session's place meanwhile.
+  options.state = [this, name = purchase_->session.name().ToString(),
+                   title = purchase_->session.terms().title()]()
+      -> std::vector<std::pair<std::string, std::string>> {
+    return {{"session", name}, {"title", title}, {"state", playing_ ? "playing" : "joining"}};
   };
   options.ready = [this] {
     return playing_ ? absl::OkStatus() : absl::UnavailableError("no grant is installed yet");
@@ -270,7 +275,13 @@ absl::Status JoinRun::Renew() {
     if (result.ok()) {
       spdlog::info("the grant is renewed");
       renewed_with_ = purchase_->session.descriptor_identity();
-      renewal_pause_ = kFirstRenewalPause;
+      // A sender whose digests are wrong must not send all its receivers to key managers
+      // again and again.
+      const uint64_t digests = Refusals(v1::REFUSAL_REASON_DIGEST);
+      renewal_pause_ = digests == digest_refusals_
+                           ? kFirstRenewalPause
+                           : std::min(2 * renewal_pause_, kLongestRenewalPause);
+      digest_refusals_ = digests;
     } else {
       const std::string reason = ReasonOf(result);
       spdlog::warn("the grant is not renewed yet: {}{}", std::string(result.message()),
@@ -291,8 +302,13 @@ absl::Status JoinRun::Renew() {
   return StartRenewal(now);
 }
 
-uint64_t JoinRun::RenewableRefusals() const {
+uint64_t JoinRun::Refusals(v1::RefusalReason reason) const {
   const PlayOutStatistics adus = reception_->adus();
+  const auto found = adus.refused.find(reason);
+  return found == adus.refused.end() ? 0 : found->second;
+}
+
+uint64_t JoinRun::RenewableRefusals() const {
   std::vector<v1::RefusalReason> renewable = {v1::REFUSAL_REASON_LEASE, v1::REFUSAL_REASON_CONTACT,
                                               v1::REFUSAL_REASON_DIGEST};
   // A header that verified here and not in the secure space is of a sender that its
@@ -302,11 +318,7 @@ uint64_t JoinRun::RenewableRefusals() const {
     renewable.push_back(v1::REFUSAL_REASON_SIGNATURE);
   }
   uint64_t refusals = 0;
-  for (const v1::RefusalReason reason : renewable) {
-    if (auto found = adus.refused.find(reason); found != adus.refused.end()) {
-      refusals += found->second;
-    }
-  }
+  for (const v1::RefusalReason reason : renewable) refusals += Refusals(reason);
   return refusals;
 }
 
@@ -327,9 +339,18 @@ void JoinRun::TakeLaterSession() {
   if (join_thread_ != nullptr) return;
   if (now >= looked_at_file_ && now - looked_at_file_ < kLookEvery) return;
   looked_at_file_ = now;
+  if (adopt_again_at_ && now < *adopt_again_at_) return;
+  adopt_again_at_.reset();
   auto later = session_file_->Poll(purchase_->session, now);
   absl::Status status = later.status();
-  if (status.ok() && later->has_value()) status = Adopt(**std::move(later));
+  if (status.ok() && later->has_value()) {
+    status = Adopt(**std::move(later));
+    // An interface that is down now may be up then.
+    if (!status.ok()) {
+      session_file_->Forget();
+      adopt_again_at_ = now + kAdoptAgainAfter;
+    }
+  }
   if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
 }
 

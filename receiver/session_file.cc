@@ -12,10 +12,10 @@ namespace nark::receiver {
 
 SessionFile::SessionFile(std::string path) : path_(std::move(path)), stamp_(Look()) {}
 
-// All zeros where there is no file.
+// All zeros where there is no file: a pipe in its place would never end.
 SessionFile::Stamp SessionFile::Look() const {
   struct stat info {};
-  if (::stat(path_.c_str(), &info) != 0) return {};
+  if (::stat(path_.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return {};
   return {static_cast<uint64_t>(info.st_dev), static_cast<uint64_t>(info.st_ino),
           static_cast<uint64_t>(info.st_size), static_cast<uint64_t>(info.st_mtim.tv_sec),
           static_cast<uint64_t>(info.st_mtim.tv_nsec)};

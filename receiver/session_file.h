@@ -23,6 +23,8 @@ class SessionFile {
   // descriptor of `current`: that one stays in force.
   absl::StatusOr<std::optional<VerifiedSession>> Poll(const VerifiedSession& current,
                                                       Timestamp now);
+  // The next Poll takes the file for changed: what it held could not be used yet.
+  void Forget() { stamp_ = {}; }
 
  private:
   using Stamp = std::array<uint64_t, 5>;

@@ -32,6 +32,7 @@ constexpr size_t kMaxMessages = 64;          // a call of sendmmsg
 constexpr size_t kMessageBufferBytes = 512;  // larger than any message: what is cut is none
 constexpr int kSendBufferBytes = 4 << 20;
 constexpr int kFullBufferPatienceMs = 20;
+constexpr int kMostErrors = 16;  // in a row of receiving, each of which hides nothing for long
 
 union SocketName {
   sockaddr any;
@@ -100,6 +101,7 @@ class SocketPort final : public UdpPort {
   absl::StatusOr<size_t> Receive(
       size_t most, absl::FunctionRef<void(const Endpoint&, ByteView)> consume) override {
     size_t delivered = 0;
+    int errors = 0;
     while (delivered < most) {
       const size_t want = std::min(most - delivered, kMaxMessages);
       for (size_t i = 0; i < want; ++i) {
@@ -114,11 +116,14 @@ class SocketPort final : public UdpPort {
       const int got = ::recvmmsg(socket_.fd(), in_messages_.data(), static_cast<unsigned>(want),
                                  MSG_DONTWAIT, nullptr);
       if (got < 0) {
-        // Errors of earlier sends are TakeUnreachable's.
-        if (errno == EINTR || errno == ECONNREFUSED || errno == EHOSTUNREACH) continue;
-        if (errno == EAGAIN || errno == ENETUNREACH || errno == ENETDOWN) break;
-        return absl::InternalError(
-            absl::StrCat("cannot receive at ", address_, ": ", std::strerror(errno)));
+        // What ICMP brings back, which anybody can forge, is TakeUnreachable's: it hides
+        // what has arrived once, and stops nothing.
+        if (net::IsOwnFault(errno)) {
+          return absl::InternalError(
+              absl::StrCat("cannot receive at ", address_, ": ", std::strerror(errno)));
+        }
+        if (errno == EAGAIN || ++errors == kMostErrors) break;
+        continue;
       }
       for (size_t i = 0; i < static_cast<size_t>(got); ++i) {
         consume(FromName(in_names_[i]), ByteView(in_buffers_[i]).first(in_messages_[i].msg_len));
@@ -302,6 +307,9 @@ absl::StatusOr<std::unique_ptr<UdpPort>> UdpPort::Open(const std::string& listen
   // Who is gone is told by ICMP; without it leases end by time alone.
   Set(socket, IPPROTO_IP, IP_RECVERR, 1);
   if (family == AF_INET6) Set(socket, IPPROTO_IPV6, IPV6_RECVERR, 1);
+  // What a router says of its MTU can be forged, and is not believed.
+  Set(socket, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+  if (family == AF_INET6) Set(socket, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
   if (::bind(socket.fd(), &name.any, size) != 0) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen at ", listen, ": ", std::strerror(errno)));

@@ -10,6 +10,7 @@
 #include "common/object/envelope.h"
 #include "common/object/id_codec.h"
 #include "common/object/id_set.h"
+#include "common/object/provider.h"
 #include "common/object/signer_cache.h"
 #include "common/wire/control_block.h"
 #include "securespace/testing.h"
@@ -210,6 +211,45 @@ TEST_P(DigestTest, ANoteThatProvesTooMuchIsRefused) {
   }
   note.mutable_receipts(0)->set_proved(honest);
   EXPECT_TRUE(verify().ok());
+}
+
+// A voucher that names no sender is for those that the terms name.
+TEST(AddedSenderTest, IsCountedByTheVoucherThatNamesItAlone) {
+  SessionOptions options;
+  options.open_to_senders = OpenToSenders::kYes;
+  TestWorld world(options);
+  const NewSession later = *AddSender(world.session.session(), world.session.seed(), 7,
+                                      world.provider.signers(), kTestTime);
+  ASSERT_TRUE(world.Join(world.Voucher(0, 99)).ok());
+  VoucherOptions two;
+  two.secure_space_id = world.identity.id;
+  two.policy.mutable_range()->set_last(99);
+  two.policy.add_sender_ids(7);
+  two.policy.set_count(2);
+  world.session.made.descriptor = later.descriptor;
+  world.session.made.session = later.session;
+  for (auto& [id, sender] : later.senders) {
+    world.session.made.senders.emplace(
+        id, SigningIdentity{*PrivateKey::FromPkcs8(*sender.key.ToPkcs8()), sender.certificate,
+                            sender.issuers});
+  }
+  ASSERT_TRUE(world.Join(world.provider.MakeVoucher(world.session, two)).ok());
+  AduOptions adu;
+  adu.sender_id = 7;
+  std::vector<v1::RefusalReason> reasons;
+  for (adu.id = 0; adu.id < 3; ++adu.id) {
+    reasons.push_back(world.Reason(MakeAdu(world.session, adu)));
+  }
+  EXPECT_THAT(reasons, ElementsAre(kReleased, kReleased, v1::REFUSAL_REASON_SENDER));
+  EXPECT_EQ(world.Reason(5), kReleased);
+  // And the note that says so is no more than was bought.
+  SignerCache tills;
+  const auto note = world.Note();
+  ASSERT_TRUE(note.ok());
+  const auto verified = VerifyNote(
+      *SignEnvelope(payload_type::kDeliveryNote, Serialise(*note), world.identity.note_key, {}),
+      world.session.session(), *NoteSigner::Of(world.identity.certificate), tills, kTestTime);
+  EXPECT_TRUE(verified.ok()) << verified.status();
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, DigestTest,

@@ -32,6 +32,13 @@ bool LeaseIsOver(const Grant& grant, uint64_t signed_time_us, uint64_t last_acce
   return silence_us / 1000 + (silence_us % 1000 != 0 ? 1 : 0) > grant.policy.lease_ms();
 }
 
+// What was bought is what came with seeds: a policy without sender ids means the senders
+// that the terms name, and not one whose seeds another grant brought.
+bool Holds(const Grant& grant, const StreamName& stream) {
+  return std::any_of(grant.seeds.begin(), grant.seeds.end(),
+                     [&](const Seeds& seeds) { return seeds.stream == stream; });
+}
+
 v1::RefusalReason JudgeOne(const Grant& grant, const AduFacts& adu, uint64_t last_accepted_us) {
   const v1::Policy& policy = grant.policy;
   if (!PermitsSubSession(policy, adu.stream.sub_session) || adu.adu_id < policy.range().first() ||
@@ -47,7 +54,9 @@ v1::RefusalReason JudgeOne(const Grant& grant, const AduFacts& adu, uint64_t las
   if (policy.expires_us() != 0 && adu.signed_time_us > policy.expires_us()) {
     return v1::REFUSAL_REASON_EXPIRED;
   }
-  if (!PermitsSender(policy, adu.stream.sender_id)) return v1::REFUSAL_REASON_SENDER;
+  if (!PermitsSender(policy, adu.stream.sender_id) || !Holds(grant, adu.stream)) {
+    return v1::REFUSAL_REASON_SENDER;
+  }
   if (LeaseIsOver(grant, adu.signed_time_us, last_accepted_us)) return v1::REFUSAL_REASON_LEASE;
   return v1::REFUSAL_REASON_UNSPECIFIED;
 }

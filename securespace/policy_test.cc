@@ -13,6 +13,9 @@ Grant RangeGrant(uint64_t first, uint64_t last) {
   Grant grant;
   grant.policy.mutable_range()->set_first(first);
   grant.policy.mutable_range()->set_last(last);
+  for (uint32_t sub_session : {0, 1, 7}) {
+    for (uint32_t sender : {1, 2}) grant.seeds.push_back({{sub_session, sender}, {}});
+  }
   return grant;
 }
 
@@ -66,6 +69,21 @@ TEST(PolicyTest, RefusesASenderThatWasNotBought) {
   grants[0].policy.add_sender_ids(2);
   EXPECT_EQ(Reason(grants, Adu(1, 1000, 1)), v1::REFUSAL_REASON_SENDER);
   EXPECT_EQ(Reason(grants, Adu(1, 1000, 2)), v1::REFUSAL_REASON_UNSPECIFIED);
+}
+
+// Where the terms are open, a voucher that names no sender bought of those they name.
+TEST(PolicyTest, AGrantPermitsNoSenderWhoseSeedsAnotherOneBrought) {
+  std::vector<Grant> grants = One(RangeGrant(0, 99));
+  Grant added = RangeGrant(0, 99);
+  added.seeds.clear();
+  added.seeds.push_back({{0, 7}, {}});
+  added.policy.add_sender_ids(7);
+  added.policy.set_count(1);
+  grants.push_back(std::move(added));
+  EXPECT_EQ(Judge(grants, Adu(1, 1000, 7), 0).spends, &grants[1]);
+  grants[1].spent[7] = 1;
+  EXPECT_NE(Reason(grants, Adu(2, 1000, 7)), v1::REFUSAL_REASON_UNSPECIFIED);
+  EXPECT_EQ(Reason(grants, Adu(2, 1000, 1)), v1::REFUSAL_REASON_UNSPECIFIED);
 }
 
 TEST(PolicyTest, CountsEverySenderByItself) {

@@ -123,6 +123,10 @@ absl::StatusOr<std::unique_ptr<DatagramSink>> OpenUdpSink(const UdpAddress& addr
 absl::StatusOr<std::unique_ptr<DatagramSource>> OpenUdpSource(const UdpAddress& address,
                                                               Notify notify = nullptr);
 
+// `error` of a receive: it is a mistake of this program's or the machine's, and not
+// something that the network said, or that there is nothing.
+bool IsOwnFault(int error);
+
 }  // namespace nark::net
 
 #endif  // NARK_COMMON_NET_DATAGRAM_IO_H_

@@ -173,6 +173,19 @@ int MtuOf(const Descriptor& socket) {
   return mtu;
 }
 
+bool IsOwnFault(int error) {
+  switch (error) {
+    case EBADF:
+    case ENOTSOCK:
+    case EFAULT:
+    case EINVAL:
+    case ENOTCONN:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool IsOutage(int error) {
   switch (error) {
     case ENETDOWN:

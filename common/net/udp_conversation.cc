@@ -1,5 +1,7 @@
 #include "common/net/udp_conversation.h"
 
+#include <netinet/in.h>
+
 #include <cerrno>
 #include <utility>
 
@@ -26,8 +28,7 @@ class SocketConversation final : public UdpConversation {
       }
       if (errno != ECONNREFUSED && errno != EINTR) break;
     }
-    if (errno == EMSGSIZE) return SocketError(errno, "cannot send to", address_);
-    return absl::OkStatus();  // lost
+    return absl::OkStatus();  // lost: what ICMP brought back may be forged
   }
 
  private:
@@ -47,6 +48,10 @@ absl::StatusOr<std::unique_ptr<UdpConversation>> OpenUdpConversation(const UdpAd
   ASSIGN_OR_RETURN(SocketAddress to, Resolve(address.address, address.port, adapter.index));
   ASSIGN_OR_RETURN(Descriptor socket, OpenUdpSocket(to.family()));
   SetUpReading(socket, address, nullptr);
+  const int probe = IP_PMTUDISC_PROBE;
+  // What a router says of its MTU can be forged, and is not believed.
+  SetOption(socket, IPPROTO_IP, IP_MTU_DISCOVER, probe);
+  if (to.family() == AF_INET6) SetOption(socket, IPPROTO_IPV6, IPV6_MTU_DISCOVER, probe);
   if (::connect(socket.fd(), to.get(), to.size) != 0) {
     return SocketError(errno, "cannot reach", address);
   }

@@ -106,10 +106,9 @@ class UdpSource final : public DatagramSource {
         return static_cast<size_t>(got);
       }
       if (errno == EINTR) continue;
-      if (errno == EAGAIN) return 0;
-      // An error that an earlier datagram of ours brought back, or an interface
-      // that went down: nothing arrives now, something may later.
-      if (errno == ECONNREFUSED || IsOutage(errno)) return 0;
+      // An interface that went down, or an error that ICMP brought back, which anybody can
+      // forge: nothing arrives now, something may later.
+      if (!IsOwnFault(errno)) return 0;
       return SocketError(errno, "cannot receive from", address_);
     }
   }

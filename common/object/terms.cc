@@ -170,6 +170,12 @@ absl::Status CheckPolicy(const v1::Policy& policy, const v1::Terms& terms) {
   }
   RETURN_IF_ERROR(CheckPolicySenders(policy, terms));
   RETURN_IF_ERROR(CheckPolicySubSessions(policy, terms));
+  // A key manager makes the seeds of each.
+  constexpr size_t kMostStreams = 64;
+  if (StreamsOf(policy, terms).size() > kMostStreams) {
+    return Bad(absl::StrCat("the policy buys more than ", kMostStreams,
+                            " senders' sub-sessions; sell several vouchers"));
+  }
   if (policy.expires_us() != 0) {
     RETURN_IF_ERROR(shapes::CheckTime(policy.expires_us(), "the policy's expiry"));
   }

@@ -154,6 +154,8 @@ absl::Status CheckFragments(const Header& header) {
   const uint32_t source =
       (header.ciphertext_bytes + header.fragment_bytes - 1) / header.fragment_bytes;
   if (header.source_fragments != source) return Malformed("number of source fragments");
+  // Whoever makes the parity again pays for it: no more than the ADU itself.
+  if (header.parity_fragments > source) return Malformed("more parity than source fragments");
   const uint32_t fragments = source + header.parity_fragments;
   if (fragments > kMaxFragments) return Malformed("too many fragments");
   if (header.hashes.size() != TopLevelSize(fragments, header.fragment_bytes)) {

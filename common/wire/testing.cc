@@ -56,7 +56,9 @@ Header RandomHeader(SeededRandom& random) {
       static_cast<uint16_t>(kMinFragmentBytes + 16 * random.Below((65520 - 512) / 16 + 1));
   header.source_fragments =
       static_cast<uint16_t>(SourceFragments(header.ciphertext_bytes, header.fragment_bytes));
-  if (random.Below(2) == 1) header.parity_fragments = static_cast<uint16_t>(random.Below(300));
+  if (random.Below(2) == 1)
+    header.parity_fragments =
+        static_cast<uint16_t>(random.Below(header.source_fragments + uint64_t{1}));
   (void)random.Fill(header.fresh);
   if (random.Below(3) == 0) {
     header.clear_map = RandomRule(random, header.plaintext_bytes);

@@ -62,6 +62,10 @@ local f = {
   h_clear = ProtoField.none("nark.header.clear", "Clear range"),
   h_clear_offset = ProtoField.uint32("nark.header.clear.offset", "Offset"),
   h_clear_length = ProtoField.uint32("nark.header.clear.length", "Length"),
+  h_clear_phase = ProtoField.uint8("nark.header.clear.phase", "First packet at"),
+  h_clear_pids = ProtoField.uint8("nark.header.clear.pid_count", "Encrypted PIDs"),
+  h_clear_pid = ProtoField.uint16("nark.header.clear.pid", "Encrypted PID", base.HEX),
+  h_clear_encrypted = ProtoField.uint32("nark.header.clear.encrypted_bytes", "Encrypted bytes"),
   h_control = ProtoField.bytes("nark.header.control_block", "Control block (encrypted)"),
   h_hash_count = ProtoField.uint16("nark.header.hash_count", "Hash count"),
   h_hashes = ProtoField.bytes("nark.header.hash", "Hash"),
@@ -147,6 +151,7 @@ local function check_sizes(h, contradict)
     return
   end
   if h.sources ~= math.ceil(h.ciphertext / h.fragment) then contradict("source fragments") end
+  if h.parities > h.sources then contradict("more parity than source fragments") end
   local fragments = h.sources + h.parities
   if fragments < 1 or fragments > 65535 then contradict("fragments in all") end
   if h.control < 96 or h.control > 272 then contradict("control block bytes") end
@@ -155,12 +160,33 @@ local function check_sizes(h, contradict)
   end
 end
 
+-- Clear is all but what some packets of a transport stream carry (docs/wire.md, 6).
+local function add_packet_rule(read, h, contradict)
+  local phase = read.add(f.h_clear_phase, 1, "phase")
+  local count = read.add(f.h_clear_pids, 1, "number of PIDs")
+  if not count then return end
+  if count:uint() > 8 then return read.fail("more than 8 PIDs") end
+  local wrong = phase:uint() > 187 or count:uint() < 1
+  local last = 0x000f
+  for _ = 1, count:uint() do
+    local pid = read.add(f.h_clear_pid, 2, "PID")
+    if not pid then return end
+    wrong = wrong or pid:uint() <= last or pid:uint() > 0x1ffe
+    last = pid:uint()
+  end
+  local encrypted = read.add(f.h_clear_encrypted, 4, "encrypted bytes")
+  if not encrypted then return end
+  wrong = wrong or encrypted:uint() < 1 or encrypted:uint() > h.plaintext
+  if wrong then contradict("clear map") end
+end
+
 local function add_clear_map(read, tree, h, contradict)
   local range = read.add(f.h_clear_entries, 1, "clear map entries")
   if not range then return end
   local entries = range:uint()
+  if entries == 255 then return add_packet_rule(read, h, contradict) end
   if entries > 32 then return read.fail("more than 32 clear ranges") end
-  local ends = 0
+  local ends, clear = 0, 0
   for _ = 1, entries do
     local entry = read.take(8, "clear map")
     if not entry then return end
@@ -173,7 +199,9 @@ local function add_clear_map(read, tree, h, contradict)
       contradict("clear map")
     end
     ends = offset + length
+    clear = clear + length
   end
+  if entries > 0 and clear >= h.plaintext then contradict("clear map leaves nothing encrypted") end
 end
 
 -- How many siblings lead from a leaf to the root (RFC 6962, 2.1).

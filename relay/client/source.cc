@@ -13,6 +13,7 @@
 namespace nark::relay {
 namespace {
 
+constexpr int kMostRounds = 8;
 constexpr std::string_view kScheme = "relay://";
 constexpr std::string_view kToken = "token=";
 
@@ -36,7 +37,9 @@ class RelaySource final : public net::DatagramSource {
   absl::StatusOr<size_t> Receive(size_t most, absl::FunctionRef<void(ByteView)> consume) override {
     size_t delivered = 0;
     // Messages do not count, so that fewer than `most` means that nothing is left.
-    for (size_t taken = most; delivered < most && taken > 0;) {
+    // In bounded rounds: messages may be a flood from nobody.
+    int rounds = 0;
+    for (size_t taken = most; delivered < most && taken > 0 && rounds < kMostRounds; ++rounds) {
       const size_t wanted = most - delivered;
       const Timestamp now = clock_.Now();
       absl::Status sent;

@@ -74,6 +74,10 @@ const std::vector<std::string>& Columns() {
                                                             "nark.header.clear_entries",
                                                             "nark.header.clear.offset",
                                                             "nark.header.clear.length",
+                                                            "nark.header.clear.phase",
+                                                            "nark.header.clear.pid_count",
+                                                            "nark.header.clear.pid",
+                                                            "nark.header.clear.encrypted_bytes",
                                                             "nark.header.control_block",
                                                             "nark.header.hash_count",
                                                             "nark.header.hash",
@@ -296,12 +300,12 @@ TEST_F(DissectorTest, ShowsWhatTheRealSenderSendsAsItIs) {
   std::vector<Packet> packets;
   std::set<uint64_t> kinds, forms;
   uint32_t highest_page = 0;
-  const auto send = [&](const Words& terms, size_t bytes, uint64_t last) {
+  const auto send = [&](const Words& terms, size_t bytes, uint64_t last, const char* fec) {
     const harness::SessionFiles session = world.MakeSession({"127.0.0.1:1"}, terms);
     const std::string input = world.NewPath("input");
     harness::WriteAll(input, harness::RandomBytes(bytes, 3));
     harness::Capture capture(session.group.Uri());
-    world.SendAll(session, input, {"--pace", "60M"});
+    world.SendAll(session, input, {"--pace", "60M", "--fec", fec});
     // Of the last ADU some may be missing; all before it are whole.
     ASSERT_TRUE(harness::Eventually([&] { return capture.HighestAdu() == last; }));
     EXPECT_EQ(capture.lost(), 0u);
@@ -314,9 +318,10 @@ TEST_F(DissectorTest, ShowsWhatTheRealSenderSendsAsItIs) {
       packets.push_back({datagram});
     }
   };
-  send({"--adu", "700"}, 70000, 99);     // each in one datagram
-  send({"--adu", "20000"}, 100000, 4);   // header and fragments
-  send({"--adu", "400KiB"}, 900000, 2);  // with pages of hashes
+  send({"--adu", "700"}, 70000, 99, "0");     // each in one datagram
+  send({"--adu", "20000"}, 100000, 4, "0");   // header and fragments
+  send({"--adu", "20000"}, 100000, 4, "20");  // and parity
+  send({"--adu", "400KiB"}, 900000, 2, "0");  // with pages of hashes
   for (const Packet& packet : packets) {
     const auto fields = Expected(packet.payload);
     ASSERT_TRUE(fields);
@@ -324,7 +329,7 @@ TEST_F(DissectorTest, ShowsWhatTheRealSenderSendsAsItIs) {
       forms.insert(static_cast<uint64_t>(form->second[0] - '0'));
     }
   }
-  EXPECT_EQ(kinds, (std::set<uint64_t>{1, 2, 4, 5}));
+  EXPECT_EQ(kinds, (std::set<uint64_t>{1, 2, 3, 4, 5}));
   EXPECT_GE(highest_page, 1u);
   EXPECT_EQ(forms, (std::set<uint64_t>{1, 2})) << "single and batch";
   RecordProperty("packets", static_cast<int>(packets.size()));

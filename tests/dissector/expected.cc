@@ -1,5 +1,6 @@
 #include "tests/dissector/expected.h"
 
+#include <variant>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -43,9 +44,19 @@ void Expect(const wire::ParsedHeader& parsed, Fields& fields) {
   fields[p + "parity_fragments"] = Number(h.parity_fragments);
   fields[p + "fresh"] = ToHex(h.fresh);
   fields[p + "control_block_bytes"] = Number(h.control_block.size());
-  fields[p + "clear_entries"] = Number(h.clear_map.size());
-  fields[p + "clear.offset"] = Joined(h.clear_map, [](auto& r) { return Number(r.offset); });
-  fields[p + "clear.length"] = Joined(h.clear_map, [](auto& r) { return Number(r.length); });
+  if (const auto* rule = std::get_if<wire::PacketRule>(&h.clear_map)) {
+    fields[p + "clear_entries"] = "255";
+    fields[p + "clear.phase"] = Number(rule->phase);
+    fields[p + "clear.pid_count"] = Number(rule->pids.size());
+    fields[p + "clear.pid"] =
+        Joined(rule->pids, [](auto& pid) { return absl::StrFormat("0x%04x", pid); });
+    fields[p + "clear.encrypted_bytes"] = Number(rule->encrypted_bytes);
+  } else {
+    const auto& ranges = std::get<wire::ClearRanges>(h.clear_map);
+    fields[p + "clear_entries"] = Number(ranges.size());
+    fields[p + "clear.offset"] = Joined(ranges, [](auto& r) { return Number(r.offset); });
+    fields[p + "clear.length"] = Joined(ranges, [](auto& r) { return Number(r.length); });
+  }
   fields[p + "control_block"] = ToHex(h.control_block);
   fields[p + "hash_count"] = Number(h.hashes.size());
   fields[p + "hash"] = Joined(h.hashes, [](auto& hash) { return ToHex(hash); });
