@@ -97,6 +97,7 @@ void Declare(Flags& flags, cli::Command& command) {
       "nark-sender --session film.sender --input film.ts\n"
       "ffmpeg -re -i film.mp4 -c copy -f mpegts - | nark-sender --session film.sender --input -\n"
       "nark-sender --session film.sender --input film.ts --output file:film.dvd --pace max\n"
+      "nark-sender --session film.sender --input film.ts --fec 20\n"
       "nark-sender --session film.sender --input film.ts --encrypt video\n"
       "nark-sender --session film.sender --input film.ts --control 127.0.0.1:7600\n"
       "nark-sender --session tv.sender --input 'udp://239.0.0.1:1234?adapter=eth0' \\\n"

@@ -11,7 +11,8 @@ namespace nark::sender {
 // what breaks first. Without parity a header goes twice, and an ADU of one datagram once.
 
 // Parity fragments beside so many source fragments (1 to 65,535) at `percent` (0 to 100):
-// that share of them, rounded up, as far as an ADU may have fragments.
+// that share of them, rounded up, as far as an ADU may have fragments. Every block then has
+// at least one where percent is not 0.
 uint32_t ParityFragments(uint32_t source_fragments, uint32_t percent);
 
 // The loss for which headers are made as strong as blocks: half of what the parity could

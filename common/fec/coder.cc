@@ -80,65 +80,80 @@ void Coder::Encode(const Spread& spread, size_t fragment_bytes, ByteView source,
   }
 }
 
+uint8_t* Coder::Broken::Place(uint32_t number) const {
+  return source.data() + spread.IndexOf(block, number) * fragment_bytes;
+}
+
 void Coder::Repair(const Spread& spread, uint32_t block, size_t fragment_bytes,
                    MutableByteView source, std::span<const uint32_t> missing,
                    std::span<ParityFragment> parity) {
-  const Field& field = Field::Get();
-  const Width width = WidthOf(spread, block);
-  const uint32_t sources = spread.source_of(block);
-  const auto point = [&](size_t row) { return sources + parity[row].number; };
-  const auto place = [&](uint32_t number) {
-    return source.data() + spread.IndexOf(block, number) * fragment_bytes;
-  };
-
-  // What the fragments that are there contribute is taken out of the parity.
-  missing_.assign(sources, 0);
-  for (const uint32_t number : missing) missing_[number] = 1;
-  std::vector<uint32_t> present;
-  input_.clear();
-  for (uint32_t i = 0; i < sources; ++i) {
-    if (missing_[i] != 0) continue;
-    present.push_back(i);
-    input_.push_back(place(i));
-  }
-  sums_.resize(std::min(kRows, parity.size()) * fragment_bytes);
-  for (size_t first = 0; first < parity.size() && !present.empty(); first += kRows) {
-    const size_t rows = std::min(kRows, parity.size() - first);
-    output_.clear();
-    for (size_t row = 0; row < rows; ++row) output_.push_back(&sums_[row * fragment_bytes]);
-    const auto at = [&](size_t row, size_t column) {
-      return Coefficient(point(first + row), present[column]);
-    };
-    Multiply({rows, present.size(), at}, width, fragment_bytes, input_, output_);
-    for (size_t row = 0; row < rows; ++row) {
-      AddInto(output_[row], fragment_bytes, parity[first + row].bytes.data());
-    }
-  }
-
-  // What is left is the missing fragments times a square Cauchy matrix, whose inverse is
-  // known: row factor times column factor over the sum of the points.
-  const size_t count = missing.size();
-  row_factor_.assign(count, 1);
-  column_factor_.assign(count, 1);
-  for (size_t i = 0; i < count; ++i) {
-    for (size_t k = 0; k < count; ++k) {
-      const auto sum = [](uint32_t a, uint32_t b) { return static_cast<Element>(a ^ b); };
-      row_factor_[i] = field.Product(row_factor_[i], sum(missing[i], point(k)));
-      column_factor_[i] = field.Product(column_factor_[i], sum(point(i), missing[k]));
-      if (k == i) continue;
-      row_factor_[i] = field.Product(row_factor_[i], Coefficient(missing[i], missing[k]));
-      column_factor_[i] = field.Product(column_factor_[i], Coefficient(point(i), point(k)));
-    }
-  }
+  const Broken broken{spread, block, fragment_bytes, source, missing, parity};
+  TakeOutPresent(broken);
+  // What is left of the parity is the missing fragments times a square Cauchy matrix, whose
+  // inverse is known: row factor times column factor over the sum of the points.
+  FillInverseFactors(broken);
   input_.clear();
   output_.clear();
   for (const ParityFragment& one : parity) input_.push_back(one.bytes.data());
-  for (const uint32_t number : missing) output_.push_back(place(number));
+  for (const uint32_t number : missing) output_.push_back(broken.Place(number));
+  const Field& field = Field::Get();
   const auto inverse = [&](size_t row, size_t column) {
     return field.Product(field.Product(row_factor_[row], column_factor_[column]),
-                         Coefficient(point(column), missing[row]));
+                         Coefficient(broken.Point(column), missing[row]));
   };
-  Multiply({count, count, inverse}, width, fragment_bytes, input_, output_);
+  Multiply({missing.size(), missing.size(), inverse}, WidthOf(spread, block), fragment_bytes,
+           input_, output_);
+}
+
+// Adds to the parity what the fragments that are there contribute to it.
+void Coder::TakeOutPresent(const Broken& broken) {
+  const uint32_t sources = broken.spread.source_of(broken.block);
+  present_.clear();
+  input_.clear();
+  std::vector<bool> missing(sources);
+  for (const uint32_t number : broken.missing) missing[number] = true;
+  for (uint32_t number = 0; number < sources; ++number) {
+    if (missing[number]) continue;
+    present_.push_back(number);
+    input_.push_back(broken.Place(number));
+  }
+  if (present_.empty()) return;
+  const size_t count = broken.parity.size();
+  sums_.resize(std::min(kRows, count) * broken.fragment_bytes);
+  for (size_t first = 0; first < count; first += kRows) {
+    const size_t rows = std::min(kRows, count - first);
+    output_.clear();
+    for (size_t row = 0; row < rows; ++row) {
+      output_.push_back(&sums_[row * broken.fragment_bytes]);
+    }
+    const auto at = [&](size_t row, size_t column) {
+      return Coefficient(broken.Point(first + row), present_[column]);
+    };
+    Multiply({rows, present_.size(), at}, WidthOf(broken.spread, broken.block),
+             broken.fragment_bytes, input_, output_);
+    for (size_t row = 0; row < rows; ++row) {
+      AddInto(output_[row], broken.fragment_bytes, broken.parity[first + row].bytes.data());
+    }
+  }
+}
+
+void Coder::FillInverseFactors(const Broken& broken) {
+  const Field& field = Field::Get();
+  const size_t count = broken.missing.size();
+  row_factor_.assign(count, 1);
+  column_factor_.assign(count, 1);
+  const auto sum = [](uint32_t a, uint32_t b) { return static_cast<Element>(a ^ b); };
+  for (size_t i = 0; i < count; ++i) {
+    Element& row = row_factor_[i];
+    Element& column = column_factor_[i];
+    for (size_t k = 0; k < count; ++k) {
+      row = field.Product(row, sum(broken.missing[i], broken.Point(k)));
+      column = field.Product(column, sum(broken.Point(i), broken.missing[k]));
+      if (k == i) continue;
+      row = field.Product(row, Coefficient(broken.missing[i], broken.missing[k]));
+      column = field.Product(column, Coefficient(broken.Point(i), broken.Point(k)));
+    }
+  }
 }
 
 // A pair's first half is the elements' low bytes, its second half the high ones: so an

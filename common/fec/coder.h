@@ -43,11 +43,25 @@ class Coder {
  private:
   // In which field a block's coefficients lie.
   enum class Width : size_t { kByte = 1, kPair = 2 };
+  // A block that is being repaired.
+  struct Broken {
+    const Spread& spread;
+    uint32_t block;
+    size_t fragment_bytes;
+    MutableByteView source;
+    std::span<const uint32_t> missing;
+    std::span<ParityFragment> parity;
+    // Of the parity fragment in that place.
+    uint32_t Point(size_t at) const { return spread.source_of(block) + parity[at].number; }
+    uint8_t* Place(uint32_t number) const;
+  };
   struct Matrix {
     size_t rows;
     size_t columns;
     absl::FunctionRef<Element(size_t row, size_t column)> at;
   };
+  void TakeOutPresent(const Broken& broken);
+  void FillInverseFactors(const Broken& broken);
   static Width WidthOf(const Spread& spread, uint32_t block);
   Element Coefficient(uint32_t parity_point, uint32_t source_point) const {
     return inverses_[parity_point ^ source_point];
@@ -65,7 +79,7 @@ class Coder {
   // not simply those of its coefficients: then it must make them itself, at four times the
   // cost.
   Bytes table_of_byte_;
-  // Kept from call to call, so that coding allocates nothing.
+  // Kept from call to call, so that encoding allocates nothing.
   Bytes matrix_;
   Bytes tables_;
   std::vector<const uint8_t*> input_;
@@ -74,7 +88,7 @@ class Coder {
   std::vector<uint8_t*> halves_out_;
   std::vector<Element> row_factor_;
   std::vector<Element> column_factor_;
-  std::vector<uint8_t> missing_;
+  std::vector<uint32_t> present_;
   Bytes sums_;
 };
 
