@@ -11,6 +11,7 @@ namespace nark::securespace {
 namespace {
 
 constexpr char kSessionsFile[] = "sessions";
+constexpr char kExchangesFile[] = "exchanges";
 
 std::string FileOf(const SessionName& name) {
   Digest hash = LabelledHash("nark session file v1", {name.provider, name.session_id});
@@ -118,7 +119,8 @@ Emulation::Core::Core(SecureSpaceKeys keys, std::vector<Certificate> chain,
       surroundings_(surroundings),
       freshness_(surroundings.counter),
       id_(SecureSpaceId(keys_.attestation.public_key().spki(), keys_.note.public_key().spki())),
-      sessions_journal_(keys_.state, surroundings.storage, surroundings.random, kSessionsFile) {}
+      sessions_journal_(keys_.state, surroundings.storage, surroundings.random, kSessionsFile),
+      kept_journal_(keys_.state, surroundings.storage, surroundings.random, kExchangesFile) {}
 
 absl::Status Emulation::Core::Load() {
   // What its request asks for, until an issuer has said.
@@ -141,6 +143,7 @@ absl::Status Emulation::Core::Load() {
     RETURN_IF_ERROR(LoadSession(name));
   }
   RETURN_IF_ERROR(freshness_.Check(kSessionsFile));
+  RETURN_IF_ERROR(LoadKeptExchanges());
   // The record of this opening; see Freshness.
   return freshness_.counts() ? CommitSessions() : absl::OkStatus();
 }

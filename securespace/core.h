@@ -63,6 +63,7 @@ class Session {
   const VerifiedSession& verified() const { return verified_; }
   const SessionTools& tools() const { return tools_; }
   SessionState& state() { return state_; }
+  const SessionState& state() const { return state_; }
   Journal& journal() { return journal_; }
 
   // A later descriptor of the same session.
@@ -136,10 +137,20 @@ class Emulation::Core {
  private:
   // Exchange (exchange.cc).
   absl::StatusOr<Exchange> BeginExchange(const v1::AttestRequest& request);
+  absl::Status Remember(Exchange exchange, v1::ExchangeLife life);
+  // The one of the session that `grant` claims to answer, else any of it; nullptr where
+  // none is pending.
+  const Exchange* FindExchange(const SessionName& name, const v1::SignedEnvelope& grant) const;
+  // Ends the kept exchange, if it is one.
+  absl::Status Forget(const Exchange& exchange);
   absl::StatusOr<OpenedGrant> OpenGrant(const Exchange& exchange,
                                         const v1::SignedEnvelope& envelope) const;
   absl::Status InstallInto(Session& session, const Exchange& exchange, OpenedGrant opened);
   absl::StatusOr<std::unique_ptr<Session>> NewSession(const Exchange& exchange) const;
+
+  // Exchanges that are kept durably (kept_exchanges.cc).
+  absl::Status LoadKeptExchanges();
+  absl::Status CommitKeptExchanges();
 
   // Releases (release_calls.cc).
   absl::StatusOr<KeyDecision> ReleaseOne(ReleaseList& list, ByteView header);
@@ -180,9 +191,12 @@ class Emulation::Core {
   v1::AssuranceClass assurance_ = v1::ASSURANCE_CLASS_EMULATED;
   std::unique_ptr<wire::ControlCipher> control_cipher_;
   Journal sessions_journal_;
+  Journal kept_journal_;
   std::map<SessionName, std::unique_ptr<Session>> sessions_;
   std::map<Digest, uint64_t> counters_;  // by provider
-  std::list<Exchange> exchanges_;        // at most one a session; oldest first
+  // At most one a session in either list; oldest first.
+  std::list<Exchange> exchanges_;  // until this is closed
+  std::list<Exchange> kept_;       // EXCHANGE_LIFE_KEPT
   absl::Status failure_;
 };
 

@@ -16,6 +16,7 @@ namespace nark::securespace {
 namespace {
 
 constexpr size_t kMaxExchanges = 16;
+constexpr size_t kMaxKeptExchanges = 8;
 constexpr size_t kMaxGrantBytes = 64 << 10;
 constexpr size_t kMaxChallengeBytes = 1024;
 
@@ -177,6 +178,9 @@ absl::StatusOr<Exchange> Emulation::Core::BeginExchange(const v1::AttestRequest&
       request.challenge().body().size() > kMaxChallengeBytes) {
     return absl::InvalidArgumentError("the key manager's challenge is empty or too large");
   }
+  if (request.life() != v1::EXCHANGE_LIFE_UNSPECIFIED && request.life() != v1::EXCHANGE_LIFE_KEPT) {
+    return absl::InvalidArgumentError("this secure space does not know such a life of exchanges");
+  }
   uint64_t contact_sequence = 0;
   if (Session* known = FindSession(session.name()); known != nullptr) {
     if (known->state().closed()) return Closed(session.name());
@@ -225,12 +229,40 @@ absl::StatusOr<v1::AttestResponse> Emulation::Core::Attest(const v1::AttestReque
   exchange.transcript =
       GrantTranscript(exchange.session.descriptor_identity(), challenge_identity,
                       ObjectIdentity(response.evidence()), exchange.voucher.identity);
-
-  exchanges_.remove_if(
-      [&](const Exchange& other) { return other.session.name() == exchange.session.name(); });
-  if (exchanges_.size() == kMaxExchanges) exchanges_.pop_front();
-  exchanges_.push_back(std::move(exchange));
+  RETURN_IF_ERROR(Remember(std::move(exchange), request.life()));
   return response;
+}
+
+// A kept one is durable before its evidence leaves: the grant may come at any later time.
+absl::Status Emulation::Core::Remember(Exchange exchange, v1::ExchangeLife life) {
+  const bool kept = life == v1::EXCHANGE_LIFE_KEPT;
+  std::list<Exchange>& all = kept ? kept_ : exchanges_;
+  all.remove_if(
+      [&](const Exchange& other) { return other.session.name() == exchange.session.name(); });
+  if (all.size() == (kept ? kMaxKeptExchanges : kMaxExchanges)) all.pop_front();
+  all.push_back(std::move(exchange));
+  return kept ? CommitKeptExchanges() : absl::OkStatus();
+}
+
+const Exchange* Emulation::Core::FindExchange(const SessionName& name,
+                                              const v1::SignedEnvelope& grant) const {
+  // Only to choose with; OpenGrant believes nothing of it.
+  const auto sealed = PayloadOf<v1::SealedGrant>(grant, "the grant");
+  const Exchange* any = nullptr;
+  for (const std::list<Exchange>* all : {&exchanges_, &kept_}) {
+    for (const Exchange& exchange : *all) {
+      if (exchange.session.name() != name) continue;
+      if (sealed.ok() && Same(sealed->transcript(), exchange.transcript)) return &exchange;
+      if (any == nullptr) any = &exchange;
+    }
+  }
+  return any;
+}
+
+absl::Status Emulation::Core::Forget(const Exchange& exchange) {
+  const size_t removed =
+      kept_.remove_if([&](const Exchange& other) { return &other == &exchange; });
+  return removed == 0 ? absl::OkStatus() : CommitKeptExchanges();
 }
 
 absl::StatusOr<OpenedGrant> Emulation::Core::OpenGrant(const Exchange& exchange,
@@ -340,10 +372,8 @@ absl::StatusOr<v1::InstallGrantResponse> Emulation::Core::InstallGrant(
     const v1::InstallGrantRequest& request) {
   RETURN_IF_ERROR(CheckUsable());
   ASSIGN_OR_RETURN(SessionName name, SessionName::FromProto(request.session()));
-  auto exchange = std::find_if(exchanges_.begin(), exchanges_.end(), [&](const Exchange& pending) {
-    return pending.session.name() == name;
-  });
-  if (exchange == exchanges_.end()) {
+  const Exchange* exchange = FindExchange(name, request.grant());
+  if (exchange == nullptr) {
     return Refusal(
         absl::StatusCode::kFailedPrecondition, "NO_EXCHANGE",
         absl::StrCat("no evidence was given for session ", name.ToString(), "; attest first"));
@@ -358,6 +388,7 @@ absl::StatusOr<v1::InstallGrantResponse> Emulation::Core::InstallGrant(
   response.set_grant_id(ToText(opened.grant.id));
   if (session != nullptr) {
     RETURN_IF_ERROR(InstallInto(*session, *exchange, std::move(opened)));
+    RETURN_IF_ERROR(Forget(*exchange));
     return response;
   }
   ASSIGN_OR_RETURN(std::unique_ptr<Session> joined, NewSession(*exchange));
@@ -366,6 +397,8 @@ absl::StatusOr<v1::InstallGrantResponse> Emulation::Core::InstallGrant(
   // listed has released nothing.
   sessions_[name] = std::move(joined);
   RETURN_IF_ERROR(CommitSessions());
+  // Last: after a crash before it the same grant is installed once more.
+  RETURN_IF_ERROR(Forget(*exchange));
   return response;
 }
 
