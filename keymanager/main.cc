@@ -3,12 +3,15 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "common/base/clock.h"
 #include "common/base/status.h"
 #include "common/cli/program.h"
+#include "common/crypto/random.h"
 #include "common/crypto/secret_bytes.h"
 #include "common/serve/log.h"
 #include "common/serve/process.h"
 #include "common/serve/shutdown.h"
+#include "keymanager/offline.h"
 #include "keymanager/replica.h"
 
 namespace nark::keymanager {
@@ -18,6 +21,8 @@ struct Flags {
   ReplicaOptions options;
   std::chrono::microseconds drain{std::chrono::seconds(5)};
   bool plaintext = false;
+  OfflineChallengeSettings challenge;
+  OfflineGrantSettings grant;
 };
 
 void Declare(Flags& flags, cli::Command& command) {
@@ -48,6 +53,51 @@ void Declare(Flags& flags, cli::Command& command) {
       "nark-keymanager --pool pool --issuer issuer/issuer.pem --listen 0.0.0.0:7400\n"
       "nark-keymanager --pool pool --issuer issuer/issuer.pem --crl issuer/crl.pem "
       "--listen 127.0.0.1:7400 --http 127.0.0.1:7480");
+}
+
+void DeclareChallenge(Flags& flags, cli::Command& command) {
+  using cli::Need;
+  OfflineChallengeSettings& challenge = flags.challenge;
+  command.Text("--pool", &challenge.pool, "the pool's folder", Need::kRequired)
+      .Text("--session", &challenge.session_path, "the session (*.nark)", Need::kRequired)
+      .Text("--secure-space", &challenge.secure_space, "its id, 64 hexadecimal digits",
+            Need::kRequired)
+      .Duration("--expires", &challenge.expires,
+                "until when a request that answers it is taken, at most 366 days")
+      .Text("--out", &challenge.out, "what to carry to the secure space", Need::kRequired)
+      .Examples(
+          "nark-keymanager challenge --pool pool --session match.nark --secure-space ID "
+          "--expires 10d --out match.challenge");
+}
+
+void DeclareGrant(Flags& flags, cli::Command& command) {
+  using cli::Need;
+  OfflineGrantSettings& grant = flags.grant;
+  command.Text("--pool", &grant.files.pool, "the pool's folder", Need::kRequired)
+      .Texts("--issuer", &grant.files.issuers,
+             "certificate (PEM) of an issuer of secure spaces; may be repeated", Need::kRequired)
+      .Texts("--crl", &grant.files.revocations,
+             "an issuer's revocation list (PEM); may be repeated")
+      .Text("--deny", &grant.files.deny_list, "the provider's deny list")
+      .Text("--request", &grant.request_path, "as nark-receiver request made it", Need::kRequired)
+      .Text("--out", &grant.out, "what to carry back", Need::kRequired)
+      .Examples(
+          "nark-keymanager grant --pool pool --issuer issuer/issuer.pem --crl issuer/crl.pem "
+          "--request match.request --out match.grant");
+}
+
+absl::Status Challenge(const Flags& flags) {
+  RETURN_IF_ERROR(DisableCoreDumps());
+  SystemClock clock;
+  SystemRandom random;
+  return RunOfflineChallenge(flags.challenge, clock, random);
+}
+
+absl::Status Grant(const Flags& flags) {
+  RETURN_IF_ERROR(DisableCoreDumps());
+  SystemClock clock;
+  SystemRandom random;
+  return RunOfflineGrant(flags.grant, clock, random);
 }
 
 absl::Status Run(Flags& flags, const cli::LogSettings& log) {
@@ -83,5 +133,13 @@ int main(int argc, char** argv) {
   nark::keymanager::Flags flags;
   nark::keymanager::Declare(flags, program.command());
   program.command().Action([&] { return nark::keymanager::Run(flags, program.log()); });
+  nark::cli::Command& challenge = program.command().Subcommand(
+      "challenge", "a challenge as a file, for a join without a network");
+  nark::keymanager::DeclareChallenge(flags, challenge);
+  challenge.Action([&] { return nark::keymanager::Challenge(flags); });
+  nark::cli::Command& grant =
+      program.command().Subcommand("grant", "decide on the request in a file, and write the grant");
+  nark::keymanager::DeclareGrant(flags, grant);
+  grant.Action([&] { return nark::keymanager::Grant(flags); });
   return program.Run(argc, argv);
 }

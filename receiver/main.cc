@@ -15,6 +15,7 @@
 #include "receiver/note.h"
 #include "receiver/preview.h"
 #include "receiver/refund.h"
+#include "receiver/request.h"
 
 namespace nark::receiver {
 namespace {
@@ -29,6 +30,8 @@ struct Flags {
   PreviewSettings preview;
   bool allow_insecure = false;
   RefundSettings refund;
+  RequestSettings request;
+  InstallSettings install;
 };
 
 constexpr char kAllowInsecure[] =
@@ -93,6 +96,31 @@ void DeclareAmend(Flags& flags, cli::Command& command) {
       .Examples("nark-receiver amend match.nark --secure-space card --voucher extra-time.voucher");
 }
 
+void DeclareRequest(Flags& flags, cli::Command& command) {
+  using cli::Need;
+  RequestSettings& request = flags.request;
+  command.Text("FILE", &request.session_path, "the session (*.nark)", Need::kRequired)
+      .Text("--secure-space", &request.secure_space, "DIR or unix:PATH", Need::kRequired)
+      .Text("--voucher", &request.voucher_path, "what was bought", Need::kRequired)
+      .Text("--challenge", &request.challenge_path, "as nark-keymanager challenge made it",
+            Need::kRequired)
+      .Text("--out", &request.out, "what to carry to the key manager", Need::kRequired)
+      .Switch("--allow-insecure", &flags.allow_insecure, kAllowInsecure)
+      .Examples(
+          "nark-receiver request match.nark --secure-space card --voucher mine.voucher "
+          "--challenge match.challenge --out match.request");
+}
+
+void DeclareInstall(Flags& flags, cli::Command& command) {
+  using cli::Need;
+  InstallSettings& install = flags.install;
+  command.Text("FILE", &install.grant_path, "as nark-keymanager grant made it", Need::kRequired)
+      .Text("--secure-space", &install.secure_space, "DIR or unix:PATH, as of the request",
+            Need::kRequired)
+      .Switch("--allow-insecure", &flags.allow_insecure, kAllowInsecure)
+      .Examples("nark-receiver install match.grant --secure-space card");
+}
+
 void DeclarePreview(Flags& flags, cli::Command& command) {
   PreviewSettings& preview = flags.preview;
   command.Text("FILE", &preview.session_path, "the session (*.nark)", cli::Need::kRequired)
@@ -151,6 +179,22 @@ absl::Status Amend(Flags& flags) {
   return RunAmend(flags.amend, clock, random);
 }
 
+absl::Status Request(Flags& flags) {
+  RETURN_IF_ERROR(DisableCoreDumps());
+  if (flags.allow_insecure) flags.request.insecure = securespace::InsecureSessions::kAllow;
+  SystemClock clock;
+  SystemRandom random;
+  return RunRequest(flags.request, clock, random);
+}
+
+absl::Status Install(Flags& flags) {
+  RETURN_IF_ERROR(DisableCoreDumps());
+  if (flags.allow_insecure) flags.install.insecure = securespace::InsecureSessions::kAllow;
+  SystemClock clock;
+  SystemRandom random;
+  return RunInstall(flags.install, clock, random);
+}
+
 absl::Status Refund(Flags& flags) {
   RETURN_IF_ERROR(CheckTimeout(flags.refund.timeout));
   if (flags.plaintext) flags.refund.transport = KeyManagerTransport::kPlaintext;
@@ -206,6 +250,14 @@ int main(int argc, char** argv) {
       "amend", "add what another voucher bought, while playing or not");
   nark::receiver::DeclareAmend(flags, amend);
   amend.Action([&] { return nark::receiver::Amend(flags); });
+  nark::cli::Command& request = program.command().Subcommand(
+      "request", "ask for a grant by a file that is carried to a key manager");
+  nark::receiver::DeclareRequest(flags, request);
+  request.Action([&] { return nark::receiver::Request(flags); });
+  nark::cli::Command& install =
+      program.command().Subcommand("install", "install the grant that came back");
+  nark::receiver::DeclareInstall(flags, install);
+  install.Action([&] { return nark::receiver::Install(flags); });
   nark::cli::Command& preview = program.command().Subcommand(
       "preview", "write what everybody may see; needs no secure space and no voucher");
   nark::receiver::DeclarePreview(flags, preview);

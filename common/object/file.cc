@@ -59,6 +59,12 @@ std::string DescribeContent(v1::NarkFile::ContentCase content) {
       return "a deny list";
     case v1::NarkFile::kRefund:
       return "a refund desk's answer";
+    case v1::NarkFile::kChallenge:
+      return "a challenge";
+    case v1::NarkFile::kGrantRequest:
+      return "a grant request";
+    case v1::NarkFile::kGrant:
+      return "a grant";
     case v1::NarkFile::CONTENT_NOT_SET:
       break;
   }

@@ -1,0 +1,93 @@
+#include "receiver/request.h"
+
+#include <cstdio>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/object/envelope.h"
+#include "common/object/file.h"
+#include "receiver/membership.h"
+#include "securespace/connect.h"
+
+namespace nark::receiver {
+namespace {
+
+// What the key manager would refuse a journey later. Its MAC is for the pool to check.
+absl::Status CheckChallenge(const v1::Challenge& challenge, const RequestSettings& settings,
+                            const SessionName& session, const std::string& secure_space_id,
+                            Timestamp now) {
+  const std::string& path = settings.challenge_path;
+  v1::ChallengeBody body;
+  RETURN_IF_ERROR(ParseStrictly(AsBytes(challenge.body()), path, body));
+  const absl::StatusOr<SessionName> challenged = SessionName::FromProto(body.session());
+  if (!challenged.ok() || *challenged != session) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is for another session than ", settings.session_path));
+  }
+  if (body.secure_space_id() != secure_space_id) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is for another secure space than ", settings.secure_space));
+  }
+  if (ToMicros(now) > body.expires_us()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " has expired; have the key manager make another challenge"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status RunRequest(const RequestSettings& settings, Clock& clock, Random& random) {
+  ASSIGN_OR_RETURN(Purchase purchase,
+                   Purchase::Load(settings.session_path, settings.voucher_path, clock.Now()));
+  ASSIGN_OR_RETURN(v1::NarkFile challenge,
+                   ReadNarkFile(settings.challenge_path, v1::NarkFile::kChallenge));
+  ASSIGN_OR_RETURN(auto connection, securespace::Connect(settings.secure_space,
+                                                         securespace::WhenLocked::kUseItsSocket,
+                                                         clock, random, settings.insecure));
+  const auto identity = connection.space().GetIdentity();
+  if (!identity.ok()) return Annotate(identity.status(), settings.secure_space);
+  RETURN_IF_ERROR(CheckChallenge(challenge.challenge(), settings, purchase.session.name(),
+                                 identity->secure_space_id(), clock.Now()));
+
+  v1::AttestRequest request;
+  *request.mutable_session_descriptor() = purchase.session.envelope();
+  *request.mutable_voucher() = purchase.voucher;
+  *request.mutable_challenge() = challenge.challenge();
+  request.set_life(v1::EXCHANGE_LIFE_KEPT);
+  auto attested = connection.space().Attest(request);
+  if (!attested.ok()) return Annotate(attested.status(), settings.secure_space);
+
+  v1::NarkFile file;
+  v1::GrantRequestFile& asked = *file.mutable_grant_request();
+  *asked.mutable_session_descriptor() = purchase.session.envelope();
+  *asked.mutable_voucher() = std::move(purchase.voucher);
+  *asked.mutable_secure_space_certificates() =
+      std::move(*attested->mutable_secure_space_certificates());
+  *asked.mutable_challenge() = std::move(*challenge.mutable_challenge());
+  *asked.mutable_evidence() = std::move(*attested->mutable_evidence());
+  return WriteNarkFile(settings.out, file, FileMode::kPublic);
+}
+
+absl::Status RunInstall(const InstallSettings& settings, Clock& clock, Random& random) {
+  ASSIGN_OR_RETURN(v1::NarkFile file, ReadNarkFile(settings.grant_path, v1::NarkFile::kGrant));
+  ASSIGN_OR_RETURN(auto connection, securespace::Connect(settings.secure_space,
+                                                         securespace::WhenLocked::kUseItsSocket,
+                                                         clock, random, settings.insecure));
+  v1::InstallGrantRequest request;
+  *request.mutable_session() = file.grant().session();
+  *request.mutable_grant() = std::move(*file.mutable_grant()->mutable_grant());
+  const auto response = connection.space().InstallGrant(request);
+  if (ReasonOf(response.status()) == "NO_EXCHANGE") {
+    return Annotate(response.status(),
+                    absl::StrCat(settings.grant_path, ": ", settings.secure_space,
+                                 " waits for no grant of this session: it was installed "
+                                 "already, or was asked for by another secure space"));
+  }
+  if (!response.ok()) return Annotate(response.status(), settings.grant_path);
+  std::printf("installed %s\n", ToHex(AsBytes(response->grant_id())).c_str());
+  return absl::OkStatus();
+}
+
+}  // namespace nark::receiver
