@@ -46,7 +46,7 @@ absl::StatusOr<OpenedSink> OpenSink(std::string_view uri, Notify notify) {
 absl::StatusOr<std::unique_ptr<DatagramSource>> OpenSource(std::string_view uri, Notify notify) {
   if (uri.starts_with(kFile)) {
     ASSIGN_OR_RETURN(std::string path, PathOf(uri));
-    return OpenDatagramFile(path);
+    return OpenDatagramFile(path, {}, std::move(notify));
   }
   if (!uri.starts_with("udp://")) return Unknown(uri);
   ASSIGN_OR_RETURN(UdpAddress address, UdpAddress::Parse(uri));

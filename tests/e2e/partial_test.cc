@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "common/base/bytes.h"
+#include "common/net/datagram_file.h"
 #include "tests/harness/process.h"
 #include "tests/harness/world.h"
 
@@ -15,30 +18,26 @@ namespace nark::harness {
 namespace {
 
 constexpr size_t kAduBytes = 32 << 10;
-constexpr char kMagic[] = "NARKDGM1";
-
-// The records of a file of datagrams.
+// The datagrams of a recording.
 std::vector<std::string> Datagrams(const std::string& path) {
-  const std::string file = ReadAll(path);
   std::vector<std::string> datagrams;
-  for (size_t at = sizeof kMagic - 1; at + 4 <= file.size();) {
-    size_t size = 0;
-    for (size_t i = 0; i < 4; ++i) size = size << 8 | static_cast<uint8_t>(file[at + i]);
-    datagrams.push_back(file.substr(at + 4, size));
-    at += 4 + size;
+  auto source = net::OpenDatagramFile(path);
+  if (!source.ok()) throw std::runtime_error(source.status().ToString());
+  while (!(*source)->exhausted()) {
+    const auto taken =
+        (*source)->Receive(64, [&](ByteView datagram) { datagrams.push_back(ToText(datagram)); });
+    if (!taken.ok()) throw std::runtime_error(taken.status().ToString());
   }
   return datagrams;
 }
 
 void WriteDatagrams(const std::string& path, const std::vector<std::string>& datagrams) {
-  std::string file = kMagic;
+  auto sink = net::CreateDatagramFile(path);
+  if (!sink.ok()) throw std::runtime_error(sink.status().ToString());
   for (const std::string& datagram : datagrams) {
-    for (int shift = 24; shift >= 0; shift -= 8) {
-      file += static_cast<char>(datagram.size() >> shift & 0xff);
-    }
-    file += datagram;
+    const std::vector<ByteView> one = {AsBytes(datagram)};
+    if (!(*sink)->Send(one).ok()) throw std::runtime_error("cannot write " + path);
   }
-  WriteAll(path, file);
 }
 
 uint64_t NumberAt(const std::string& datagram, size_t at, size_t bytes) {
