@@ -37,9 +37,9 @@ struct Source {
   // Where a program is put together from concrete parts: main, and the commands that
   // a main consists of.
   bool IsMain() const {
-    static const std::set<std::string> kCommands = {"receiver/amend.cc",      "receiver/join.cc",
-                                                    "receiver/membership.cc", "receiver/note.cc",
-                                                    "receiver/refund.cc",     "sender/expel.cc"};
+    static const std::set<std::string> kCommands = {
+        "receiver/amend.cc",  "receiver/join.cc",    "receiver/membership.cc", "receiver/note.cc",
+        "receiver/refund.cc", "receiver/request.cc", "sender/expel.cc"};
     return name() == "main.cc" || EndsWith("_main.cc") || kCommands.contains(path);
   }
   bool EndsWith(const std::string& end) const {
