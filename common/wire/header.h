@@ -122,9 +122,9 @@ Bytes SerialiseHeader(const Header& header);
 //   plaintext bytes + kMaxCipherGrowth (exactly the cipher's: wire/cipher.h,
 //   CheckAgainstCipher); fragment bytes a multiple of 16, >= kMinFragmentBytes;
 //   source fragments == ceil(ciphertext bytes / fragment bytes); no more
-//   parity than source fragments, and at most kMaxFragments in all; deadline 0 or >= signed time; CheckClearMap; control
-//   block of kMinControlBlockBytes to kMaxControlBlockBytes, and 16 for its tag;
-//   as many hashes as TopLevelSize.
+//   parity than source fragments, and at most kMaxFragments in all; deadline 0 or >= signed time;
+//   CheckClearMap; control block of kMinControlBlockBytes to kMaxControlBlockBytes, and 16 for its
+//   tag; as many hashes as TopLevelSize.
 absl::Status CheckHeader(const Header& header);
 
 // Whether a datagram's prefix names the ADU of the header.
