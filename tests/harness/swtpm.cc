@@ -1,11 +1,28 @@
 #include "tests/harness/swtpm.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <stdexcept>
 
 namespace nark::harness {
+namespace {
+
+bool Listens(const std::string& path) {
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  const bool connected = ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  ::close(fd);
+  return connected;
+}
+
+}  // namespace
 
 Swtpm::Swtpm() {
   // Short: a Unix socket's path lies in it.
@@ -35,11 +52,9 @@ void Swtpm::Start() {
                   "",
                   {}},
       folder_);
-  // Made in whichever order, both before it answers.
-  const bool serves = Eventually([&] {
-    return !process_->running() ||
-           (std::filesystem::exists(socket()) && std::filesystem::exists(control));
-  });
+  // Made in whichever order, and there a moment before anybody listens.
+  const bool serves =
+      Eventually([&] { return !process_->running() || (Listens(socket()) && Listens(control)); });
   if (!serves || !process_->running()) {
     throw std::runtime_error("swtpm does not start: " + process_->Kill().ToString());
   }
