@@ -56,16 +56,24 @@ class Generator {
   virtual std::string_view id() const = 0;
   virtual Properties properties() const = 0;
   // Checks the depth.
-  virtual absl::Status Check(const Parameters& parameters) const = 0;
+  absl::Status Check(const Parameters& parameters) const;
   // The minimal nodes from which just the leaves first..last can be derived (more
   // leaves where the generator cannot grant ranges), ascending.
-  virtual absl::StatusOr<std::vector<Node>> Cover(const SecretBytes& sender_root,
-                                                  const Parameters& parameters, uint64_t first,
-                                                  uint64_t last) const = 0;
+  absl::StatusOr<std::vector<Node>> Cover(const SecretBytes& sender_root,
+                                          const Parameters& parameters, uint64_t first,
+                                          uint64_t last) const;
   // Over nodes of one or several grants; overlapping nodes are allowed. Refuses
   // nodes with a level beyond the depth or a prefix beyond the level.
-  virtual absl::StatusOr<std::unique_ptr<KeySource>> Open(const Parameters& parameters,
-                                                          std::vector<Node> nodes) const = 0;
+  absl::StatusOr<std::unique_ptr<KeySource>> Open(const Parameters& parameters,
+                                                  std::vector<Node> nodes) const;
+
+ private:
+  // The same, of what has been checked; there is at least one node.
+  virtual absl::StatusOr<std::vector<Node>> CoverRange(const SecretBytes& sender_root,
+                                                       const Parameters& parameters, uint64_t first,
+                                                       uint64_t last) const = 0;
+  virtual absl::StatusOr<std::unique_ptr<KeySource>> OpenNodes(const Parameters& parameters,
+                                                               std::vector<Node> nodes) const = 0;
 };
 
 // The registered generator; INVALID_ARGUMENT naming the known ones otherwise.

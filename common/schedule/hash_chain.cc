@@ -36,17 +36,11 @@ class HashChainGenerator final : public Generator {
             .max_depth = kMaxForwardDepth};
   }
 
-  absl::Status Check(const Parameters& parameters) const override {
-    return CheckDepth(parameters, kMaxForwardDepth);
-  }
-
+ private:
   // The node of the first id: level is the depth, prefix the id. That of id 0 is the root.
-  absl::StatusOr<std::vector<Node>> Cover(const SecretBytes& sender_root,
-                                          const Parameters& parameters, uint64_t first,
-                                          uint64_t last) const override {
-    RETURN_IF_ERROR(Check(parameters));
-    RETURN_IF_ERROR(CheckRoot(sender_root));
-    RETURN_IF_ERROR(CheckRange(parameters, first, last));
+  absl::StatusOr<std::vector<Node>> CoverRange(const SecretBytes& sender_root,
+                                               const Parameters& parameters, uint64_t first,
+                                               uint64_t last) const override {
     Node node{first == 0 ? 0 : parameters.depth, first, sender_root.Clone()};
     HashedChain chain;
     for (uint64_t id = 0; id < first; ++id) chain.Step(node.key.RevealMutable().data());
@@ -55,16 +49,13 @@ class HashChainGenerator final : public Generator {
     return cover;
   }
 
-  absl::StatusOr<std::unique_ptr<KeySource>> Open(const Parameters& parameters,
-                                                  std::vector<Node> nodes) const override {
-    RETURN_IF_ERROR(Check(parameters));
+  absl::StatusOr<std::unique_ptr<KeySource>> OpenNodes(const Parameters& parameters,
+                                                       std::vector<Node> nodes) const override {
     for (const Node& node : nodes) {
-      RETURN_IF_ERROR(CheckNode(parameters, node));
       if (node.level != (node.prefix == 0 ? 0 : parameters.depth)) {
         return absl::InvalidArgumentError("hash-chain has no nodes but those of single ids");
       }
     }
-    if (nodes.empty()) return NoLeaves();
     // The earliest gives what the others give.
     const auto earliest =
         std::min_element(nodes.begin(), nodes.end(),

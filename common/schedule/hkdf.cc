@@ -36,7 +36,7 @@ class HkdfSource final : public KeySource {
   const HmacSha256Key root_;
 };
 
-class HkdfGenerator final : public Generator {
+class HkdfGenerator final : public RootGenerator {
  public:
   std::string_view id() const override { return "hkdf"; }
   Properties properties() const override {
@@ -46,33 +46,10 @@ class HkdfGenerator final : public Generator {
             .max_depth = kMaxDepth};
   }
 
-  absl::Status Check(const Parameters& parameters) const override {
-    return CheckDepth(parameters, kMaxDepth);
-  }
-
-  absl::StatusOr<std::vector<Node>> Cover(const SecretBytes& sender_root,
-                                          const Parameters& parameters, uint64_t first,
-                                          uint64_t last) const override {
-    RETURN_IF_ERROR(Check(parameters));
-    RETURN_IF_ERROR(CheckRoot(sender_root));
-    RETURN_IF_ERROR(CheckRange(parameters, first, last));
-    std::vector<Node> cover;
-    cover.push_back({0, 0, sender_root.Clone()});
-    return cover;
-  }
-
-  absl::StatusOr<std::unique_ptr<KeySource>> Open(const Parameters& parameters,
-                                                  std::vector<Node> nodes) const override {
-    RETURN_IF_ERROR(Check(parameters));
-    for (const Node& node : nodes) {
-      RETURN_IF_ERROR(CheckNode(parameters, node));
-      if (node.level != 0) return absl::InvalidArgumentError("hkdf has no nodes but the root");
-      if (!(node.key == nodes.front().key)) {
-        return absl::InvalidArgumentError("two seed nodes for one place contradict each other");
-      }
-    }
-    if (nodes.empty()) return NoLeaves();
-    return std::unique_ptr<KeySource>(std::make_unique<HkdfSource>(parameters, nodes.front().key));
+ private:
+  std::unique_ptr<KeySource> OpenRoot(const Parameters& parameters,
+                                      const SecretBytes& root) const override {
+    return std::make_unique<HkdfSource>(parameters, root);
   }
 };
 

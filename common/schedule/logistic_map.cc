@@ -48,7 +48,7 @@ SecretBytes FirstNode(const SecretBytes& root) {
   return node;
 }
 
-class LogisticGenerator final : public Generator {
+class LogisticGenerator final : public RootGenerator {
  public:
   std::string_view id() const override { return "logistic-map"; }
   Properties properties() const override {
@@ -58,36 +58,12 @@ class LogisticGenerator final : public Generator {
             .max_depth = kMaxForwardDepth};
   }
 
-  absl::Status Check(const Parameters& parameters) const override {
-    return CheckDepth(parameters, kMaxForwardDepth);
-  }
-
-  // The root: a later state would hide next to nothing of the earlier ones.
-  absl::StatusOr<std::vector<Node>> Cover(const SecretBytes& sender_root,
-                                          const Parameters& parameters, uint64_t first,
-                                          uint64_t last) const override {
-    RETURN_IF_ERROR(Check(parameters));
-    RETURN_IF_ERROR(CheckRoot(sender_root));
-    RETURN_IF_ERROR(CheckRange(parameters, first, last));
-    std::vector<Node> cover;
-    cover.push_back({0, 0, sender_root.Clone()});
-    return cover;
-  }
-
-  absl::StatusOr<std::unique_ptr<KeySource>> Open(const Parameters& parameters,
-                                                  std::vector<Node> nodes) const override {
-    RETURN_IF_ERROR(Check(parameters));
-    for (const Node& node : nodes) {
-      RETURN_IF_ERROR(CheckNode(parameters, node));
-      if (node.level != 0)
-        return absl::InvalidArgumentError("logistic-map has no nodes but the root");
-      if (!(node.key == nodes.front().key)) {
-        return absl::InvalidArgumentError("two seed nodes for one place contradict each other");
-      }
-    }
-    if (nodes.empty()) return NoLeaves();
-    return std::unique_ptr<KeySource>(std::make_unique<ForwardSource>(
-        parameters, std::make_unique<LogisticChain>(), 0, FirstNode(nodes.front().key)));
+ private:
+  // Grants the root: a later state would hide next to nothing of the earlier ones.
+  std::unique_ptr<KeySource> OpenRoot(const Parameters& parameters,
+                                      const SecretBytes& root) const override {
+    return std::make_unique<ForwardSource>(parameters, std::make_unique<LogisticChain>(), 0,
+                                           FirstNode(root));
   }
 };
 

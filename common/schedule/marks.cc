@@ -136,23 +136,15 @@ class MarksGenerator final : public Generator {
             .max_depth = kMaxDepth};
   }
 
-  absl::Status Check(const Parameters& parameters) const override {
-    return CheckDepth(parameters, kMaxDepth);
-  }
-
-  absl::StatusOr<std::vector<Node>> Cover(const SecretBytes& sender_root,
-                                          const Parameters& parameters, uint64_t first,
-                                          uint64_t last) const override {
-    RETURN_IF_ERROR(Check(parameters));
-    RETURN_IF_ERROR(CheckRoot(sender_root));
-    RETURN_IF_ERROR(CheckRange(parameters, first, last));
+ private:
+  absl::StatusOr<std::vector<Node>> CoverRange(const SecretBytes& sender_root,
+                                               const Parameters& parameters, uint64_t first,
+                                               uint64_t last) const override {
     return CoverWalk(parameters.depth, first, last).From(sender_root);
   }
 
-  absl::StatusOr<std::unique_ptr<KeySource>> Open(const Parameters& parameters,
-                                                  std::vector<Node> nodes) const override {
-    RETURN_IF_ERROR(Check(parameters));
-    for (const Node& node : nodes) RETURN_IF_ERROR(CheckNode(parameters, node));
+  absl::StatusOr<std::unique_ptr<KeySource>> OpenNodes(const Parameters& parameters,
+                                                       std::vector<Node> nodes) const override {
     RETURN_IF_ERROR(KeepHighest(parameters.depth, nodes));
     return std::unique_ptr<KeySource>(
         std::make_unique<MarksSource>(parameters.depth, std::move(nodes)));

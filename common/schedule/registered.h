@@ -18,14 +18,19 @@ inline constexpr size_t kNodeBytes = 32;
 // The depth of generators that reach every id at once.
 inline constexpr uint32_t kMaxDepth = 63;
 
-// What every generator checks alike.
-absl::Status CheckDepth(const Parameters& parameters, uint32_t max_depth);
 absl::Status CheckRange(const Parameters& parameters, uint64_t first, uint64_t last);
-absl::Status CheckNode(const Parameters& parameters, const Node& node);
-absl::Status CheckRoot(const SecretBytes& sender_root);
 
-// Of a session in which nothing was granted.
-std::unique_ptr<KeySource> NoLeaves();
+// A generator whose every grant is the root.
+class RootGenerator : public Generator {
+ private:
+  absl::StatusOr<std::vector<Node>> CoverRange(const SecretBytes& sender_root,
+                                               const Parameters& parameters, uint64_t first,
+                                               uint64_t last) const final;
+  absl::StatusOr<std::unique_ptr<KeySource>> OpenNodes(const Parameters& parameters,
+                                                       std::vector<Node> nodes) const final;
+  virtual std::unique_ptr<KeySource> OpenRoot(const Parameters& parameters,
+                                              const SecretBytes& root) const = 0;
+};
 
 }  // namespace nark::schedule
 
