@@ -203,7 +203,9 @@ absl::Status JoinRun::Bind() {
 }
 
 absl::StatusOr<std::unique_ptr<net::DatagramSource>> JoinRun::OpenSource(const std::string& uri) {
-  if (!relay::RelayAddress::Matches(uri)) return net::OpenSource(uri, Warn);
+  if (!relay::RelayAddress::Matches(uri) || !settings_.range.everything()) {
+    return net::OpenSource(uri, Warn, settings_.range);
+  }
   relay::SourceOptions options;
   for (const uint32_t sub_session : sub_sessions_) {
     options.tags.push_back(SessionTag(SessionContext(purchase_->session.name(), sub_session)));
@@ -385,7 +387,12 @@ void JoinRun::Watch(const absl::Status& ended) {
   const PlayOutStatistics adus = reception_->adus();
   for (const auto& [reason, count] : adus.refused) {
     if (!reasons_told_.insert(reason).second) continue;
-    spdlog::warn("the secure space refuses keys: {}", ReasonName(reason));
+    const bool went_back =
+        reason == v1::REFUSAL_REASON_LATE && absl::StartsWith(settings_.input, "file:");
+    spdlog::warn("the secure space refuses keys: {}{}", ReasonName(reason),
+                 went_back ? ": a live session's recording is played forwards only; sessions to "
+                             "seek in are made with --timeliness none"
+                           : "");
   }
   const Timestamp now = clock_.Now();
   if (adus.received != last_received_) {

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "common/base/clock.h"
 #include "common/crypto/random.h"
+#include "common/net/datagram_file.h"
 #include "common/serve/shutdown.h"
 #include "receiver/membership.h"
 #include "securespace/secure_space.h"
@@ -21,6 +22,7 @@ struct JoinSettings {
   std::string voucher_path;
   std::vector<std::string> outputs;  // empty: standard output
   std::string input;                 // empty: the session's transport
+  net::PlayRange range;              // of a recording
   std::vector<std::string> key_managers;
   KeyManagerTransport transport = KeyManagerTransport::kTls;
   std::chrono::microseconds playout_delay = std::chrono::milliseconds(500);

@@ -13,6 +13,7 @@
 #include "receiver/amend.h"
 #include "receiver/join.h"
 #include "receiver/note.h"
+#include "receiver/play_range.h"
 #include "receiver/preview.h"
 #include "receiver/refund.h"
 #include "receiver/request.h"
@@ -27,6 +28,7 @@ struct Flags {
   NoteSettings note;
   bool final_note = false;
   AmendSettings amend;
+  RangeFlags range;
   PreviewSettings preview;
   bool allow_insecure = false;
   RefundSettings refund;
@@ -50,6 +52,11 @@ void DeclareJoin(Flags& flags, cli::Command& command) {
       .Text("--input", &join.input,
             "instead of the session's transport: file:PATH, relay://HOST:PORT?token=FILE, or "
             "udp://[SOURCE@]GROUP:PORT with ?adapter=IFACE[,IFACE]&rcvbuf=BYTES")
+      .Number("--from-adu", &flags.range.from_adu, "of a recording, the first ADU to play")
+      .Number("--to-adu", &flags.range.to_adu, "and the last")
+      .Text("--from-time", &flags.range.from_time,
+            "of a recording, from when: +90s from its beginning, or a time as 2026-11-26T20:00:00Z")
+      .Text("--to-time", &flags.range.to_time, "and until when")
       .Duration("--playout-delay", &join.playout_delay,
                 "how long an ADU that is complete may wait for earlier ones")
       .Duration("--timeout", &join.timeout, "for getting a grant")
@@ -66,7 +73,9 @@ void DeclareJoin(Flags& flags, cli::Command& command) {
           "nark-receiver join match.nark --secure-space card --voucher mine.voucher \\\n"
           "    --output file:match.ts --output udp://127.0.0.1:1234\n"
           "nark-receiver join match.nark --secure-space card --voucher mine.voucher \\\n"
-          "    --input 'udp://10.0.0.7@232.1.2.3:5004?adapter=eth1' --output file:match.ts");
+          "    --input 'udp://10.0.0.7@232.1.2.3:5004?adapter=eth1' --output file:match.ts\n"
+          "nark-receiver join match.nark --secure-space card --voucher mine.voucher \\\n"
+          "    --input file:match.nadu --from-time +45m --output file:second-half.ts");
 }
 
 void DeclareNote(Flags& flags, cli::Command& command) {
@@ -151,6 +160,7 @@ absl::Status Join(Flags& flags, const cli::LogSettings& log) {
   if (join.playout_delay.count() < 0 || join.timeout.count() < 0) {
     return absl::InvalidArgumentError("--playout-delay and --timeout can not be negative");
   }
+  ASSIGN_OR_RETURN(join.range, ParseRange(flags.range));
   if (flags.plaintext) join.transport = KeyManagerTransport::kPlaintext;
   if (flags.json) join.report = JoinSettings::Report::kJson;
   if (flags.allow_insecure) join.insecure = securespace::InsecureSessions::kAllow;

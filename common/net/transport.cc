@@ -43,10 +43,15 @@ absl::StatusOr<OpenedSink> OpenSink(std::string_view uri, Notify notify) {
   return opened;
 }
 
-absl::StatusOr<std::unique_ptr<DatagramSource>> OpenSource(std::string_view uri, Notify notify) {
+absl::StatusOr<std::unique_ptr<DatagramSource>> OpenSource(std::string_view uri, Notify notify,
+                                                           const PlayRange& range) {
   if (uri.starts_with(kFile)) {
     ASSIGN_OR_RETURN(std::string path, PathOf(uri));
-    return OpenDatagramFile(path, {}, std::move(notify));
+    return OpenDatagramFile(path, range, std::move(notify));
+  }
+  if (!range.everything()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        Absl(uri), " is no recording: --from-adu, --from-time and their ends go with file:PATH"));
   }
   if (!uri.starts_with("udp://")) return Unknown(uri);
   ASSIGN_OR_RETURN(UdpAddress address, UdpAddress::Parse(uri));

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "common/net/datagram_file.h"
 #include "common/net/datagram_io.h"
 
 namespace nark::net {
@@ -18,8 +19,10 @@ struct OpenedSink {
 // "udp://..." (datagram_io.h) or "file:PATH" (datagram_file.h).
 // INVALID_ARGUMENT for anything else.
 absl::StatusOr<OpenedSink> OpenSink(std::string_view uri, Notify notify = nullptr);
+// Of a file, `range` alone; it is INVALID_ARGUMENT with anything else that has no beginning.
 absl::StatusOr<std::unique_ptr<DatagramSource>> OpenSource(std::string_view uri,
-                                                           Notify notify = nullptr);
+                                                           Notify notify = nullptr,
+                                                           const PlayRange& range = {});
 
 }  // namespace nark::net
 

@@ -1,0 +1,132 @@
+// A recording is played offline: from anywhere, up to and beyond damage, and the note says
+// what was played to the last ADU.
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/harness/process.h"
+#include "tests/harness/world.h"
+
+namespace nark::harness {
+namespace {
+
+constexpr size_t kAduBytes = 8 << 10;
+constexpr uint64_t kAdus = 40;
+
+class RecordingTest : public testing::Test {
+ protected:
+  // A recording, and a card that was granted all of it while there was a key manager.
+  void Record(const Words& flags = {"--timeliness", "none"}) {
+    Words more = {"--adu", "8KiB"};
+    more.insert(more.end(), flags.begin(), flags.end());
+    {
+      const Server replica = world_.StartKeyManager();
+      session_ = world_.MakeSession({replica.listen}, more);
+      space_ = world_.MakeSecureSpace();
+      voucher_ = world_.MakeVoucher(session_, space_.id, "0-99");
+      world_.Do("nark-receiver", {"amend", session_.session, "--secure-space", space_.folder,
+                                  "--voucher", voucher_});
+    }
+    input_ = RandomBytes(kAdus * kAduBytes, 5);
+    WriteAll(world_.Path("input"), input_);
+    world_.SendAll(session_, world_.Path("input"),
+                   {"--output", "file:" + recording_, "--pace", "4M"});
+  }
+  Outcome Play(const Words& more, const std::string& output) {
+    Words words = world_.JoinArguments(session_, space_, voucher_, output);
+    words.insert(words.end(), {"--input", "file:" + recording_});
+    words.insert(words.end(), more.begin(), more.end());
+    return world_.Try("nark-receiver", words);
+  }
+  std::string Adus(uint64_t first, uint64_t last) const {
+    return input_.substr(first * kAduBytes, (last - first + 1) * kAduBytes);
+  }
+  std::vector<uint64_t> Delivered() {
+    const std::string path = world_.NewPath("note");
+    world_.Do("nark-receiver",
+              {"note", session_.session, "--secure-space", space_.folder, "--out", path});
+    const auto note = nlohmann::json::parse(world_.Do("narkctl", {"note", "show", path, "--json"}));
+    std::vector<uint64_t> ids;
+    for (const auto& sender : note["senders"]) {
+      for (const auto& range : sender["delivered_ranges"]) {
+        for (uint64_t id = range[0]; id <= range[1].get<uint64_t>(); ++id) ids.push_back(id);
+      }
+    }
+    return ids;
+  }
+
+  World world_;
+  SessionFiles session_;
+  SecureSpaceFolder space_;
+  std::string voucher_, input_, recording_ = world_.Path("x.nadu");
+};
+
+TEST_F(RecordingTest, PlaysFromAnywhereWithoutAKeyManager) {
+  Record();
+  const std::string middle = world_.Path("middle"), end = world_.Path("end"),
+                    start = world_.Path("start");
+  Outcome played = Play({"--from-adu", "10", "--to-adu", "19"}, middle);
+  EXPECT_EQ(played.status, 0) << played.ToString();
+  EXPECT_TRUE(ReadAll(middle) == Adus(10, 19)) << ReadAll(middle).size();
+  played = Play({"--from-adu", "30"}, end);
+  EXPECT_EQ(played.status, 0) << played.ToString();
+  EXPECT_TRUE(ReadAll(end) == Adus(30, 39)) << ReadAll(end).size();
+  // Backwards, and by time: 16 ms an ADU.
+  played = Play({"--to-time", "+100ms"}, start);
+  EXPECT_EQ(played.status, 0) << played.ToString();
+  const size_t count = ReadAll(start).size() / kAduBytes;
+  EXPECT_GE(count, 1u);
+  EXPECT_LT(count, 10u);
+  EXPECT_TRUE(ReadAll(start) == Adus(0, count - 1));
+  EXPECT_EQ(Delivered().size(), 20 + count);
+}
+
+TEST_F(RecordingTest, PlaysUpToAndBeyondDamage) {
+  Record();
+  std::string bytes = ReadAll(recording_);
+  for (size_t at = bytes.size() / 3; at < bytes.size() / 3 + 20'000; ++at) bytes[at] = 0;
+  for (size_t at = 1000; at < bytes.size() * 3 / 4; at += 50'021) bytes[at] ^= 1;
+  bytes.resize(bytes.size() * 9 / 10);
+  WriteAll(recording_, bytes);
+  const std::string output = world_.Path("out");
+  const Outcome played = Play({}, output);
+  EXPECT_EQ(played.status, 0) << played.ToString();
+  const std::vector<uint64_t> delivered = Delivered();
+  std::string expected;
+  for (const uint64_t id : delivered) expected += Adus(id, id);
+  EXPECT_TRUE(ReadAll(output) == expected);
+  EXPECT_GE(delivered.size(), kAdus / 2);
+  EXPECT_LT(delivered.size(), kAdus);
+  EXPECT_LT(delivered.front(), kAdus / 3);
+  EXPECT_GT(delivered.back(), kAdus / 2) << "nothing beyond the damage";
+}
+
+TEST_F(RecordingTest, SaysWhatALiveSessionMakesOfGoingBack) {
+  Record({"--deadline", "50ms"});
+  EXPECT_EQ(Play({"--from-adu", "30"}, world_.Path("end")).status, 0);
+  const Outcome back = Play({"--to-adu", "5"}, world_.Path("start"));
+  EXPECT_EQ(back.status, 0) << back.ToString();
+  EXPECT_EQ(ReadAll(world_.Path("start")), "");
+  EXPECT_NE(back.err.find("LATE"), std::string::npos) << back.err;
+  EXPECT_NE(back.err.find("--timeliness none"), std::string::npos) << back.err;
+}
+
+TEST_F(RecordingTest, RefusesARangeWithoutARecording) {
+  Record();
+  const std::string output = world_.Path("out");
+  Words words = world_.JoinArguments(session_, space_, voucher_, output);
+  words.insert(words.end(), {"--from-adu", "1"});
+  const Outcome live = world_.Try("nark-receiver", words);
+  EXPECT_EQ(live.status, 1) << live.ToString();
+  EXPECT_NE(live.err.find("--from-adu"), std::string::npos) << live.err;
+  const Outcome bad = Play({"--from-time", "soon"}, output);
+  EXPECT_EQ(bad.status, 1) << bad.ToString();
+  EXPECT_NE(bad.err.find("--from-time"), std::string::npos) << bad.err;
+}
+
+}  // namespace
+}  // namespace nark::harness
