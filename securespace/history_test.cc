@@ -43,7 +43,7 @@ struct Model {
   std::vector<Release> log;
   std::set<std::pair<StreamKey, uint64_t>> late;
   std::map<StreamKey, uint64_t> clock;
-  uint64_t last_accepted = 0;
+  std::map<StreamKey, uint64_t> last_accepted;
 
   static bool Streams(const v1::Policy& policy, const StreamKey& stream) {
     const bool sub = policy.sub_sessions().empty()
@@ -77,8 +77,9 @@ struct Model {
     if (policy.count() != 0 && Spent(voucher, stream.second) >= policy.count()) return 2;
     if (policy.expires_us() != 0 && time > policy.expires_us()) return 3;
     if (!EmptyOrHas(policy.sender_ids(), stream.second)) return 4;
-    if (policy.lease_ms() != 0 &&
-        time > std::max(kStart, last_accepted) + 1000 * policy.lease_ms()) {
+    const auto accepted = last_accepted.find(stream);
+    const uint64_t since = std::max(kStart, accepted == last_accepted.end() ? 0 : accepted->second);
+    if (policy.lease_ms() != 0 && time > since + 1000 * policy.lease_ms()) {
       return 5;
     }
     return 0;
@@ -114,7 +115,7 @@ struct Model {
       return v1::REFUSAL_REASON_LATE;
     }
     log.push_back({stream, id, counted});
-    last_accepted = std::max(last_accepted, time);
+    last_accepted[stream] = std::max(last_accepted[stream], time);
     return v1::REFUSAL_REASON_UNSPECIFIED;
   }
 };

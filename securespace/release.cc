@@ -174,7 +174,7 @@ v1::RefusalReason ReleaseList::CheckPolicy(Candidate& candidate) {
   SessionState& state = session_->state();
   const wire::Header& header = candidate.parsed.header;
   Verdict verdict = Judge(state.grants, {candidate.stream, header.adu_id, header.signed_time_us},
-                          state.last_accepted_us);
+                          state.Stream(candidate.stream).last_accepted_us);
   candidate.spends = verdict.spends;
   return verdict.refusal;
 }
@@ -209,7 +209,10 @@ void ReleaseList::MarkReleased(const Candidate& candidate) {
   stream.released->Insert(header.adu_id);
   if (candidate.digest) stream.outstanding = {header.adu_id, *candidate.digest};
   record_.ids[candidate.stream].first.Insert(header.adu_id);
-  state.last_accepted_us = std::max(state.last_accepted_us, header.signed_time_us);
+  if (header.signed_time_us > stream.last_accepted_us) {
+    stream.last_accepted_us = header.signed_time_us;
+    record_.clocks.insert(candidate.stream);
+  }
   if (candidate.spends != nullptr) {
     ++candidate.spends->spent[header.sender_id];
     record_.spent.emplace(candidate.spends - state.grants.data(), header.sender_id);

@@ -416,6 +416,27 @@ TEST(ReleaseTest, TheSendersClockSurvivesARestart) {
   EXPECT_EQ(world.Reason(MakeAdu(world.session, late)), v1::REFUSAL_REASON_LATE);
 }
 
+TEST(ReleaseTest, OneSendersClockKeepsNoLeaseOfAnother) {
+  TestWorld world(WithControl());
+  VoucherOptions options = Buy(world, 0, 9);
+  options.policy.set_lease_ms(10);
+  MustJoin(world, options);
+  // In steps below the lease, far into the future.
+  AduOptions ahead;
+  ahead.sender_id = 2;
+  for (ahead.id = 0; ahead.id < 5; ++ahead.id) {
+    ahead.signed_time_us = kStart + (ahead.id + 1) * 9'000;
+    ASSERT_EQ(world.Reason(MakeAdu(world.session, ahead)), v1::REFUSAL_REASON_UNSPECIFIED);
+  }
+  AduOptions adu;
+  adu.signed_time_us = kStart + 10'000;
+  EXPECT_EQ(world.Reason(MakeAdu(world.session, adu)), v1::REFUSAL_REASON_UNSPECIFIED);
+  ASSERT_TRUE(world.Reopen().ok());
+  adu.id = 1;
+  adu.signed_time_us = kStart + 20'001;
+  EXPECT_EQ(world.Reason(MakeAdu(world.session, adu)), v1::REFUSAL_REASON_LEASE);
+}
+
 TEST(ReleaseTest, AHeaderThatFailsMovesNoClock) {
   TestWorld world;
   MustJoin(world, Buy(world, 0, 9));

@@ -128,7 +128,6 @@ bool ReadGrant(Reader& from, Grant& grant) {
 // What snapshots and records both hold, in the same place.
 void WriteTotals(const SessionState& state, Writer& to) {
   to.U64(state.counter);
-  to.U64(state.last_accepted_us);
   to.U64(state.stop_issue_time_us);
   to.U64(state.contact_obeyed);
   to.U32(static_cast<uint32_t>(state.refusals.size()));
@@ -137,7 +136,6 @@ void WriteTotals(const SessionState& state, Writer& to) {
 
 bool ReadTotals(Reader& from, SessionState& state) {
   state.counter = from.U64();
-  state.last_accepted_us = from.U64();
   state.stop_issue_time_us = from.U64();
   state.contact_obeyed = from.U64();
   uint32_t reasons = from.Count(8);
@@ -167,6 +165,7 @@ absl::Status Write(const SessionState& state, Writer& to) {
   for (const auto& [name, stream] : state.streams) {
     WriteStream(name, to);
     to.U64(stream.clock_us);
+    to.U64(stream.last_accepted_us);
     RETURN_IF_ERROR(stream.released->Write(to));
     RETURN_IF_ERROR(WritePacked(stream.late, to));
     RETURN_IF_ERROR(WritePacked(stream.proved, to));
@@ -190,11 +189,12 @@ absl::StatusOr<SessionState> ParseState(ByteView snapshot) {
   }
   state.receipt_type = static_cast<v1::ReceiptType>(from.U8());
   if (!from.ok() || !MakeReceipts(state.receipt_type).ok()) return NotAState();
-  for (uint32_t n = from.Count(21); n > 0; --n) {
+  for (uint32_t n = from.Count(29); n > 0; --n) {
     StreamName name = ReadStream(from);
     if (state.streams.contains(name)) return NotAState();
     StreamState& stream = state.Stream(name);
     stream.clock_us = from.U64();
+    stream.last_accepted_us = from.U64();
     if (!stream.released->Read(from) || !ReadPacked(from, stream.late) ||
         !ReadPacked(from, stream.proved)) {
       return NotAState();
@@ -223,6 +223,7 @@ void Write(const ReleaseRecord& record, const SessionState& state, Writer& to) {
   for (const StreamName& name : record.clocks) {
     WriteStream(name, to);
     to.U64(state.streams.at(name).clock_us);
+    to.U64(state.streams.at(name).last_accepted_us);
   }
   to.U32(static_cast<uint32_t>(record.spent.size()));
   for (const auto& [grant, sender] : record.spent) {
@@ -249,9 +250,11 @@ absl::Status Replay(ByteView record, SessionState& state) {
     StreamName name = ReadStream(from);
     if (!ReadIds(from, state.Stream(name).proved)) return NotAState();
   }
-  for (uint32_t n = from.Count(16); n > 0; --n) {
+  for (uint32_t n = from.Count(24); n > 0; --n) {
     StreamName name = ReadStream(from);
-    state.Stream(name).clock_us = from.U64();
+    StreamState& stream = state.Stream(name);
+    stream.clock_us = from.U64();
+    stream.last_accepted_us = from.U64();
   }
   for (uint32_t n = from.Count(16); n > 0; --n) {
     uint32_t grant = from.U32();

@@ -45,14 +45,16 @@ struct StreamState {
   // The sender's clock: the highest signed time of its headers that passed steps 1
   // to 3 of a release.
   uint64_t clock_us = 0;
+  // Highest signed time for which something was released, 0 for none. Of this sender
+  // alone: another's clock must not keep its leases alive.
+  uint64_t last_accepted_us = 0;
 };
 
 // Everything that is kept of one session.
 struct SessionState {
   v1::SignedEnvelope descriptor;
-  uint64_t verified_at_us = 0;  // when the descriptor was verified
-  uint64_t counter = 0;         // the provider's, after the last change
-  uint64_t last_accepted_us = 0;
+  uint64_t verified_at_us = 0;      // when the descriptor was verified
+  uint64_t counter = 0;             // the provider's, after the last change
   uint64_t stop_issue_time_us = 0;  // of the latest stop order obeyed
   uint64_t contact_obeyed = 0;      // highest sequence number
   uint64_t contact_echoed = 0;      // by a grant
@@ -81,7 +83,7 @@ absl::StatusOr<SessionState> ParseState(ByteView snapshot);
 struct ReleaseRecord {
   std::map<StreamName, std::pair<IdSet, IdSet>> ids;  // newly released, newly late
   std::map<StreamName, IdSet> proved;                 // newly
-  std::set<StreamName> clocks;                        // that moved
+  std::set<StreamName> clocks;                        // where one of the two moved
   std::set<std::pair<size_t, uint32_t>> spent;        // (grant by index, sender)
   // A header was accepted or an order obeyed; both are written whole anyway.
   bool touched = false;

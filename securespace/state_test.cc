@@ -11,7 +11,6 @@ SessionState SomeState(v1::ReceiptType type = v1::RECEIPT_TYPE_TREE) {
   state.descriptor.set_payload("descriptor");
   state.verified_at_us = 1;
   state.counter = 2;
-  state.last_accepted_us = 3;
   state.stop_issue_time_us = 4;
   state.contact_obeyed = 6;
   state.contact_echoed = 5;
@@ -31,6 +30,7 @@ SessionState SomeState(v1::ReceiptType type = v1::RECEIPT_TYPE_TREE) {
   state.grants.push_back(std::move(grant));
   StreamState& stream = state.Stream({0, 1});
   stream.clock_us = 11;
+  stream.last_accepted_us = 3;
   for (uint64_t id = 1; id <= 5; ++id) stream.released->Insert(id);
   stream.late.Insert(7);
   stream.proved.Insert(2, 4);
@@ -86,7 +86,6 @@ TEST_P(StateFormTest, ReplayingARecordGivesTheStateItWasWrittenIn) {
   SessionState after = *ParseState(Snapshot(before));
   ReleaseRecord record;
   after.counter = 20;
-  after.last_accepted_us = 30;
   after.contact_obeyed = 40;
   after.refusals[v1::REFUSAL_REASON_RANGE] = 50;
   after.Stream({0, 2}).released->Insert(3);
@@ -94,6 +93,7 @@ TEST_P(StateFormTest, ReplayingARecordGivesTheStateItWasWrittenIn) {
   after.Stream({0, 1}).late.Insert(60, 61);
   record.ids[{0, 1}].second.Insert(60, 61);
   after.Stream({0, 1}).clock_us = 70;
+  after.Stream({0, 1}).last_accepted_us = 30;
   record.clocks.insert({0, 1});
   after.grants[0].spent[2] = 80;
   record.spent.emplace(0, 2);
