@@ -148,7 +148,7 @@ class Emulation::Core {
   absl::Status InstallInto(Session& session, const Exchange& exchange, OpenedGrant opened);
   absl::StatusOr<std::unique_ptr<Session>> NewSession(const Exchange& exchange) const;
 
-  // Exchanges that are kept durably (kept_exchanges.cc).
+  // Exchanges that are kept durably (pending_exchanges.cc).
   absl::Status LoadKeptExchanges();
   absl::Status CommitKeptExchanges();
 

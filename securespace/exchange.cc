@@ -15,8 +15,6 @@
 namespace nark::securespace {
 namespace {
 
-constexpr size_t kMaxExchanges = 16;
-constexpr size_t kMaxKeptExchanges = 8;
 constexpr size_t kMaxGrantBytes = 64 << 10;
 constexpr size_t kMaxChallengeBytes = 1024;
 
@@ -231,38 +229,6 @@ absl::StatusOr<v1::AttestResponse> Emulation::Core::Attest(const v1::AttestReque
                       ObjectIdentity(response.evidence()), exchange.voucher.identity);
   RETURN_IF_ERROR(Remember(std::move(exchange), request.life()));
   return response;
-}
-
-// A kept one is durable before its evidence leaves: the grant may come at any later time.
-absl::Status Emulation::Core::Remember(Exchange exchange, v1::ExchangeLife life) {
-  const bool kept = life == v1::EXCHANGE_LIFE_KEPT;
-  std::list<Exchange>& all = kept ? kept_ : exchanges_;
-  all.remove_if(
-      [&](const Exchange& other) { return other.session.name() == exchange.session.name(); });
-  if (all.size() == (kept ? kMaxKeptExchanges : kMaxExchanges)) all.pop_front();
-  all.push_back(std::move(exchange));
-  return kept ? CommitKeptExchanges() : absl::OkStatus();
-}
-
-const Exchange* Emulation::Core::FindExchange(const SessionName& name,
-                                              const v1::SignedEnvelope& grant) const {
-  // Only to choose with; OpenGrant believes nothing of it.
-  const auto sealed = PayloadOf<v1::SealedGrant>(grant, "the grant");
-  const Exchange* any = nullptr;
-  for (const std::list<Exchange>* all : {&exchanges_, &kept_}) {
-    for (const Exchange& exchange : *all) {
-      if (exchange.session.name() != name) continue;
-      if (sealed.ok() && Same(sealed->transcript(), exchange.transcript)) return &exchange;
-      if (any == nullptr) any = &exchange;
-    }
-  }
-  return any;
-}
-
-absl::Status Emulation::Core::Forget(const Exchange& exchange) {
-  const size_t removed =
-      kept_.remove_if([&](const Exchange& other) { return &other == &exchange; });
-  return removed == 0 ? absl::OkStatus() : CommitKeptExchanges();
 }
 
 absl::StatusOr<OpenedGrant> Emulation::Core::OpenGrant(const Exchange& exchange,

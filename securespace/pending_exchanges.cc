@@ -3,15 +3,18 @@
 
 #include "common/base/status.h"
 #include "common/object/envelope.h"
+#include "nark/v1/grant.pb.h"
 #include "securespace/codec.h"
 #include "securespace/core.h"
 
-// Exchanges that outlive the process, since their grants are carried on a medium
-// (docs/architecture.md, "Joining without a network").
+// The exchanges that wait for their grants: in memory, or kept on the storage where the
+// grant is carried on a medium (docs/architecture.md, "Joining without a network").
 namespace nark::securespace {
 namespace {
 
 constexpr uint8_t kFormat = 1;
+constexpr size_t kMaxExchanges = 16;
+constexpr size_t kMaxKeptExchanges = 8;
 constexpr size_t kKeyBytes = 32;
 // Sizes of two strings, two times, a key and a transcript.
 constexpr size_t kLeastBytes = 4 + 8 + 4 + kKeyBytes + 8 + sizeof(Digest);
@@ -79,6 +82,39 @@ absl::Status Emulation::Core::CommitKeptExchanges() {
   for (const Exchange& exchange : kept_) Write(exchange, writer);
   absl::Status status = kept_journal_.Rewrite(writer.bytes());
   return status.ok() ? status : Fail(status);
+}
+
+// A kept one is durable before its evidence leaves: the grant may come at any later time.
+absl::Status Emulation::Core::Remember(Exchange exchange, v1::ExchangeLife life) {
+  const bool kept = life == v1::EXCHANGE_LIFE_KEPT;
+  std::list<Exchange>& all = kept ? kept_ : exchanges_;
+  all.remove_if(
+      [&](const Exchange& other) { return other.session.name() == exchange.session.name(); });
+  if (all.size() == (kept ? kMaxKeptExchanges : kMaxExchanges)) all.pop_front();
+  all.push_back(std::move(exchange));
+  return kept ? CommitKeptExchanges() : absl::OkStatus();
+}
+
+const Exchange* Emulation::Core::FindExchange(const SessionName& name,
+                                              const v1::SignedEnvelope& grant) const {
+  // Only to choose with; OpenGrant believes nothing of it.
+  const auto sealed = PayloadOf<v1::SealedGrant>(grant, "the grant");
+  const Exchange* any = nullptr;
+  for (const std::list<Exchange>* all : {&exchanges_, &kept_}) {
+    for (const Exchange& exchange : *all) {
+      if (exchange.session.name() != name) continue;
+      if (sealed.ok() && Equal(AsBytes(sealed->transcript()), exchange.transcript))
+        return &exchange;
+      if (any == nullptr) any = &exchange;
+    }
+  }
+  return any;
+}
+
+absl::Status Emulation::Core::Forget(const Exchange& exchange) {
+  const size_t removed =
+      kept_.remove_if([&](const Exchange& other) { return &other == &exchange; });
+  return removed == 0 ? absl::OkStatus() : CommitKeptExchanges();
 }
 
 }  // namespace nark::securespace
