@@ -27,6 +27,7 @@
 #include "receiver/driver.h"
 #include "receiver/metrics.h"
 #include "receiver/output.h"
+#include "receiver/renewal_rule.h"
 #include "receiver/session_file.h"
 #include "receiver/session_sources.h"
 #include "receiver/statistics.h"
@@ -39,16 +40,9 @@ namespace {
 
 using std::chrono::microseconds;
 
-// Between two tries to renew a grant; the first one waits for at most the first, so that
-// viewers whose leases lapse together do not all come at once.
-constexpr microseconds kFirstRenewalPause = std::chrono::seconds(2);
-constexpr microseconds kLongestRenewalPause = std::chrono::minutes(1);
 // How long flushing may take at the end.
 constexpr microseconds kFlushTime = std::chrono::seconds(3);
 constexpr microseconds kPublishEvery = std::chrono::milliseconds(200);
-// How often the session file is looked at.
-constexpr microseconds kLookEvery = std::chrono::seconds(1);
-constexpr microseconds kAdoptAgainAfter = std::chrono::seconds(10);
 
 void Warn(const std::string& line) { spdlog::warn(line); }
 
@@ -73,8 +67,6 @@ class JoinRun {
   // the background, as often as it takes.
   absl::Status Renew();
   absl::Status StartRenewal(Timestamp now);
-  uint64_t Refusals(v1::RefusalReason reason) const;
-  uint64_t RenewableRefusals() const;
   // A later descriptor in the session file: its senders are heard, its transports and
   // key managers used from now on.
   void TakeLaterSession();
@@ -101,8 +93,6 @@ class JoinRun {
   microseconds spread_{0};           // taken off the play-out delay for UDP outputs
   std::set<uint32_t> sub_sessions_;  // that an output takes
   std::optional<SessionFile> session_file_;
-  Timestamp looked_at_file_;
-  std::optional<Timestamp> adopt_again_at_;
   SessionSources sources_;
   std::unique_ptr<Reception> reception_;
   std::optional<Driver> driver_;
@@ -110,11 +100,7 @@ class JoinRun {
   std::optional<ReceiverMetrics> receiver_metrics_;
   std::unique_ptr<serve::HttpServer> http_;
   std::unique_ptr<JoinThread> join_thread_;
-  std::optional<Timestamp> renew_at_;
-  microseconds renewal_pause_ = kFirstRenewalPause;
-  uint64_t renewable_refusals_ = 0;
-  uint64_t digest_refusals_ = 0;  // when the last renewal was done
-  Digest renewed_with_{};         // the descriptor of the last renewal
+  RenewalRule renewal_rule_{random_};
 
   std::atomic<bool> playing_{false};
   absl::Status first_output_error_;
@@ -269,59 +255,26 @@ absl::Status JoinRun::OnJoined() {
 }
 
 absl::Status JoinRun::Renew() {
-  const Timestamp now = clock_.Now();
-  if (join_thread_ != nullptr && join_thread_->done()) {
+  const RenewalRule::Refused refused = reception_->adus().refused;
+  const Digest& descriptor = purchase_->session.descriptor_identity();
+  if (join_thread_ != nullptr) {
+    if (!join_thread_->done()) return absl::OkStatus();
     const absl::Status result = join_thread_->result();
     join_thread_.reset();
     // Why it went wrong once says little of the next time: only the viewer ends it.
     if (result.ok()) {
       spdlog::info("the grant is renewed");
-      renewed_with_ = purchase_->session.descriptor_identity();
-      // A sender whose digests are wrong must not send all its receivers to key managers
-      // again and again.
-      const uint64_t digests = Refusals(v1::REFUSAL_REASON_DIGEST);
-      renewal_pause_ = digests == digest_refusals_
-                           ? kFirstRenewalPause
-                           : std::min(2 * renewal_pause_, kLongestRenewalPause);
-      digest_refusals_ = digests;
+      renewal_rule_.OnRenewed(refused, descriptor);
     } else {
       const std::string reason = ReasonOf(result);
       spdlog::warn("the grant is not renewed yet: {}{}", std::string(result.message()),
                    reason.empty() ? "" : " (" + reason + ")");
-      renewal_pause_ = std::min(2 * renewal_pause_, kLongestRenewalPause);
+      renewal_rule_.OnFailed();
     }
   }
-  const uint64_t refusals = RenewableRefusals();
-  if (join_thread_ == nullptr && !renew_at_ && refusals > renewable_refusals_) {
-    Bytes drawn(sizeof(uint64_t));
-    RETURN_IF_ERROR(random_.Fill(drawn));
-    const uint64_t most = static_cast<uint64_t>(renewal_pause_.count());
-    renew_at_ = now + microseconds(LoadBig64(drawn.data()) % (most + 1));
-  }
-  renewable_refusals_ = refusals;
-  if (!renew_at_ || now < *renew_at_) return absl::OkStatus();
-  renew_at_.reset();
-  return StartRenewal(now);
-}
-
-uint64_t JoinRun::Refusals(v1::RefusalReason reason) const {
-  const PlayOutStatistics adus = reception_->adus();
-  const auto found = adus.refused.find(reason);
-  return found == adus.refused.end() ? 0 : found->second;
-}
-
-uint64_t JoinRun::RenewableRefusals() const {
-  std::vector<v1::RefusalReason> renewable = {v1::REFUSAL_REASON_LEASE, v1::REFUSAL_REASON_CONTACT,
-                                              v1::REFUSAL_REASON_DIGEST};
-  // A header that verified here and not in the secure space is of a sender that its
-  // descriptor does not know; with a grant it gets this one. If that helps not, once is
-  // enough.
-  if (renewed_with_ != purchase_->session.descriptor_identity()) {
-    renewable.push_back(v1::REFUSAL_REASON_SIGNATURE);
-  }
-  uint64_t refusals = 0;
-  for (const v1::RefusalReason reason : renewable) refusals += Refusals(reason);
-  return refusals;
+  const Timestamp now = clock_.Now();
+  ASSIGN_OR_RETURN(const bool due, renewal_rule_.Due(refused, descriptor, now));
+  return due ? StartRenewal(now) : absl::OkStatus();
 }
 
 absl::Status JoinRun::StartRenewal(Timestamp now) {
@@ -336,22 +289,14 @@ absl::Status JoinRun::StartRenewal(Timestamp now) {
 }
 
 void JoinRun::TakeLaterSession() {
-  const Timestamp now = clock_.Now();
   // A renewal reads the session in its own thread.
   if (join_thread_ != nullptr) return;
-  if (now >= looked_at_file_ && now - looked_at_file_ < kLookEvery) return;
-  looked_at_file_ = now;
-  if (adopt_again_at_ && now < *adopt_again_at_) return;
-  adopt_again_at_.reset();
+  const Timestamp now = clock_.Now();
   auto later = session_file_->Poll(purchase_->session, now);
   absl::Status status = later.status();
   if (status.ok() && later->has_value()) {
     status = Adopt(**std::move(later));
-    // An interface that is down now may be up then.
-    if (!status.ok()) {
-      session_file_->Forget();
-      adopt_again_at_ = now + kAdoptAgainAfter;
-    }
+    if (!status.ok()) session_file_->TryAgain(now);
   }
   if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
 }

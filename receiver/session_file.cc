@@ -23,6 +23,11 @@ SessionFile::Stamp SessionFile::Look() const {
 
 absl::StatusOr<std::optional<VerifiedSession>> SessionFile::Poll(const VerifiedSession& current,
                                                                  Timestamp now) {
+  // Nor waits longer where the clock was put back.
+  if (look_at_ && now < *look_at_ && *look_at_ - now <= kTryAgainAfter) {
+    return std::optional<VerifiedSession>();
+  }
+  look_at_ = now + kLookEvery;
   const Stamp stamp = Look();
   if (stamp == Stamp{} || stamp == stamp_) return std::optional<VerifiedSession>();
   stamp_ = stamp;

@@ -2,6 +2,8 @@
 #define NARK_RECEIVER_SESSION_FILE_H_
 
 #include <array>
+#include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -18,13 +20,20 @@ class SessionFile {
   // To be made when `path` has just been read.
   explicit SessionFile(std::string path);
 
+  // How often the file is looked at, however often Poll is called.
+  static constexpr std::chrono::microseconds kLookEvery = std::chrono::seconds(1);
+  static constexpr std::chrono::microseconds kTryAgainAfter = std::chrono::seconds(10);
+
   // The later descriptor, where the file has changed since and holds one; empty where
   // there is nothing new. An error, once a change, where what is there is no later
   // descriptor of `current`: that one stays in force.
   absl::StatusOr<std::optional<VerifiedSession>> Poll(const VerifiedSession& current,
                                                       Timestamp now);
-  // The next Poll takes the file for changed: what it held could not be used yet.
-  void Forget() { stamp_ = {}; }
+  // What the last Poll gave could not be used: it is given again, a while after `now`.
+  void TryAgain(Timestamp now) {
+    stamp_ = {};
+    look_at_ = now + kTryAgainAfter;
+  }
 
  private:
   using Stamp = std::array<uint64_t, 5>;
@@ -32,6 +41,7 @@ class SessionFile {
 
   std::string path_;
   Stamp stamp_;
+  std::optional<Timestamp> look_at_;
 };
 
 }  // namespace nark::receiver

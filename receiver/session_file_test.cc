@@ -36,6 +36,10 @@ class SessionFileTest : public ::testing::Test {
     return *AddSender(session, made_.seed(), id, provider_.signers(), kTestTime);
   }
 
+  // When it may be looked at again.
+  Timestamp Later() { return now_ += SessionFile::kLookEvery; }
+
+  Timestamp now_ = kTestTime;
   TestProvider provider_;
   TestSession made_;
   std::string path_;
@@ -43,32 +47,45 @@ class SessionFileTest : public ::testing::Test {
 
 TEST_F(SessionFileTest, GivesALaterDescriptorOnce) {
   SessionFile file(path_);
-  EXPECT_FALSE(file.Poll(made_.session(), kTestTime)->has_value());
+  EXPECT_FALSE(file.Poll(made_.session(), Later())->has_value());
   const NewSession later = WithSender(made_.session(), 7);
   Write(later.descriptor);
-  auto found = file.Poll(made_.session(), kTestTime);
+  auto found = file.Poll(made_.session(), Later());
   ASSERT_TRUE(found.ok()) << found.status();
   ASSERT_TRUE(found->has_value());
   EXPECT_NE((**found).FindSender(7), nullptr);
-  EXPECT_FALSE(file.Poll(later.session, kTestTime)->has_value());
+  EXPECT_FALSE(file.Poll(later.session, Later())->has_value());
 }
 
 TEST_F(SessionFileTest, SaysOnceWhatIsWrongAndGoesOn) {
   SessionFile file(path_);
   Write(provider_.MakeSession(Open()).descriptor());
-  EXPECT_THAT(Std(file.Poll(made_.session(), kTestTime).status().message()),
+  EXPECT_THAT(Std(file.Poll(made_.session(), Later()).status().message()),
               HasSubstr("another session"));
-  EXPECT_TRUE(file.Poll(made_.session(), kTestTime).ok());
+  EXPECT_TRUE(file.Poll(made_.session(), Later()).ok());
   ASSERT_TRUE(WriteFile(path_, AsBytes("half a fi"), FileMode::kPublic).ok());
-  EXPECT_THAT(Std(file.Poll(made_.session(), kTestTime).status().message()), HasSubstr(path_));
-  EXPECT_TRUE(file.Poll(made_.session(), kTestTime).ok());
+  EXPECT_THAT(Std(file.Poll(made_.session(), Later()).status().message()), HasSubstr(path_));
+  EXPECT_TRUE(file.Poll(made_.session(), Later()).ok());
   std::filesystem::remove(path_);
-  EXPECT_FALSE(file.Poll(made_.session(), kTestTime)->has_value());
+  EXPECT_FALSE(file.Poll(made_.session(), Later())->has_value());
   const NewSession later = WithSender(made_.session(), 7);
   Write(made_.descriptor());
-  EXPECT_THAT(Std(file.Poll(later.session, kTestTime).status().message()), HasSubstr("earlier"));
+  EXPECT_THAT(Std(file.Poll(later.session, Later()).status().message()), HasSubstr("earlier"));
   Write(later.descriptor);
-  EXPECT_TRUE(file.Poll(made_.session(), kTestTime)->has_value());
+  EXPECT_TRUE(file.Poll(made_.session(), Later())->has_value());
+}
+
+TEST_F(SessionFileTest, LooksOnceASecondAndAgainLaterForWhatCouldNotBeUsed) {
+  SessionFile file(path_);
+  EXPECT_FALSE(file.Poll(made_.session(), Later())->has_value());
+  Write(WithSender(made_.session(), 7).descriptor);
+  EXPECT_FALSE(file.Poll(made_.session(), now_ + std::chrono::milliseconds(999))->has_value());
+  EXPECT_TRUE(file.Poll(made_.session(), Later())->has_value());
+  file.TryAgain(now_);
+  EXPECT_FALSE(file.Poll(made_.session(), Later())->has_value());
+  now_ += SessionFile::kTryAgainAfter;
+  EXPECT_TRUE(file.Poll(made_.session(), now_)->has_value());
+  EXPECT_FALSE(file.Poll(made_.session(), Later())->has_value());
 }
 
 }  // namespace
