@@ -29,11 +29,7 @@ class AdvertsTest : public testing::Test {
   }
   // By sub-session.
   Json OfSubSession(const SessionFiles& session, const SecureSpaceFolder& space, int id) {
-    const std::string path = world_.NewPath("note");
-    world_.Do("nark-receiver",
-              {"note", session.session, "--secure-space", space.folder, "--out", path});
-    const Json note = Json::parse(world_.Do(
-        "narkctl", {"note", "show", path, "--issuer", world_.issuer() + "/issuer.pem", "--json"}));
+    const Json note = Json::parse(world_.Note(session, space));
     for (const Json& sender : note["senders"]) {
       if (sender["sub_session"] == id) return sender;
     }

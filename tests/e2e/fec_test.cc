@@ -99,6 +99,7 @@ TEST_P(FecTest, DeliversExactlyWhatTheLossAllows) {
 
   const auto statistics = nlohmann::json::parse(ReadAll(world_.Path("statistics")));
   EXPECT_EQ(statistics["delivered"], possible.size()) << statistics;
+  EXPECT_EQ(DeliveredIds(world_.Note(session, space)), possible);
   EXPECT_EQ(statistics["damaged"], 0) << statistics;
   EXPECT_EQ(statistics["wrong_parity"], 0) << statistics;
   EXPECT_TRUE(statistics["refused"].empty()) << statistics;

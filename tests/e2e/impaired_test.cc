@@ -27,22 +27,6 @@ struct Impaired {
 
 class ImpairedTest : public testing::TestWithParam<Impaired> {
  protected:
-  // By the word of the secure space.
-  std::vector<uint64_t> Delivered(const SessionFiles& session, const SecureSpaceFolder& space) {
-    const std::string path = world_.Path("note");
-    world_.Do("nark-receiver",
-              {"note", session.session, "--secure-space", space.folder, "--out", path});
-    const auto note = nlohmann::json::parse(world_.Do(
-        "narkctl", {"note", "show", path, "--issuer", world_.issuer() + "/issuer.pem", "--json"}));
-    std::vector<uint64_t> ids;
-    for (const auto& sender : note["senders"]) {
-      for (const auto& range : sender["delivered_ranges"]) {
-        for (uint64_t id = range[0]; id <= range[1].get<uint64_t>(); ++id) ids.push_back(id);
-      }
-    }
-    return ids;
-  }
-
   World world_;
 };
 
@@ -94,7 +78,7 @@ TEST_P(ImpairedTest, OutputIsExactlyTheIntactAdus) {
   EXPECT_EQ(statistics["damaged"], 0) << statistics;
   EXPECT_EQ(statistics["datagrams"]["received"], counts["sent"]) << statistics;
   // The note says the same, to the last ADU.
-  EXPECT_EQ(Delivered(session, space), intact);
+  EXPECT_EQ(DeliveredIds(world_.Note(session, space)), intact);
 }
 
 INSTANTIATE_TEST_SUITE_P(

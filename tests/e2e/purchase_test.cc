@@ -41,11 +41,7 @@ class PurchaseTest : public testing::Test {
     return world_.Try("nark-receiver", arguments);
   }
   Json Note(const SessionFiles& session, const SecureSpaceFolder& space, const Words& more = {}) {
-    const std::string path = world_.NewPath("note");
-    const Outcome taken = TakeNote(session, space, path, more);
-    EXPECT_EQ(taken.status, 0) << taken.ToString();
-    return Json::parse(world_.Do(
-        "narkctl", {"note", "show", path, "--issuer", world_.issuer() + "/issuer.pem", "--json"}));
+    return Json::parse(world_.Note(session, space, more));
   }
 
   World world_;

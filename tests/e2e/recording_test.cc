@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -45,19 +44,7 @@ class RecordingTest : public testing::Test {
   std::string Adus(uint64_t first, uint64_t last) const {
     return input_.substr(first * kAduBytes, (last - first + 1) * kAduBytes);
   }
-  std::vector<uint64_t> Delivered() {
-    const std::string path = world_.NewPath("note");
-    world_.Do("nark-receiver",
-              {"note", session_.session, "--secure-space", space_.folder, "--out", path});
-    const auto note = nlohmann::json::parse(world_.Do("narkctl", {"note", "show", path, "--json"}));
-    std::vector<uint64_t> ids;
-    for (const auto& sender : note["senders"]) {
-      for (const auto& range : sender["delivered_ranges"]) {
-        for (uint64_t id = range[0]; id <= range[1].get<uint64_t>(); ++id) ids.push_back(id);
-      }
-    }
-    return ids;
-  }
+  std::vector<uint64_t> Delivered() { return DeliveredIds(world_.Note(session_, space_)); }
 
   World world_;
   SessionFiles session_;

@@ -55,12 +55,7 @@ class SendersTest : public testing::Test {
                          "file:" + input, "--pace", pace});
   }
   Json Note(const SessionFiles& session, const SecureSpaceFolder& space, const Words& more = {}) {
-    const std::string path = world_.NewPath("note");
-    Words words = {"note", session.session, "--secure-space", space.folder, "--out", path};
-    words.insert(words.end(), more.begin(), more.end());
-    world_.Do("nark-receiver", words);
-    return Json::parse(world_.Do(
-        "narkctl", {"note", "show", path, "--issuer", world_.issuer() + "/issuer.pem", "--json"}));
+    return Json::parse(world_.Note(session, space, more));
   }
   bool Arrives(const std::string& path, const std::string& content) {
     return Eventually([&] { return ReadAll(path) == content; }, std::chrono::seconds(30));

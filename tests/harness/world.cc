@@ -213,6 +213,24 @@ void World::SendAll(const SessionFiles& session, const std::string& input, const
   Do("nark-sender", Joined({"--session", session.sender, "--input", "file:" + input}, more));
 }
 
+std::string World::Note(const SessionFiles& session, const SecureSpaceFolder& space,
+                        const Words& more) {
+  const std::string path = NewPath("note");
+  Do("nark-receiver",
+     Joined({"note", session.session, "--secure-space", space.folder, "--out", path}, more));
+  return Do("narkctl", {"note", "show", path, "--issuer", issuer() + "/issuer.pem", "--json"});
+}
+
+std::vector<uint64_t> DeliveredIds(const std::string& note) {
+  std::vector<uint64_t> ids;
+  for (const auto& sender : nlohmann::json::parse(note)["senders"]) {
+    for (const auto& range : sender["delivered_ranges"]) {
+      for (uint64_t id = range[0]; id <= range[1].get<uint64_t>(); ++id) ids.push_back(id);
+    }
+  }
+  return ids;
+}
+
 std::string RandomBytes(size_t bytes, uint64_t seed) {
   std::mt19937_64 random(seed);
   std::string text(bytes, '\0');

@@ -94,6 +94,11 @@ class World {
   // Sends a whole file; the sender must end with 0.
   void SendAll(const SessionFiles& session, const std::string& input, const Words& more = {});
 
+  // What a note says that the receiver takes now, verified, as JSON. `more`: further flags
+  // of `note`.
+  std::string Note(const SessionFiles& session, const SecureSpaceFolder& space,
+                   const Words& more = {});
+
   std::string issuer() const { return Path("issuer"); }
   std::string provider() const { return Path("provider"); }
   std::string pool() const { return Path("pool"); }
@@ -105,6 +110,9 @@ class World {
   std::string folder_;
   int number_ = 0;
 };
+
+// The ids that a note (World::Note) calls delivered, stream by stream.
+std::vector<uint64_t> DeliveredIds(const std::string& note);
 
 // Bytes that look like nothing, the same for a seed.
 std::string RandomBytes(size_t bytes, uint64_t seed);
