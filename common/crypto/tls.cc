@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 
 #include <algorithm>
+#include <ctime>
 #include <limits>
 #include <memory>
 
@@ -53,6 +54,12 @@ absl::Status UseCertificates(SSL_CTX& context, std::string_view pem) {
   return ended ? absl::OkStatus() : Bad("the TLS certificates end in no PEM certificate");
 }
 
+absl::StatusOr<Timestamp> TimeOf(const ASN1_TIME* time) {
+  tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return Bad("the TLS certificate's time is none");
+  return Timestamp(std::chrono::seconds(timegm(&parts)));
+}
+
 }  // namespace
 
 absl::Status ConfigureTlsServer(ssl_ctx_st& context, std::string_view certificates_pem,
@@ -70,6 +77,19 @@ absl::Status ConfigureTlsServer(ssl_ctx_st& context, std::string_view certificat
     return Bad("the TLS key is not the certificate's");
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<TlsLeaf> CheckTlsServer(std::string_view certificates_pem,
+                                       const SecretBytes& key_pem) {
+  const std::unique_ptr<SSL_CTX, OpenSslFree<SSL_CTX_free>> context(
+      SSL_CTX_new(TLS_server_method()));
+  if (!context) return OpenSslError("SSL_CTX_new");
+  RETURN_IF_ERROR(ConfigureTlsServer(*context, certificates_pem, key_pem));
+  const X509* leaf = SSL_CTX_get0_certificate(context.get());
+  TlsLeaf found;
+  ASSIGN_OR_RETURN(found.not_before, TimeOf(X509_get0_notBefore(leaf)));
+  ASSIGN_OR_RETURN(found.not_after, TimeOf(X509_get0_notAfter(leaf)));
+  return found;
 }
 
 void TlsConnection::Free::operator()(ssl_st* connection) const { SSL_free(connection); }

@@ -6,7 +6,9 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/base/bytes.h"
+#include "common/base/clock.h"
 #include "common/crypto/secret_bytes.h"
 
 struct ssl_ctx_st;
@@ -19,6 +21,16 @@ namespace nark {
 // INVALID_ARGUMENT for PEM that is none, or a key of another certificate.
 absl::Status ConfigureTlsServer(ssl_ctx_st& context, std::string_view certificates_pem,
                                 const SecretBytes& key_pem);
+
+// What the leaf of a TLS server's certificates says.
+struct TlsLeaf {
+  Timestamp not_before;
+  Timestamp not_after;
+};
+
+// Refuses what ConfigureTlsServer would.
+absl::StatusOr<TlsLeaf> CheckTlsServer(std::string_view certificates_pem,
+                                       const SecretBytes& key_pem);
 
 // How far one call of a connection came, which never waits.
 struct TlsStep {

@@ -25,7 +25,7 @@ namespace nark::rpc {
 namespace {
 
 // gRPC says only that it failed: why is found out by trying again ourselves.
-absl::Status WhyNotStarted(const Address& address, const ServerOptions& options) {
+absl::Status WhyNotStarted(const Address& address) {
   const std::string where = address.ToString();
   if (!address.unix_path.empty()) {
     return absl::UnavailableError(
@@ -49,32 +49,8 @@ absl::Status WhyNotStarted(const Address& address, const ServerOptions& options)
     if (fd >= 0) close(fd);
   }
   freeaddrinfo(found);
-  if (cause == 0 && options.tls) {
-    return absl::InvalidArgumentError(
-        "the TLS certificate and its key do not load, or do not belong together");
-  }
   if (cause == 0) return absl::UnavailableError(absl::StrCat(where, ": can not listen there"));
   return absl::UnavailableError(absl::StrCat(where, ": ", strerror(cause)));
-}
-
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const ServerOptions& options) {
-  if (!options.tls) return grpc::InsecureServerCredentials();
-  grpc::SslServerCredentialsOptions::PemKeyCertPair pair;
-  pair.cert_chain = options.tls->certificates;
-  pair.private_key = ToText(options.tls->key.Reveal());  // gRPC takes nothing else
-  grpc::SslServerCredentialsOptions ssl;
-  if (options.tls->clients == TlsIdentity::Clients::kShowCertificate) {
-    ssl.client_certificate_request =
-        GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_BUT_DONT_VERIFY;
-  }
-  ssl.pem_key_cert_pairs.push_back(std::move(pair));
-  auto credentials = grpc::SslServerCredentials(ssl);
-  std::string& copy = ssl.pem_key_cert_pairs.front().private_key;
-  Wipe({reinterpret_cast<uint8_t*>(copy.data()), copy.size()});
-  if (credentials == nullptr) {
-    return absl::InvalidArgumentError("the TLS certificate or its key can not be used");
-  }
-  return credentials;
 }
 
 void SetLimits(const ServerOptions& options, grpc::ServerBuilder& builder) {
@@ -102,8 +78,9 @@ void SetLimits(const ServerOptions& options, grpc::ServerBuilder& builder) {
 
 }  // namespace
 
-Server::Server(std::unique_ptr<grpc::Server> server, std::string address, int port)
-    : server_(std::move(server)), address_(std::move(address)), port_(port) {}
+Server::Server(std::shared_ptr<TlsCredentials> tls, std::unique_ptr<grpc::Server> server,
+               std::string address, int port)
+    : tls_(std::move(tls)), server_(std::move(server)), address_(std::move(address)), port_(port) {}
 
 Server::~Server() { Drain(std::chrono::milliseconds(0)); }
 
@@ -118,12 +95,16 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options,
   if (options.listen.empty()) {
     std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
     if (server == nullptr) return absl::InternalError("gRPC does not start");
-    return std::unique_ptr<Server>(new Server(std::move(server), "", 0));
+    return std::unique_ptr<Server>(new Server(nullptr, std::move(server), "", 0));
   }
   ASSIGN_OR_RETURN(Address address, ParseAddress(options.listen));
-  ASSIGN_OR_RETURN(auto credentials, Credentials(options));
+  std::shared_ptr<TlsCredentials> tls;
+  if (options.tls) {
+    ASSIGN_OR_RETURN(tls, TlsCredentials::Create(*std::move(options.tls)));
+  }
   int port = 0;
-  builder.AddListeningPort(address.ToString(), credentials, &port);
+  builder.AddListeningPort(address.ToString(), tls ? tls : grpc::InsecureServerCredentials(),
+                           &port);
   std::unique_ptr<grpc::Server> server;
   if (address.unix_path.empty()) {
     server = builder.BuildAndStart();
@@ -133,19 +114,25 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options,
     server = builder.BuildAndStart();
     umask(before);
   }
-  if (server == nullptr || port == 0) return WhyNotStarted(address, options);
+  if (server == nullptr || port == 0) return WhyNotStarted(address);
   if (address.unix_path.empty()) {
     address.port = static_cast<uint16_t>(port);
   } else {
     port = 0;
   }
-  return std::unique_ptr<Server>(new Server(std::move(server), address.ToString(), port));
+  return std::unique_ptr<Server>(
+      new Server(std::move(tls), std::move(server), address.ToString(), port));
 }
 
 void Server::Adopt(int descriptor) {
   // gRPC wants it so, and says nothing where it is not.
   (void)::fcntl(descriptor, F_SETFL, ::fcntl(descriptor, F_GETFL) | O_NONBLOCK);
   grpc::AddInsecureChannelFromFd(server_.get(), descriptor);
+}
+
+absl::Status Server::ReplaceTls(TlsIdentity identity) {
+  if (tls_ == nullptr) return absl::InvalidArgumentError("the server is none of TLS");
+  return tls_->Replace(std::move(identity));
 }
 
 void Server::SetHealth(Health health) {

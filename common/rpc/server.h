@@ -12,20 +12,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/base/bytes.h"
-#include "common/crypto/secret_bytes.h"
+#include "common/rpc/tls_credentials.h"
 
 namespace nark::rpc {
-
-// What a TLS server shows. Both as PEM.
-struct TlsIdentity {
-  std::string certificates;  // leaf first
-  SecretBytes key;
-  // Whether clients must show a certificate and prove its key. Which one it is, services
-  // judge (PeerCertificate): gRPC only knows roots, no roles.
-  enum class Clients { kAnonymous, kShowCertificate };
-  Clients clients = Clients::kAnonymous;
-};
 
 struct ServerOptions {
   // "HOST:PORT", "[V6]:PORT" or "unix:PATH". Port 0 lets the system choose. Empty:
@@ -72,6 +61,11 @@ class Server {
   // from now on.
   void Adopt(int descriptor);
 
+  // Handshakes that begin from now on are shown this certificate; connections that are
+  // stay. INVALID_ARGUMENT, with nothing changed, for PEM that is none, a key of another
+  // certificate, and where the server is none of TLS.
+  absl::Status ReplaceTls(TlsIdentity identity);
+
   enum class Health { kServing, kNotServing };
   void SetHealth(Health health);
 
@@ -80,7 +74,9 @@ class Server {
   void Drain(std::chrono::milliseconds deadline);
 
  private:
-  Server(std::unique_ptr<grpc::Server> server, std::string address, int port);
+  Server(std::shared_ptr<TlsCredentials> tls, std::unique_ptr<grpc::Server> server,
+         std::string address, int port);
+  const std::shared_ptr<TlsCredentials> tls_;  // which the server uses
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
   int port_;

@@ -218,6 +218,30 @@ TEST_F(ServerTest, RefusesTlsFilesThatAreNone) {
             absl::StatusCode::kInvalidArgument);
 }
 
+TEST_F(ServerTest, ShowsAnotherCertificateFromTheNextHandshakeOn) {
+  const auto server = Start(Tls(provider_.key_manager_tls));
+  const TestProvider other(provider_.now(), 2);
+  TlsTrust other_trust = Trust();
+  other_trust.ca_certificate = other.tls_ca.certificate.der();
+  const auto identity = [](const SigningIdentity& of) {
+    return TlsIdentity{.certificates = of.certificate.ToPem(), .key = *of.key.ToPem()};
+  };
+  const ChannelOptions before = {.endpoint = server->address(), .tls = Trust()};
+  const ChannelOptions after = {.endpoint = server->address(), .tls = other_trust};
+  EXPECT_TRUE(Call(before).ok());
+  EXPECT_FALSE(Call(after).ok());
+  // What is no pair changes nothing.
+  TlsIdentity mixed = identity(other.key_manager_tls);
+  mixed.key = *provider_.key_manager_tls.key.ToPem();
+  EXPECT_EQ(server->ReplaceTls(std::move(mixed)).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(Call(before).ok());
+  ASSERT_TRUE(server->ReplaceTls(identity(other.key_manager_tls)).ok());
+  EXPECT_TRUE(Call(after).ok());
+  EXPECT_FALSE(Call(before).ok());
+  EXPECT_EQ(Start(Plain())->ReplaceTls(identity(other.key_manager_tls)).code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 TEST_F(ServerTest, RefusesMessagesAboveItsLimit) {
   ServerOptions options = Plain();
   options.max_message_bytes = 1000;

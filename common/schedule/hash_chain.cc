@@ -40,7 +40,7 @@ class HashChainGenerator final : public Generator {
   // The node of the first id: level is the depth, prefix the id. That of id 0 is the root.
   absl::StatusOr<std::vector<Node>> CoverRange(const SecretBytes& sender_root,
                                                const Parameters& parameters, uint64_t first,
-                                               uint64_t last) const override {
+                                               uint64_t) const override {
     Node node{first == 0 ? 0 : parameters.depth, first, sender_root.Clone()};
     HashedChain chain;
     for (uint64_t id = 0; id < first; ++id) chain.Step(node.key.RevealMutable().data());
