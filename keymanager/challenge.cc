@@ -16,7 +16,7 @@ constexpr size_t kNonceBytes = 16;
 constexpr size_t kMaxBodyBytes = 256;
 
 std::array<uint8_t, 8> KeyId(const SecretBytes& key) {
-  const Digest digest = LabelledHash("nark challenge mac key v1", {key.Reveal()});
+  const Digest digest = ChallengeKeyId(key);
   std::array<uint8_t, 8> id;
   std::copy_n(digest.begin(), id.size(), id.begin());
   return id;
@@ -29,14 +29,15 @@ Digest MacOf(const HmacSha256Key& key, ByteView body) {
 
 }  // namespace
 
-absl::StatusOr<ChallengeKeys> ChallengeKeys::Create(const std::vector<SecretBytes>& keys) {
+absl::StatusOr<ChallengeKeys> ChallengeKeys::Create(const std::vector<ChallengeKey>& keys) {
   if (keys.empty()) return absl::InvalidArgumentError("a pool needs a challenge MAC key");
   std::vector<Key> made;
-  for (const SecretBytes& key : keys) {
-    if (key.size() != kKeyBytes) {
+  for (const ChallengeKey& key : keys) {
+    if (key.key.size() != kKeyBytes) {
       return absl::InvalidArgumentError("a challenge MAC key is not 32 bytes");
     }
-    Key one{.id = KeyId(key), .mac = HmacSha256Key(key.Reveal())};
+    Key one{
+        .id = KeyId(key.key), .mac = HmacSha256Key(key.key.Reveal()), .makes_from = key.makes_from};
     for (const Key& other : made) {
       if (other.id == one.id) return absl::InvalidArgumentError("a challenge MAC key comes twice");
     }
@@ -45,20 +46,31 @@ absl::StatusOr<ChallengeKeys> ChallengeKeys::Create(const std::vector<SecretByte
   return ChallengeKeys(std::move(made));
 }
 
+const ChallengeKeys::Key& ChallengeKeys::Maker(Timestamp now) const {
+  const Key* maker = nullptr;
+  for (const Key& key : keys_) {
+    if (key.makes_from > now) continue;
+    if (maker == nullptr || key.makes_from >= maker->makes_from) maker = &key;
+  }
+  return maker == nullptr ? keys_.front() : *maker;
+}
+
 absl::StatusOr<v1::Challenge> ChallengeKeys::Make(const SessionName& session,
-                                                  const Digest& secure_space_id, Timestamp expires,
+                                                  const Digest& secure_space_id, Timestamp now,
+                                                  std::chrono::microseconds life,
                                                   Random& random) const {
   std::array<uint8_t, kNonceBytes> nonce;
   RETURN_IF_ERROR(random.Fill(nonce));
   v1::ChallengeBody body;
-  body.set_expires_us(ToMicros(expires));
+  body.set_expires_us(ToMicros(now + life));
   body.set_nonce(ToText(nonce));
   *body.mutable_session() = session.ToProto();
   body.set_secure_space_id(ToText(secure_space_id));
   v1::Challenge challenge;
   challenge.set_body(Serialise(body));
-  challenge.set_mac_key_id(ToText(keys_.front().id));
-  challenge.set_mac(ToText(MacOf(keys_.front().mac, AsBytes(challenge.body()))));
+  const Key& maker = Maker(now);
+  challenge.set_mac_key_id(ToText(maker.id));
+  challenge.set_mac(ToText(MacOf(maker.mac, AsBytes(challenge.body()))));
   return challenge;
 }
 

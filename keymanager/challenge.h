@@ -2,6 +2,7 @@
 #define NARK_KEYMANAGER_CHALLENGE_H_
 
 #include <array>
+#include <chrono>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -9,7 +10,7 @@
 #include "common/base/clock.h"
 #include "common/crypto/hash.h"
 #include "common/crypto/random.h"
-#include "common/crypto/secret_bytes.h"
+#include "common/object/pool_folder.h"
 #include "common/object/session.h"
 #include "nark/v1/attestation.pb.h"
 
@@ -25,16 +26,18 @@ struct VerifiedChallenge {
 
 // Makes challenges and recognises them, with nothing but keys that all replicas
 // of a pool share: any replica verifies any other's, and none remembers it
-// (docs/architecture.md, invariant I3). While keys rotate there are several: the first makes
-// challenges, all verify. Immutable; thread-safe.
+// (docs/architecture.md, invariant I3). While keys rotate there are several: the newest
+// whose time has come makes challenges, all verify. Immutable; thread-safe.
 class ChallengeKeys {
  public:
-  // `keys`: one or more of 32 bytes, the current one first. INVALID_ARGUMENT for
-  // none, another size, or one key twice.
-  static absl::StatusOr<ChallengeKeys> Create(const std::vector<SecretBytes>& keys);
+  // `keys`: one or more, as a pool's folder holds them. INVALID_ARGUMENT for none, for one
+  // that is not 32 bytes, or one key twice.
+  static absl::StatusOr<ChallengeKeys> Create(const std::vector<ChallengeKey>& keys);
 
+  // Where no key's time has come, the first makes it all the same.
   absl::StatusOr<v1::Challenge> Make(const SessionName& session, const Digest& secure_space_id,
-                                     Timestamp expires, Random& random) const;
+                                     Timestamp now, std::chrono::microseconds life,
+                                     Random& random) const;
 
   // UNAUTHENTICATED where the MAC is not of one of the keys, INVALID_ARGUMENT
   // where the body is not as Make writes it. Whether it has expired is for the
@@ -45,7 +48,9 @@ class ChallengeKeys {
   struct Key {
     std::array<uint8_t, 8> id;
     HmacSha256Key mac;
+    Timestamp makes_from;
   };
+  const Key& Maker(Timestamp now) const;
   explicit ChallengeKeys(std::vector<Key> keys) : keys_(std::move(keys)) {}
   std::vector<Key> keys_;
 };

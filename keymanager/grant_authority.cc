@@ -54,25 +54,25 @@ absl::Status CheckEvidence(const v1::Evidence& evidence, const AttestedJoin& joi
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<GrantAuthority>> GrantAuthority::Create(ReplicaKeys keys,
-                                                                       Trust trust, World world,
-                                                                       Limits limits) {
-  RETURN_IF_ERROR(CheckRoot(keys.root, CertificateRole::kProviderRoot));
-  if (keys.hpke_keys.empty()) return absl::InvalidArgumentError("a pool needs an HPKE key");
+absl::StatusOr<std::unique_ptr<GrantAuthority>> GrantAuthority::Create(
+    std::shared_ptr<const ReplicaKeys> keys, Trust trust, World world, Limits limits) {
+  RETURN_IF_ERROR(CheckRoot(keys->root, CertificateRole::kProviderRoot));
+  if (keys->hpke_keys.empty()) return absl::InvalidArgumentError("a pool needs an HPKE key");
   const auto signer =
-      VerifyChain(keys.signing.Chain(), keys.root,
+      VerifyChain(keys->signing.Chain(), keys->root,
                   {.at = world.clock.Now(), .leaf_role = CertificateRole::kKeyManager});
   if (!signer.ok()) return Annotate(signer.status(), "the replica's signing certificate");
-  if (signer->public_key().id() != keys.signing.key.public_key().id()) {
+  if (signer->public_key().id() != keys->signing.key.public_key().id()) {
     return absl::InvalidArgumentError("the replica's signing key is not its certificate's");
   }
   return std::unique_ptr<GrantAuthority>(
       new GrantAuthority(std::move(keys), std::move(trust), world, limits));
 }
 
-GrantAuthority::GrantAuthority(ReplicaKeys keys, Trust trust, World world, Limits limits)
+GrantAuthority::GrantAuthority(std::shared_ptr<const ReplicaKeys> keys, Trust trust, World world,
+                               Limits limits)
     : keys_(std::move(keys)),
-      signing_chain_(keys_.signing.Chain()),
+      signing_chain_(keys_->signing.Chain()),
       trust_(std::move(trust)),
       world_(world),
       limits_(limits),
@@ -100,7 +100,7 @@ absl::StatusOr<v1::Challenge> GrantAuthority::MakeChallenge(
   }
   std::copy_n(AsBytes(request.secure_space_id()).begin(), secure_space_id.size(),
               secure_space_id.begin());
-  if (session->provider != keys_.root.public_key().id()) {
+  if (session->provider != keys_->root.public_key().id()) {
     return Refuse(Cause::kOtherProvider,
                   absl::StrCat("session ", session->ToString(), " is of another provider"));
   }
@@ -108,8 +108,8 @@ absl::StatusOr<v1::Challenge> GrantAuthority::MakeChallenge(
   if (absl::Status lists = trust_.CheckLists(now); !lists.ok()) {
     return Refuse(Cause::kListsExpired, lists);
   }
-  return keys_.challenge_keys.Make(*session, secure_space_id, now + limits_.challenge_life,
-                                   world_.random);
+  return keys_->challenge_keys.Make(*session, secure_space_id, now, limits_.challenge_life,
+                                    world_.random);
 }
 
 absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::IssueGrant(
@@ -181,13 +181,13 @@ absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::DecideAnew(
   RETURN_IF_ERROR(sealed.status());
   v1::IssueGrantResponse response;
   ASSIGN_OR_RETURN(*response.mutable_grant(), SignEnvelope(payload_type::kGrant, Serialise(*sealed),
-                                                           keys_.signing.key, signing_chain_));
+                                                           keys_->signing.key, signing_chain_));
   return response;
 }
 
 absl::StatusOr<VerifiedChallenge> GrantAuthority::CheckChallenge(const v1::Challenge& challenge,
                                                                  Timestamp now) {
-  const auto verified = keys_.challenge_keys.Verify(challenge);
+  const auto verified = keys_->challenge_keys.Verify(challenge);
   if (!verified.ok()) return Refuse(Cause::kChallengeMac, verified.status());
   if (now > verified->expires) {
     const auto late =
@@ -218,7 +218,7 @@ absl::StatusOr<std::shared_ptr<const GrantAuthority::Session>> GrantAuthority::F
   }
   absl::StatusOr<VerifiedSession> verified = VerifiedSession::Verify(envelope, now);
   if (!verified.ok()) return Refuse(Cause::kDescriptor, verified.status());
-  absl::StatusOr<SecretBytes> seed = OpenSealedSession(*verified, keys_.hpke_keys);
+  absl::StatusOr<SecretBytes> seed = OpenSealedSession(*verified, keys_->hpke_keys);
   auto session = std::make_shared<const Session>(
       Session{.verified = *std::move(verified), .seed = std::move(seed), .verified_at = now});
   sessions_.Insert(name, session);

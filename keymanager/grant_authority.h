@@ -61,14 +61,14 @@ class GrantAuthority {
  public:
   // Checks that the signing key is certified under the root. UNAUTHENTICATED,
   // INVALID_ARGUMENT.
-  static absl::StatusOr<std::unique_ptr<GrantAuthority>> Create(ReplicaKeys keys, Trust trust,
-                                                                World world, Limits limits = {});
+  static absl::StatusOr<std::unique_ptr<GrantAuthority>> Create(
+      std::shared_ptr<const ReplicaKeys> keys, Trust trust, World world, Limits limits = {});
 
   // Refusals are those of docs/reasons.md.
   absl::StatusOr<v1::GetChallengeResponse> GetChallenge(const v1::GetChallengeRequest& request);
   absl::StatusOr<v1::IssueGrantResponse> IssueGrant(const v1::IssueGrantRequest& request);
 
-  const Digest& provider() const { return keys_.root.public_key().id(); }
+  const Digest& provider() const { return keys_->root.public_key().id(); }
   // The earliest next update of its lists; Timestamp::max() where it has none.
   Timestamp lists_next_update() const { return trust_.next_update(); }
 
@@ -89,7 +89,7 @@ class GrantAuthority {
     Timestamp verified_at;
   };
 
-  GrantAuthority(ReplicaKeys keys, Trust trust, World world, Limits limits);
+  GrantAuthority(std::shared_ptr<const ReplicaKeys> keys, Trust trust, World world, Limits limits);
 
   absl::StatusOr<v1::Challenge> MakeChallenge(const v1::GetChallengeRequest& request);
   absl::StatusOr<v1::IssueGrantResponse> Decide(const v1::IssueGrantRequest& request);
@@ -107,7 +107,7 @@ class GrantAuthority {
   bool IsFresh(Timestamp verified_at, Timestamp now) const;
   absl::Status Answer(const absl::Status& refused);
 
-  const ReplicaKeys keys_;
+  const std::shared_ptr<const ReplicaKeys> keys_;
   const std::vector<Certificate> signing_chain_;
   const Trust trust_;
   const World world_;

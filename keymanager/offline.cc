@@ -52,17 +52,15 @@ absl::Status RunOfflineChallenge(const OfflineChallengeSettings& settings, Clock
                    ReadNarkFile(settings.session_path, v1::NarkFile::kSessionDescriptor));
   const auto session = VerifiedSession::Verify(session_file.session_descriptor(), now);
   if (!session.ok()) return Annotate(session.status(), settings.session_path);
-  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolFolder(settings.pool, now));
+  ASSIGN_OR_RETURN(const PoolFolder pool, LoadPoolFolder(settings.pool, now));
   if (session->name().provider != pool.root.public_key().id()) {
     return absl::InvalidArgumentError(absl::StrCat(
         settings.session_path, " is a session of another provider than that of ", settings.pool));
   }
-  std::vector<SecretBytes> mac_keys;
-  mac_keys.push_back(std::move(pool.challenge_mac_key));
-  ASSIGN_OR_RETURN(const ChallengeKeys keys, ChallengeKeys::Create(mac_keys));
+  ASSIGN_OR_RETURN(const ChallengeKeys keys, ChallengeKeys::Create(pool.challenge_keys));
   v1::NarkFile file;
   ASSIGN_OR_RETURN(*file.mutable_challenge(),
-                   keys.Make(session->name(), secure_space_id, now + settings.expires, random));
+                   keys.Make(session->name(), secure_space_id, now, settings.expires, random));
   return WriteNarkFile(settings.out, file, FileMode::kPublic);
 }
 
@@ -71,8 +69,8 @@ absl::Status RunOfflineGrant(const OfflineGrantSettings& settings, Clock& clock,
                    ReadNarkFile(settings.request_path, v1::NarkFile::kGrantRequest));
   LastRefusal refusal;
   ASSIGN_OR_RETURN(
-      const LoadedReplica replica,
-      LoadReplica(settings.files, {.clock = clock, .random = random, .refusals = refusal}));
+      const auto replica,
+      ReplicaSource::Load(settings.files, {.clock = clock, .random = random, .refusals = refusal}));
   v1::GrantRequestFile& from = *asked.mutable_grant_request();
   v1::IssueGrantRequest request;
   request.mutable_session_descriptor()->Swap(from.mutable_session_descriptor());
@@ -80,7 +78,7 @@ absl::Status RunOfflineGrant(const OfflineGrantSettings& settings, Clock& clock,
   request.mutable_secure_space_certificates()->Swap(from.mutable_secure_space_certificates());
   request.mutable_challenge()->Swap(from.mutable_challenge());
   request.mutable_evidence()->Swap(from.mutable_evidence());
-  auto response = replica.authority->IssueGrant(request);
+  auto response = replica->authority()->IssueGrant(request);
   if (!response.ok()) {
     return Annotate(response.status(),
                     absl::StrCat(settings.request_path, " is refused, ", refusal.text()));

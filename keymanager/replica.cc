@@ -77,18 +77,22 @@ std::string ShowTime(Timestamp t) {
 // The parts of a running replica, in the order in which they must go.
 class Replica {
  public:
-  explicit Replica(const ReplicaOptions& options) : options_(options), refusals_(metrics_) {}
+  explicit Replica(const ReplicaOptions& options) : options_(options), refusals_(metrics_) {
+    for (int i = 0; i < kParts; ++i) {
+      reload_failures_[i] = &metrics_.AddCounter(
+          "nark_keymanager_reload_failures_total",
+          "Times that a changed file could not be taken over, and what it holds stayed.",
+          {{"part", std::string(PartName(static_cast<Part>(i)))}});
+    }
+  }
 
   absl::Status Start() {
-    files_version_ = FilesVersion(options_.files);
-    ASSIGN_OR_RETURN(LoadedReplica loaded, LoadReplica(options_.files, world_));
-    service_.emplace(std::move(loaded.authority), metrics_);
+    ASSIGN_OR_RETURN(source_, ReplicaSource::Load(options_.files, world_));
+    NoteReload({});
+    service_.emplace(source_->authority(), metrics_);
     rpc::ServerOptions server;
     server.listen = options_.listen;
-    if (options_.transport == Transport::kTls) {
-      server.tls = rpc::TlsIdentity{.certificates = std::move(loaded.tls_certificates_pem),
-                                    .key = std::move(loaded.tls_key_pem)};
-    }
+    if (options_.transport == Transport::kTls) server.tls = TlsInForce();
     ASSIGN_OR_RETURN(server_, rpc::Server::Start(std::move(server), {&*service_}));
     std::vector<std::pair<std::string, std::string>> addresses = {{"listen", server_->address()}};
     if (!options_.http.empty()) {
@@ -112,8 +116,7 @@ class Replica {
         return absl::UnavailableError(server_->address() +
                                       ": takes no connections any more; restart it");
       }
-      const uint64_t version = FilesVersion(options_.files);
-      if (event == serve::Signals::Event::kReload || version != files_version_) Reload(version);
+      if (event == serve::Signals::Event::kReload || source_->changed()) Reload();
     }
     spdlog::info("draining for at most {} ms", options_.drain.count());
     if (http_) http_->SetDraining();
@@ -123,17 +126,57 @@ class Replica {
   }
 
  private:
-  void Reload(uint64_t version) {
-    files_version_ = version;
-    absl::StatusOr<LoadedReplica> loaded = LoadReplica(options_.files, world_);
-    if (!loaded.ok()) {
-      reload_failures_.Increment();
-      spdlog::error("keys and lists stay as they are: {}", Std(loaded.status().message()));
-      return;
+  rpc::TlsIdentity TlsInForce() const {
+    return {.certificates = source_->tls_certificates_pem(), .key = source_->tls_key_pem().Clone()};
+  }
+
+  void Reload() {
+    std::vector<RefusedPart> refused = source_->Reload();
+    service_->Replace(source_->authority());
+    if (options_.transport == Transport::kTls) {
+      if (absl::Status tls = server_->ReplaceTls(TlsInForce()); !tls.ok()) {
+        refused.push_back({Part::kTls, tls});
+      }
     }
-    service_->Replace(std::move(loaded->authority));
-    reloads_.Increment();
-    spdlog::info("keys and lists were reloaded");
+    NoteReload(refused);
+    if (refused.empty()) spdlog::info("keys and lists were reloaded");
+  }
+
+  void NoteReload(const std::vector<RefusedPart>& refused) {
+    for (const RefusedPart& one : refused) {
+      reload_failures_[static_cast<int>(one.part)]->Increment();
+      spdlog::error("the {} part stays as it was: {}", PartName(one.part), Std(one.why.message()));
+    }
+    if (refused.empty()) reloads_.Increment();
+    last_reload_success_.Set(refused.empty() ? 1 : 0);
+    const ReplicaDates dates = source_->dates();
+    const auto set = [](serve::Gauge& gauge, Timestamp t) {
+      gauge.Set(std::chrono::duration<double>(t.time_since_epoch()).count());
+    };
+    set(Made("hpke"), dates.hpke_key_made);
+    set(Made("challenge"), dates.challenge_key_made);
+    set(Made("signing"), dates.signing_certificate_made);
+    set(NotAfter("root"), dates.root_ends);
+    set(NotAfter("signing"), dates.signing_certificate_ends);
+    set(NotAfter("tls"), dates.tls_certificate_ends);
+    set(NotAfter("issuer"), dates.issuer_ends);
+    const Timestamp lists = source_->authority()->lists_next_update();
+    if (lists != Timestamp::max()) set(ListsNextUpdate(), lists);
+  }
+
+  serve::Gauge& Made(const std::string& key) {
+    return metrics_.AddGauge("nark_keymanager_key_made_timestamp_seconds",
+                             "When the newest key of its kind in force was made.", {{"key", key}});
+  }
+  serve::Gauge& NotAfter(const std::string& certificate) {
+    return metrics_.AddGauge("nark_keymanager_not_after_timestamp_seconds",
+                             "When the first certificate of its kind in force ends.",
+                             {{"certificate", certificate}});
+  }
+  serve::Gauge& ListsNextUpdate() {
+    return metrics_.AddGauge("nark_keymanager_lists_next_update_timestamp_seconds",
+                             "When the first of the lists in force is out of date: from then on "
+                             "every join is refused.");
   }
 
   serve::HttpOptions SideDoor() {
@@ -160,9 +203,11 @@ class Replica {
   const World world_{.clock = clock_, .random = random_, .refusals = refusals_};
   serve::Counter& reloads_ = metrics_.AddCounter("nark_keymanager_reloads_total",
                                                  "Times that keys and lists were reloaded.");
-  serve::Counter& reload_failures_ = metrics_.AddCounter(
-      "nark_keymanager_reload_failures_total", "Times that changed files could not be loaded.");
-  uint64_t files_version_ = 0;
+  serve::Gauge& last_reload_success_ =
+      metrics_.AddGauge("nark_keymanager_last_reload_success",
+                        "1 where all files are in force as they lie there, else 0.");
+  std::array<serve::Counter*, kParts> reload_failures_{};
+  std::unique_ptr<ReplicaSource> source_;
   std::optional<KeyManagerService> service_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<serve::HttpServer> http_;

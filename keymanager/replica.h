@@ -23,10 +23,9 @@ struct ReplicaOptions {
   std::chrono::milliseconds reload_interval{1000};
 };
 
-// Serves until `signals` say otherwise, then drains. Keys and lists that change
-// on disk, or a SIGHUP, are taken over without a restart; what does not load is
-// logged, and what was loaded before stays. TLS certificates are read at the
-// start only. Logs by spdlog.
+// Serves until `signals` say otherwise, then drains. Keys, lists and TLS certificates that
+// change on disk, or a SIGHUP, are taken over without a restart, part by part; a part that
+// does not load is logged and counted, and stays as it was. Logs by spdlog.
 absl::Status RunReplica(const ReplicaOptions& options, serve::Signals& signals);
 
 }  // namespace nark::keymanager

@@ -2,7 +2,7 @@
 
 #include <sys/stat.h>
 
-#include <optional>
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,7 +11,7 @@
 #include "common/crypto/certificate.h"
 #include "common/crypto/hash.h"
 #include "common/crypto/secret_file.h"
-#include "common/object/deny_list.h"
+#include "common/crypto/tls.h"
 #include "common/object/file.h"
 #include "common/object/pool_folder.h"
 
@@ -32,81 +32,208 @@ absl::StatusOr<std::vector<Certificate>> ReadIssuers(const std::vector<std::stri
   return issuers;
 }
 
-absl::StatusOr<std::vector<RevocationList>> ReadRevocations(
-    const std::vector<std::string>& paths, const std::vector<Certificate>& issuers) {
-  std::vector<RevocationList> lists;
-  for (const std::string& path : paths) {
-    ASSIGN_OR_RETURN(const Bytes pem, ReadFile(path));
-    absl::StatusOr<RevocationList> list = RevocationList::FromPem(pem);
-    if (!list.ok()) return Annotate(list.status(), path);
-    bool known = false;
-    for (const Certificate& issuer : issuers) known = known || list->VerifySignedBy(issuer).ok();
-    if (!known) {
-      return absl::UnauthenticatedError(
-          absl::StrCat(path, ": signed by none of the issuers given with --issuer"));
-    }
-    lists.push_back(*std::move(list));
-  }
-  return lists;
+bool SignedByOneOf(const RevocationList& list, const std::vector<Certificate>& issuers) {
+  return std::ranges::any_of(
+      issuers, [&](const Certificate& issuer) { return list.VerifySignedBy(issuer).ok(); });
 }
 
-absl::StatusOr<std::optional<VerifiedDenyList>> ReadDenyList(const std::string& path,
-                                                             const Certificate& root,
-                                                             Timestamp now) {
-  if (path.empty()) return std::nullopt;
+absl::StatusOr<VerifiedDenyList> ReadDenyList(const std::string& path, const Certificate& root,
+                                              Timestamp now) {
   ASSIGN_OR_RETURN(const v1::NarkFile file, ReadNarkFile(path, v1::NarkFile::kDenyList));
   absl::StatusOr<VerifiedDenyList> list = VerifyDenyList(file.deny_list(), root, now);
   if (!list.ok()) return Annotate(list.status(), path);
   return *std::move(list);
 }
 
-std::vector<std::string> AllPaths(const ReplicaFiles& files) {
-  // Writing a pool folder ends with its manifest.
-  std::vector<std::string> paths = {files.pool + "/manifest.nark"};
-  paths.insert(paths.end(), files.issuers.begin(), files.issuers.end());
-  paths.insert(paths.end(), files.revocations.begin(), files.revocations.end());
-  if (!files.deny_list.empty()) paths.push_back(files.deny_list);
-  return paths;
+// An older list, put back, would let in again whom the newer one keeps out.
+absl::Status Older(std::string_view path) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(Absl(path), " is older than the list in force; put the newer one there"));
+}
+
+Timestamp EarliestEnd(const std::vector<Certificate>& certificates) {
+  Timestamp end = Timestamp::max();
+  for (const Certificate& one : certificates) end = std::min(end, one.not_after());
+  return end;
 }
 
 }  // namespace
 
-absl::StatusOr<LoadedReplica> LoadReplica(const ReplicaFiles& files, World world) {
-  const Timestamp now = world.clock.Now();
-  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolFolder(files.pool, now));
-  ASSIGN_OR_RETURN(std::vector<Certificate> issuers, ReadIssuers(files.issuers));
-  ASSIGN_OR_RETURN(const std::vector<RevocationList> revocations,
-                   ReadRevocations(files.revocations, issuers));
-  ASSIGN_OR_RETURN(std::optional<VerifiedDenyList> deny_list,
-                   ReadDenyList(files.deny_list, pool.root, now));
-  ASSIGN_OR_RETURN(Trust trust,
-                   Trust::Create(std::move(issuers), revocations, std::move(deny_list)));
-  std::vector<SecretBytes> mac_keys;
-  mac_keys.push_back(std::move(pool.challenge_mac_key));
-  absl::StatusOr<ChallengeKeys> challenge_keys = ChallengeKeys::Create(mac_keys);
-  if (!challenge_keys.ok()) return Annotate(challenge_keys.status(), files.pool);
-
-  LoadedReplica replica;
-  replica.tls_certificates_pem = std::move(pool.tls_certificates_pem);
-  replica.tls_key_pem = std::move(pool.tls_key_pem);
-  if (!files.tls_certificates.empty()) {
-    ASSIGN_OR_RETURN(const Bytes pem, ReadFile(files.tls_certificates, 1 << 20));
-    replica.tls_certificates_pem = ToText(pem);
-    ASSIGN_OR_RETURN(replica.tls_key_pem, ReadSecretFile(files.tls_key));
+std::string_view PartName(Part part) {
+  switch (part) {
+    case Part::kPool:
+      return "pool";
+    case Part::kTls:
+      return "tls";
+    case Part::kIssuers:
+      return "issuers";
+    case Part::kRevocations:
+      return "revocations";
+    case Part::kDenyList:
+      return "deny-list";
   }
-  ReplicaKeys keys = {.root = std::move(pool.root),
-                      .hpke_keys = std::move(pool.hpke_keys),
-                      .challenge_keys = *std::move(challenge_keys),
-                      .signing = std::move(pool.signing)};
-  auto authority = GrantAuthority::Create(std::move(keys), std::move(trust), world);
-  if (!authority.ok()) return Annotate(authority.status(), files.pool);
-  replica.authority = *std::move(authority);
-  return replica;
+  return "";
 }
 
-uint64_t FilesVersion(const ReplicaFiles& files) {
+ReplicaSource::ReplicaSource(ReplicaFiles files, World world)
+    : files_(std::move(files)), world_(world) {}
+
+absl::StatusOr<std::unique_ptr<ReplicaSource>> ReplicaSource::Load(ReplicaFiles files,
+                                                                   World world) {
+  auto source = std::unique_ptr<ReplicaSource>(new ReplicaSource(std::move(files), world));
+  const Refusals refused = source->Reload();
+  if (!refused.empty()) return refused.front().why;
+  return source;
+}
+
+bool ReplicaSource::changed() const { return FilesVersion() != version_; }
+
+std::vector<RefusedPart> ReplicaSource::Reload() {
+  // Before reading: what changes meanwhile is seen next time.
+  version_ = FilesVersion();
+  const Timestamp now = world_.clock.Now();
+  Refusals refused;
+  ReadPool(now, refused);
+  if (pool_.keys == nullptr) return refused;
+  ReadTls(now, refused);
+  ReadTrust(refused);
+  ReadDenied(now, refused);
+  if (issuers_.empty() || tls_.certificates.empty()) return refused;
+  if (absl::Status decided = Decide(); !decided.ok()) {
+    refused.push_back({Part::kPool, Annotate(decided, files_.pool)});
+  }
+  return refused;
+}
+
+void ReplicaSource::ReadPool(Timestamp now, Refusals& refused) {
+  absl::StatusOr<PoolFolder> folder = LoadPoolFolder(files_.pool, now);
+  if (!folder.ok()) return refused.push_back({Part::kPool, folder.status()});
+  if (pool_.keys != nullptr &&
+      pool_.keys->root.public_key().id() != folder->root.public_key().id()) {
+    return refused.push_back(
+        {Part::kPool, absl::FailedPreconditionError(absl::StrCat(
+                          files_.pool, " is now another provider's; start another replica"))});
+  }
+  absl::StatusOr<ChallengeKeys> challenge_keys = ChallengeKeys::Create(folder->challenge_keys);
+  if (!challenge_keys.ok()) {
+    return refused.push_back({Part::kPool, Annotate(challenge_keys.status(), files_.pool)});
+  }
+  pool_ = {.keys = std::make_shared<const ReplicaKeys>(
+               ReplicaKeys{.root = std::move(folder->root),
+                           .hpke_keys = std::move(folder->hpke_keys),
+                           .challenge_keys = *std::move(challenge_keys),
+                           .signing = std::move(folder->signing)}),
+           .hpke_key_made = folder->hpke_keys_made.back(),
+           .challenge_key_made = folder->challenge_keys.back().made};
+  pool_tls_ = {.certificates = std::move(folder->tls_certificates_pem),
+               .key = std::move(folder->tls_key_pem),
+               .ends = {}};
+}
+
+void ReplicaSource::ReadTls(Timestamp now, Refusals& refused) {
+  const auto read = [&]() -> absl::StatusOr<Tls> {
+    const bool own = !files_.tls_certificates.empty();
+    Tls tls = {.certificates = pool_tls_.certificates, .key = pool_tls_.key.Clone(), .ends = {}};
+    if (own) {
+      ASSIGN_OR_RETURN(const Bytes pem, ReadFile(files_.tls_certificates, 1 << 20));
+      tls.certificates = ToText(pem);
+      ASSIGN_OR_RETURN(tls.key, ReadSecretFile(files_.tls_key));
+    }
+    const std::string& where = own ? files_.tls_certificates : files_.pool;
+    const absl::StatusOr<TlsLeaf> leaf = CheckTlsServer(tls.certificates, tls.key);
+    if (!leaf.ok()) return Annotate(leaf.status(), where);
+    if (now < leaf->not_before || leaf->not_after < now) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          where, ": the TLS certificate ",
+          now < leaf->not_before ? "is not valid yet" : "has expired", "; put another there"));
+    }
+    tls.ends = leaf->not_after;
+    return tls;
+  };
+  absl::StatusOr<Tls> tls = read();
+  if (!tls.ok()) return refused.push_back({Part::kTls, tls.status()});
+  tls_ = *std::move(tls);
+}
+
+absl::StatusOr<RevocationList> ReplicaSource::ReadList(
+    const std::string& path, const std::vector<Certificate>& issuers) const {
+  ASSIGN_OR_RETURN(const Bytes pem, ReadFile(path));
+  absl::StatusOr<RevocationList> list = RevocationList::FromPem(pem);
+  if (!list.ok()) return Annotate(list.status(), path);
+  if (!SignedByOneOf(*list, issuers)) {
+    return absl::UnauthenticatedError(
+        absl::StrCat(path, ": signed by none of the issuers given with --issuer"));
+  }
+  const auto before = lists_.find(path);
+  if (before != lists_.end() && list->number() < before->second.number()) return Older(path);
+  return list;
+}
+
+void ReplicaSource::ReadTrust(Refusals& refused) {
+  absl::StatusOr<std::vector<Certificate>> issuers = ReadIssuers(files_.issuers);
+  if (!issuers.ok()) {
+    refused.push_back({Part::kIssuers, issuers.status()});
+    issuers = issuers_;
+  }
+  Lists lists;
+  std::vector<RevocationList> all;
+  for (const std::string& path : files_.revocations) {
+    absl::StatusOr<RevocationList> list = ReadList(path, *issuers);
+    if (!list.ok()) {
+      refused.push_back({Part::kRevocations, list.status()});
+      // An issuer is not trusted anew without the list that goes with it.
+      const auto before = lists_.find(path);
+      if (before == lists_.end() || !SignedByOneOf(before->second, *issuers)) return;
+      list = before->second;
+    }
+    all.push_back(*list);
+    lists.emplace(path, *std::move(list));
+  }
+  if (absl::Status trust = Trust::Create(*issuers, all, std::nullopt).status(); !trust.ok()) {
+    return refused.push_back({Part::kIssuers, trust});
+  }
+  issuers_ = *std::move(issuers);
+  lists_ = std::move(lists);
+}
+
+void ReplicaSource::ReadDenied(Timestamp now, Refusals& refused) {
+  if (files_.deny_list.empty()) return;
+  absl::StatusOr<VerifiedDenyList> list = ReadDenyList(files_.deny_list, pool_.keys->root, now);
+  if (list.ok() && deny_list_ && list->issue_time < deny_list_->issue_time) {
+    list = Older(files_.deny_list);
+  }
+  if (!list.ok()) return refused.push_back({Part::kDenyList, list.status()});
+  deny_list_ = *std::move(list);
+}
+
+absl::Status ReplicaSource::Decide() {
+  std::vector<RevocationList> lists;
+  for (const auto& [path, list] : lists_) lists.push_back(list);
+  ASSIGN_OR_RETURN(Trust trust, Trust::Create(issuers_, lists, deny_list_));
+  ASSIGN_OR_RETURN(authority_, GrantAuthority::Create(pool_.keys, std::move(trust), world_));
+  return absl::OkStatus();
+}
+
+ReplicaDates ReplicaSource::dates() const {
+  const SigningIdentity& signing = pool_.keys->signing;
+  return {.hpke_key_made = pool_.hpke_key_made,
+          .challenge_key_made = pool_.challenge_key_made,
+          .signing_certificate_made = signing.certificate.not_before(),
+          .root_ends = pool_.keys->root.not_after(),
+          .signing_certificate_ends = EarliestEnd(signing.Chain()),
+          .tls_certificate_ends = tls_.ends,
+          .issuer_ends = EarliestEnd(issuers_)};
+}
+
+// A hash over inodes, sizes and times. A file that is missing has a value too.
+uint64_t ReplicaSource::FilesVersion() const {
+  // Writing a pool folder ends with its manifest.
+  std::vector<std::string> paths = {files_.pool + "/manifest.nark", files_.deny_list,
+                                    files_.tls_certificates, files_.tls_key};
+  paths.insert(paths.end(), files_.issuers.begin(), files_.issuers.end());
+  paths.insert(paths.end(), files_.revocations.begin(), files_.revocations.end());
   Sha256Stream hash;
-  for (const std::string& path : AllPaths(files)) {
+  for (const std::string& path : paths) {
     struct stat info {};
     if (stat(path.c_str(), &info) != 0) info = {};
     const uint64_t facts[] = {info.st_ino, static_cast<uint64_t>(info.st_size),

@@ -2,12 +2,17 @@
 #define NARK_KEYMANAGER_REPLICA_FILES_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/crypto/secret_bytes.h"
+#include "common/object/deny_list.h"
 #include "keymanager/grant_authority.h"
 
 namespace nark::keymanager {
@@ -22,18 +27,89 @@ struct ReplicaFiles {
   std::string tls_key;
 };
 
-struct LoadedReplica {
-  std::shared_ptr<GrantAuthority> authority;
-  std::string tls_certificates_pem;  // leaf first
-  SecretBytes tls_key_pem;
+// What is taken over by itself, so that one bad file keeps no other from being heard.
+enum class Part { kPool, kTls, kIssuers, kRevocations, kDenyList };
+inline constexpr int kParts = static_cast<int>(Part::kDenyList) + 1;
+
+// The label of metrics: "pool", "tls", ...
+std::string_view PartName(Part part);
+
+// A part whose new file is not in force.
+struct RefusedPart {
+  Part part;
+  absl::Status why;  // names the file
 };
 
-// Reads every file and checks it. The message names the file that is at fault.
-absl::StatusOr<LoadedReplica> LoadReplica(const ReplicaFiles& files, World world);
+// When things were made and end, for who watches a replica.
+struct ReplicaDates {
+  // The newest of each kind: when the pool was last rotated.
+  Timestamp hpke_key_made;
+  Timestamp challenge_key_made;
+  Timestamp signing_certificate_made;
+  // The earliest end of each kind.
+  Timestamp root_ends;
+  Timestamp signing_certificate_ends;
+  Timestamp tls_certificate_ends;
+  Timestamp issuer_ends;
+};
 
-// Changes whenever one of the files was replaced or rewritten: a hash over their
-// inodes, sizes and times. A file that is missing has a value too.
-uint64_t FilesVersion(const ReplicaFiles& files);
+// The files of a replica and what was good in them. One thread only.
+class ReplicaSource {
+ public:
+  // Reads and checks every file. The message names the file that is at fault.
+  static absl::StatusOr<std::unique_ptr<ReplicaSource>> Load(ReplicaFiles files, World world);
+
+  // Whether a file was replaced or rewritten since it was read.
+  bool changed() const;
+
+  // Reads every file again. What is good is in force from now on; a part that is not,
+  // and a list older than that in force, stays as it was and is returned.
+  std::vector<RefusedPart> Reload();
+
+  // Decides by what is in force; another one after each Reload.
+  const std::shared_ptr<GrantAuthority>& authority() const { return authority_; }
+  const std::string& tls_certificates_pem() const { return tls_.certificates; }  // leaf first
+  const SecretBytes& tls_key_pem() const { return tls_.key; }
+  ReplicaDates dates() const;
+
+ private:
+  struct Pool {
+    std::shared_ptr<const ReplicaKeys> keys;
+    Timestamp hpke_key_made;
+    Timestamp challenge_key_made;
+  };
+  struct Tls {
+    std::string certificates;
+    SecretBytes key;
+    Timestamp ends;
+  };
+  // By path.
+  using Lists = std::map<std::string, RevocationList>;
+  using Refusals = std::vector<RefusedPart>;
+
+  ReplicaSource(ReplicaFiles files, World world);
+
+  uint64_t FilesVersion() const;
+  void ReadPool(Timestamp now, Refusals& refused);
+  void ReadTls(Timestamp now, Refusals& refused);
+  void ReadTrust(Refusals& refused);
+  void ReadDenied(Timestamp now, Refusals& refused);
+  absl::StatusOr<RevocationList> ReadList(const std::string& path,
+                                          const std::vector<Certificate>& issuers) const;
+  absl::Status Decide();
+
+  const ReplicaFiles files_;
+  const World world_;
+  uint64_t version_ = 0;
+  // What is in force.
+  Pool pool_;
+  Tls pool_tls_;  // as the pool's folder has it
+  Tls tls_;
+  std::vector<Certificate> issuers_;
+  Lists lists_;
+  std::optional<VerifiedDenyList> deny_list_;
+  std::shared_ptr<GrantAuthority> authority_;
+};
 
 }  // namespace nark::keymanager
 

@@ -29,6 +29,7 @@
 namespace nark::keymanager {
 namespace {
 
+using namespace std::string_literals;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -48,19 +49,8 @@ class ReplicaTest : public testing::Test {
   ~ReplicaTest() override { std::filesystem::remove_all(folder_); }
 
   void WritePool() {
-    std::vector<HpkePrivateKey> hpke_keys;
-    for (const HpkePrivateKey& key : provider_.pool_keys) {
-      hpke_keys.push_back(*HpkePrivateKey::FromRaw(key.raw().Clone()));
-    }
-    const SigningIdentity& tls = provider_.key_manager_tls;
-    const PoolFolder pool = {.root = provider_.root.certificate,
-                             .hpke_keys = std::move(hpke_keys),
-                             .challenge_mac_key = provider_.challenge_mac_key.Clone(),
-                             .signing = provider_.MakeReplica(),
-                             .tls_certificates_pem = tls.certificate.ToPem(),
-                             .tls_key_pem = *tls.key.ToPem()};
     const absl::Status status =
-        WritePoolFolder(folder_ + "/pool", pool, provider_.pool_role, RealNow());
+        WritePoolFolder(folder_ + "/pool", provider_.MakePool(), provider_.pool_role, RealNow());
     ASSERT_TRUE(status.ok()) << status;
   }
   void Write(const std::string& name, ByteView content) {
@@ -87,7 +77,11 @@ class ReplicaTest : public testing::Test {
             .tls_certificates = "",
             .tls_key = ""};
   }
-  absl::Status LoadStatus() { return LoadReplica(Files(), world_).status(); }
+  std::string ChallengeKeyFile() const {
+    return "challenge-" + ToHex(ChallengeKeyId(provider_.challenge_keys[0].key)).substr(0, 8) +
+           ".key";
+  }
+  absl::Status LoadStatus() { return ReplicaSource::Load(Files(), world_).status(); }
 
   // A replica of its own in this process, with the same files as all others.
   struct Running {
@@ -95,14 +89,14 @@ class ReplicaTest : public testing::Test {
     std::unique_ptr<rpc::Server> server;
   };
   Running Start() {
-    auto loaded = LoadReplica(Files(), world_);
-    EXPECT_TRUE(loaded.ok()) << loaded.status();
+    auto source = ReplicaSource::Load(Files(), world_);
+    EXPECT_TRUE(source.ok()) << source.status();
     Running running;
-    running.service = std::make_unique<KeyManagerService>(std::move(loaded->authority), metrics_);
+    running.service = std::make_unique<KeyManagerService>((*source)->authority(), metrics_);
     rpc::ServerOptions options;
     options.listen = "127.0.0.1:0";
-    options.tls = rpc::TlsIdentity{.certificates = loaded->tls_certificates_pem,
-                                   .key = std::move(loaded->tls_key_pem)};
+    options.tls = rpc::TlsIdentity{.certificates = (*source)->tls_certificates_pem(),
+                                   .key = (*source)->tls_key_pem().Clone()};
     auto server = rpc::Server::Start(std::move(options), {running.service.get()});
     EXPECT_TRUE(server.ok()) << server.status();
     running.server = *std::move(server);
@@ -268,6 +262,34 @@ TEST_F(ReplicaProcessTest, ServesReloadsAndDrains) {
   });
 }
 
+// The replica's TLS certificate is the next handshake's, and connections that are stay.
+TEST_F(ReplicaProcessTest, TakesOverTlsCertificatesWithoutARestart) {
+  WhileServing({}, [&](const std::string& listen, const std::string&) {
+    const auto early = Connect(listen);
+    ASSERT_TRUE(Join(*early, space_).ok());
+    // Under an authority that receivers do not know yet: only it tells one from the other.
+    const TestProvider other(RealNow(), 2);
+    PoolFolder pool = provider_.MakePool();
+    pool.tls_certificates_pem = other.key_manager_tls.certificate.ToPem();
+    pool.tls_key_pem = *other.key_manager_tls.key.ToPem();
+    ASSERT_TRUE(WritePoolFolder(folder_ + "/pool", pool, provider_.pool_role, RealNow()).ok());
+    const auto deadline = std::chrono::steady_clock::now() + seconds(60);
+    const auto knows = [&](const TestProvider& whose) {
+      auto client =
+          MakeGrpcClient({.endpoint = listen,
+                          .tls = rpc::TlsTrust{.ca_certificate = whose.tls_ca.certificate.der(),
+                                               .server_name = kServerName}});
+      return client.ok() && Join(**client, space_).ok();
+    };
+    while (!knows(other) && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(milliseconds(50));
+    }
+    EXPECT_TRUE(knows(other));
+    EXPECT_FALSE(knows(provider_));
+    EXPECT_TRUE(Join(*early, space_).ok());
+  });
+}
+
 TEST_F(ReplicaProcessTest, PlaintextIsAskedFor) {
   ReplicaOptions options;
   options.transport = Transport::kPlaintext;
@@ -297,9 +319,9 @@ TEST_F(ReplicaTest, APortInUseEndsIt) {
 TEST_F(ReplicaTest, LoadsItsFiles) { EXPECT_TRUE(LoadStatus().ok()) << LoadStatus(); }
 
 TEST_F(ReplicaTest, NamesTheFileThatIsMissing) {
-  for (const std::string name :
-       {"pool/manifest.nark", "pool/signing-key.pem", "pool/challenge-mac.key", "pool/tls.pem",
-        "issuer.pem", "crl.pem", "deny.nark"}) {
+  for (const std::string& name :
+       {"pool/manifest.nark"s, "pool/signing-key.pem"s, "pool/" + ChallengeKeyFile(),
+        "pool/tls.pem"s, "issuer.pem"s, "crl.pem"s, "deny.nark"s}) {
     SCOPED_TRACE(name);
     const std::string path = folder_ + "/" + name;
     std::filesystem::rename(path, path + ".away");
@@ -356,13 +378,109 @@ TEST_F(ReplicaTest, RefusesFilesOfOthers) {
 }
 
 TEST_F(ReplicaTest, SeesThatAFileWasReplaced) {
-  const uint64_t before = FilesVersion(Files());
-  EXPECT_EQ(FilesVersion(Files()), before);
+  auto source = ReplicaSource::Load(Files(), world_);
+  ASSERT_TRUE(source.ok()) << source.status();
+  EXPECT_FALSE((*source)->changed());
   WriteDeny({}, std::chrono::hours(2));
-  const uint64_t after = FilesVersion(Files());
-  EXPECT_NE(after, before);
+  EXPECT_TRUE((*source)->changed());
+  EXPECT_TRUE((*source)->Reload().empty());
+  EXPECT_FALSE((*source)->changed());
   std::filesystem::remove(folder_ + "/deny.nark");
-  EXPECT_NE(FilesVersion(Files()), after);
+  EXPECT_TRUE((*source)->changed());
+}
+
+// Each part by itself: what is good is heard, whatever lies beside it.
+TEST_F(ReplicaTest, KeepsAPartWhoseNewFileIsBadAndHearsTheRest) {
+  auto loaded = ReplicaSource::Load(Files(), world_);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  ReplicaSource& source = **loaded;
+  const auto lists = [&] { return source.authority()->lists_next_update(); };
+  const std::vector<std::pair<std::string, Part>> files = {{"pool/manifest.nark", Part::kPool},
+                                                           {"issuer.pem", Part::kIssuers},
+                                                           {"deny.nark", Part::kDenyList}};
+  std::chrono::minutes life{10};
+  for (const auto& [name, part] : files) {
+    SCOPED_TRACE(name);
+    const Bytes good = *ReadFile(folder_ + "/" + name);
+    Write(name, AsBytes("damaged"));
+    const Timestamp before = lists();
+    WriteCrl({}, life -= std::chrono::minutes(1));
+    const auto refused = source.Reload();
+    ASSERT_EQ(refused.size(), 1u);
+    EXPECT_EQ(refused[0].part, part);
+    EXPECT_NE(refused[0].why.message().find(name), absl::string_view::npos) << refused[0].why;
+    EXPECT_LT(lists(), before);  // the new revocation list is in force
+    EXPECT_TRUE(source.authority()->CheckReady().ok());
+    ASSERT_TRUE(WriteFile(folder_ + "/" + name, good, FileMode::kSecret).ok());
+  }
+  Write("crl.pem", AsBytes("damaged"));
+  const Timestamp before = lists();
+  WriteDeny({space_.id}, std::chrono::minutes(1));
+  const auto refused = source.Reload();
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(refused[0].part, Part::kRevocations);
+  EXPECT_LT(lists(), before);  // the new deny list is
+}
+
+TEST_F(ReplicaTest, RefusesListsOlderThanThoseInForce) {
+  const Bytes crl = *ReadFile(folder_ + "/crl.pem"), deny = *ReadFile(folder_ + "/deny.nark");
+  WriteCrl({space_.certificate.serial_hex()}, std::chrono::hours(1));
+  WriteDeny({space_.id}, std::chrono::hours(1));
+  auto source = ReplicaSource::Load(Files(), world_);
+  ASSERT_TRUE(source.ok()) << source.status();
+  Write("crl.pem", crl);
+  Write("deny.nark", deny);
+  const auto refused = (*source)->Reload();
+  ASSERT_EQ(refused.size(), 2u);
+  EXPECT_EQ(refused[0].part, Part::kRevocations);
+  EXPECT_EQ(refused[1].part, Part::kDenyList);
+  EXPECT_NE(refused[1].why.message().find("older"), absl::string_view::npos) << refused[1].why;
+}
+
+TEST_F(ReplicaTest, IsNobodyElsesPoolAfterwards) {
+  auto source = ReplicaSource::Load(Files(), world_);
+  ASSERT_TRUE(source.ok()) << source.status();
+  TestProvider other(RealNow(), 2);
+  ASSERT_TRUE(
+      WritePoolFolder(folder_ + "/pool", other.MakePool(), other.pool_role, RealNow()).ok());
+  const auto refused = (*source)->Reload();
+  ASSERT_FALSE(refused.empty());
+  EXPECT_EQ(refused[0].part, Part::kPool);
+  EXPECT_EQ((*source)->authority()->provider(), provider_.id());
+}
+
+TEST_F(ReplicaTest, TakesTlsCertificatesFromFilesOfTheirOwn) {
+  ReplicaFiles files = Files();
+  files.tls_certificates = folder_ + "/tls.pem";
+  files.tls_key = folder_ + "/tls-key.pem";
+  const auto write = [&](const SigningIdentity& identity) {
+    Write("tls.pem", AsBytes(identity.certificate.ToPem()));
+    ASSERT_TRUE(WriteFile(files.tls_key, identity.key.ToPem()->Reveal(), FileMode::kSecret).ok());
+  };
+  const SigningIdentity one = *MakeTlsServer("keymanager.nark", provider_.tls_ca, RealNow());
+  const SigningIdentity two = *MakeTlsServer("keymanager.nark", provider_.tls_ca, RealNow());
+  write(one);
+  auto source = ReplicaSource::Load(files, world_);
+  ASSERT_TRUE(source.ok()) << source.status();
+  EXPECT_EQ((*source)->tls_certificates_pem(), one.certificate.ToPem());
+  // A certificate before its key, an expired one: both stay outside.
+  Write("tls.pem", AsBytes(two.certificate.ToPem()));
+  ASSERT_TRUE((*source)->changed());
+  auto refused = (*source)->Reload();
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(refused[0].part, Part::kTls);
+  const auto expired = MakeTlsServer("keymanager.nark", provider_.tls_ca,
+                                     RealNow() - std::chrono::hours(24 * 365 * 30));
+  ASSERT_TRUE(expired.ok()) << expired.status();
+  write(*expired);
+  refused = (*source)->Reload();
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_NE(refused[0].why.message().find("has expired"), absl::string_view::npos)
+      << refused[0].why;
+  EXPECT_EQ((*source)->tls_certificates_pem(), one.certificate.ToPem());
+  write(two);
+  EXPECT_TRUE((*source)->Reload().empty());
+  EXPECT_EQ((*source)->tls_certificates_pem(), two.certificate.ToPem());
 }
 
 }  // namespace

@@ -55,11 +55,9 @@ ReplicaKeys KeysOf(TestProvider& provider) {
   for (const HpkePrivateKey& key : provider.pool_keys) {
     hpke_keys.push_back(Must(HpkePrivateKey::FromRaw(key.raw().Clone())));
   }
-  std::vector<SecretBytes> mac_keys;
-  mac_keys.push_back(provider.challenge_mac_key.Clone());
   return {.root = provider.root.certificate,
           .hpke_keys = std::move(hpke_keys),
-          .challenge_keys = Must(ChallengeKeys::Create(mac_keys)),
+          .challenge_keys = Must(ChallengeKeys::Create(provider.challenge_keys)),
           .signing = provider.MakeReplica()};
 }
 
@@ -68,7 +66,8 @@ Trust TrustOf(const TestProvider& provider) {
 }
 
 std::unique_ptr<GrantAuthority> MakeAuthority(TestProvider& provider, World world, Limits limits) {
-  return Must(GrantAuthority::Create(KeysOf(provider), TrustOf(provider), world, limits));
+  return Must(GrantAuthority::Create(std::make_shared<const ReplicaKeys>(KeysOf(provider)),
+                                     TrustOf(provider), world, limits));
 }
 
 v1::GetChallengeRequest ChallengeRequest(const VerifiedSession& session,

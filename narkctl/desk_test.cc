@@ -27,6 +27,7 @@ namespace {
 
 using std::chrono::days;
 using std::chrono::hours;
+using std::chrono::minutes;
 using ::testing::HasSubstr;
 
 int ModeOf(const std::string& path) {
@@ -49,6 +50,12 @@ class DeskTest : public ::testing::Test {
     return CreateSession(flags, desk_.now(), desk_.random());
   }
   absl::Status CreateStatus(const SessionFlags& flags) { return Create(flags).status(); }
+  PoolChange Change(std::vector<std::string> reseal) {
+    return {desk_.pool(), desk_.provider(), std::move(reseal)};
+  }
+  absl::StatusOr<Digest> Rotate(std::vector<std::string> reseal) {
+    return RotatePool(Change(std::move(reseal)), minutes(10), desk_.now(), desk_.random());
+  }
 
   Desk desk_;
 };
@@ -146,7 +153,9 @@ TEST_F(ProviderFolderTest, KeepsItsKeysToItself) {
   size_t keys = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(desk_.provider())) {
     const std::string name = entry.path().filename();
-    if (entry.is_directory()) EXPECT_EQ(ModeOf(entry.path()), 0700) << entry.path();
+    if (entry.is_directory()) {
+      EXPECT_EQ(ModeOf(entry.path()), 0700) << entry.path();
+    }
     if (name == "key.pem" || name == "tls-key.pem") {
       EXPECT_EQ(ModeOf(entry.path()), 0600) << entry.path();
       ++keys;
@@ -198,7 +207,8 @@ TEST_F(ProviderFolderTest, WorksWithoutItsRootKey) {
   EXPECT_TRUE(Create(desk_.GoodSession("s")).ok());
   EXPECT_TRUE(IssueVoucher(desk_.GoodVoucher("s"), desk_.now(), desk_.random()).ok());
   EXPECT_TRUE(Deny(desk_.provider(), {Digest{}}, desk_.PathOf("deny"), desk_.now()).ok());
-  EXPECT_TRUE(RotatePool(pool, desk_.provider(), {}, desk_.now(), desk_.random()).ok());
+  EXPECT_TRUE(
+      RotatePool({pool, desk_.provider(), {}}, minutes(10), desk_.now(), desk_.random()).ok());
 }
 
 TEST_F(ProviderFolderTest, KeepsWhomItDeniedBefore) {
@@ -239,8 +249,7 @@ TEST_F(PoolTest, RotatesAndSealsSessionsToBothKeys) {
   const std::string file = desk_.PathOf("s.nark");
   const VerifiedSession before = *ReadSession(file, desk_.now());
   PoolFolder old_pool = *LoadPoolFolder(desk_.pool(), desk_.now());
-  absl::StatusOr<Digest> key =
-      RotatePool(desk_.pool(), desk_.provider(), {file}, desk_.now(), desk_.random());
+  absl::StatusOr<Digest> key = Rotate({file});
   ASSERT_TRUE(key.ok()) << key.status();
   PoolFolder pool = *LoadPoolFolder(desk_.pool(), desk_.now());
   ASSERT_EQ(pool.hpke_keys.size(), 2u);
@@ -258,9 +267,7 @@ TEST_F(PoolTest, ChangesNothingWhereOneSessionCannotBeResealed) {
   ASSERT_TRUE(CreateSession(other.GoodSession("s"), desk_.now(), desk_.random()).ok());
   const std::string mine = desk_.PathOf("s.nark"), foreign = other.PathOf("s.nark");
   const Bytes session = *ReadFile(mine), manifest = *ReadFile(desk_.pool() + "/manifest.nark");
-  absl::Status status =
-      RotatePool(desk_.pool(), desk_.provider(), {mine, foreign}, desk_.now(), desk_.random())
-          .status();
+  absl::Status status = Rotate({mine, foreign}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(Std(status.message()), HasSubstr("another provider"));
   EXPECT_EQ(*ReadFile(mine), session);
@@ -273,9 +280,51 @@ TEST_F(PoolTest, GivesAReplicaASigningKeyOfItsOwn) {
   PoolFolder a = *LoadPoolFolder(desk_.pool(), desk_.now());
   PoolFolder b = *LoadPoolFolder(out, desk_.now());
   EXPECT_EQ(a.hpke_keys[0].public_key(), b.hpke_keys[0].public_key());
-  EXPECT_TRUE(a.challenge_mac_key == b.challenge_mac_key);
+  EXPECT_TRUE(a.challenge_keys[0].key == b.challenge_keys[0].key);
   EXPECT_NE(a.signing.key.public_key().id(), b.signing.key.public_key().id());
   EXPECT_NE(a.tls_certificates_pem, b.tls_certificates_pem);
+}
+
+TEST_F(PoolTest, BringsAReplicaUpToDateInPlace) {
+  const std::string out = desk_.PathOf("replica");
+  ASSERT_TRUE(MakeReplica(desk_.pool(), desk_.provider(), out, desk_.now()).ok());
+  ASSERT_TRUE(Rotate({}).ok());
+  EXPECT_EQ(LoadPoolFolder(out, desk_.now())->hpke_keys.size(), 1u);
+  ASSERT_TRUE(MakeReplica(desk_.pool(), desk_.provider(), out, desk_.now()).ok());
+  EXPECT_EQ(LoadPoolFolder(out, desk_.now())->hpke_keys.size(), 2u);
+  EXPECT_FALSE(MakeReplica(desk_.pool(), desk_.provider(), desk_.pool(), desk_.now()).ok());
+  Desk other;
+  EXPECT_FALSE(MakeReplica(desk_.pool(), desk_.provider(), other.pool(), desk_.now()).ok());
+}
+
+TEST_F(PoolTest, MakesChallengesWithANewKeyOnlyLater) {
+  ASSERT_TRUE(Rotate({}).ok());
+  const PoolFolder pool = *LoadPoolFolder(desk_.pool(), desk_.now());
+  ASSERT_EQ(pool.challenge_keys.size(), 2u);
+  EXPECT_EQ(pool.challenge_keys[1].makes_from, desk_.now() + minutes(10));
+}
+
+TEST_F(PoolTest, RetiresOldKeysAndSealsSessionsToTheRest) {
+  ASSERT_TRUE(Create(desk_.GoodSession("s")).ok());
+  const std::string file = desk_.PathOf("s.nark");
+  const PoolFolder old_pool = *LoadPoolFolder(desk_.pool(), desk_.now());
+  const SecretBytes seed = *OpenSealedSession(*ReadSession(file, desk_.now()), old_pool.hpke_keys);
+  const Timestamp day_one = desk_.now() + hours(24), day_two = desk_.now() + hours(48);
+  // The only keys stay, however old.
+  EXPECT_EQ(*RetireKeys(Change({file}), hours(1), day_one, desk_.random()), 0);
+  ASSERT_TRUE(RotatePool(Change({file}), minutes(10), day_one, desk_.random()).ok());
+  // The old challenge key is in use for ten minutes more.
+  EXPECT_EQ(*RetireKeys(Change({file}), hours(1), day_one + minutes(5), desk_.random()), 1);
+  EXPECT_EQ(*RetireKeys(Change({file}), hours(1), day_two, desk_.random()), 1);
+  EXPECT_EQ(*RetireKeys(Change({file}), hours(1), day_two, desk_.random()), 0);
+  const PoolFolder pool = *LoadPoolFolder(desk_.pool(), day_two);
+  ASSERT_EQ(pool.hpke_keys.size(), 1u);
+  EXPECT_EQ(pool.challenge_keys.size(), 1u);
+  EXPECT_NE(pool.hpke_keys[0].public_key(), old_pool.hpke_keys[0].public_key());
+  const VerifiedSession session = *ReadSession(file, day_two);
+  EXPECT_TRUE(*OpenSealedSession(session, pool.hpke_keys) == seed);
+  EXPECT_EQ(OpenSealedSession(session, old_pool.hpke_keys).status().code(),
+            absl::StatusCode::kNotFound);
 }
 
 TEST_F(PoolTest, IsRefusedUnderAnotherProvider) {
@@ -285,7 +334,9 @@ TEST_F(PoolTest, IsRefusedUnderAnotherProvider) {
   absl::Status status = CreateStatus(flags);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(Std(status.message()), HasSubstr("pool of another provider"));
-  EXPECT_FALSE(RotatePool(other.pool(), desk_.provider(), {}, desk_.now(), desk_.random()).ok());
+  EXPECT_FALSE(
+      RotatePool({other.pool(), desk_.provider(), {}}, minutes(10), desk_.now(), desk_.random())
+          .ok());
 }
 
 TEST_F(SessionTest, WritesAPublicAndASecretFile) {

@@ -1,5 +1,8 @@
 #include "narkctl/pool.h"
 
+#include <filesystem>
+#include <iterator>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -27,6 +30,38 @@ absl::Status NewServerKeys(const SigningIdentity& pool_role, const SigningIdenti
   return absl::OkStatus();
 }
 
+absl::StatusOr<Digest> AddHpkeKey(Timestamp now, Random& random, PoolFolder& pool) {
+  ASSIGN_OR_RETURN(HpkePrivateKey key, HpkePrivateKey::Generate(random));
+  const Digest id = PoolKeyId(key.public_key());
+  pool.hpke_keys.push_back(std::move(key));
+  pool.hpke_keys_made.push_back(now);
+  return id;
+}
+
+absl::Status AddChallengeKey(Timestamp now, Timestamp makes_from, Random& random,
+                             PoolFolder& pool) {
+  ChallengeKey key = {.key = SecretBytes(kMacKeyBytes), .made = now, .makes_from = makes_from};
+  RETURN_IF_ERROR(random.Fill(key.key.RevealMutable()));
+  pool.challenge_keys.push_back(std::move(key));
+  return absl::OkStatus();
+}
+
+// A pool and who may change it.
+struct OpenedPool {
+  Certificate root;
+  SigningIdentity pool_role;
+  PoolFolder pool;
+};
+
+absl::StatusOr<OpenedPool> OpenPool(const std::string& folder, const std::string& provider,
+                                    Timestamp now) {
+  ASSIGN_OR_RETURN(Certificate root, ReadProviderRoot(provider));
+  ASSIGN_OR_RETURN(SigningIdentity pool_role,
+                   ReadRole(provider, CertificateRole::kPool, root, now));
+  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolOf(folder, root, now));
+  return OpenedPool{std::move(root), std::move(pool_role), std::move(pool)};
+}
+
 // A session file and what is to stand in it.
 struct Resealed {
   std::string path;
@@ -34,6 +69,7 @@ struct Resealed {
 };
 
 absl::StatusOr<Resealed> Reseal(const std::string& path, const PoolFolder& pool,
+                                const std::vector<X25519PublicKey>& to,
                                 const SigningIdentity& descriptor_role, Timestamp now,
                                 Random& random) {
   ASSIGN_OR_RETURN(v1::NarkFile file, ReadNarkFile(path, v1::NarkFile::kSessionDescriptor));
@@ -44,9 +80,31 @@ absl::StatusOr<Resealed> Reseal(const std::string& path, const PoolFolder& pool,
   }
   absl::StatusOr<SecretBytes> seed = OpenSealedSession(*session, pool.hpke_keys);
   if (!seed.ok()) return Annotate(seed.status(), path);
-  ASSIGN_OR_RETURN(v1::SignedEnvelope envelope, ResealSession(*session, *seed, descriptor_role,
-                                                              PublicKeysOf(pool), now, random));
+  ASSIGN_OR_RETURN(v1::SignedEnvelope envelope,
+                   ResealSession(*session, *seed, descriptor_role, to, now, random));
   return Resealed{path, SessionFile(std::move(envelope))};
+}
+
+// The sessions of `change`, opened with any key of `opened`, sealed to `to`.
+absl::StatusOr<std::vector<Resealed>> ResealAll(const PoolChange& change, const OpenedPool& opened,
+                                                const std::vector<X25519PublicKey>& to,
+                                                Timestamp now, Random& random) {
+  std::vector<Resealed> sessions;
+  if (change.reseal.empty()) return sessions;
+  ASSIGN_OR_RETURN(const SigningIdentity descriptor_role,
+                   ReadRole(change.provider, CertificateRole::kDescriptor, opened.root, now));
+  for (const std::string& path : change.reseal) {
+    ASSIGN_OR_RETURN(Resealed session, Reseal(path, opened.pool, to, descriptor_role, now, random));
+    sessions.push_back(std::move(session));
+  }
+  return sessions;
+}
+
+absl::Status WriteAll(const std::vector<Resealed>& sessions) {
+  for (const Resealed& session : sessions) {
+    RETURN_IF_ERROR(WriteNarkFile(session.path, session.file, FileMode::kPublic));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -77,59 +135,84 @@ absl::StatusOr<Digest> InitPool(const std::string& folder, const std::string& pr
   ASSIGN_OR_RETURN(SigningIdentity signing, MakeKeyManager("key manager", pool_role, now));
   PoolFolder pool{.root = root,
                   .hpke_keys = {},
-                  .challenge_mac_key = SecretBytes(kMacKeyBytes),
+                  .hpke_keys_made = {},
+                  .challenge_keys = {},
                   .signing = std::move(signing),
                   .tls_certificates_pem = {},
                   .tls_key_pem = {}};
-  ASSIGN_OR_RETURN(HpkePrivateKey key, HpkePrivateKey::Generate(random));
-  const Digest id = PoolKeyId(key.public_key());
-  pool.hpke_keys.push_back(std::move(key));
-  RETURN_IF_ERROR(random.Fill(pool.challenge_mac_key.RevealMutable()));
+  ASSIGN_OR_RETURN(const Digest id, AddHpkeKey(now, random, pool));
+  RETURN_IF_ERROR(AddChallengeKey(now, now, random, pool));
   RETURN_IF_ERROR(NewServerKeys(pool_role, tls_ca, now, pool));
   RETURN_IF_ERROR(WritePoolFolder(fresh.PathOf("."), pool, pool_role, now));
   RETURN_IF_ERROR(fresh.Finish());
   return id;
 }
 
-absl::StatusOr<Digest> RotatePool(const std::string& folder, const std::string& provider,
-                                  const std::vector<std::string>& reseal, Timestamp now,
+absl::StatusOr<Digest> RotatePool(const PoolChange& change,
+                                  std::chrono::microseconds challenges_after, Timestamp now,
                                   Random& random) {
-  ASSIGN_OR_RETURN(Certificate root, ReadProviderRoot(provider));
-  ASSIGN_OR_RETURN(SigningIdentity pool_role,
-                   ReadRole(provider, CertificateRole::kPool, root, now));
-  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolOf(folder, root, now));
-  ASSIGN_OR_RETURN(HpkePrivateKey key, HpkePrivateKey::Generate(random));
-  const Digest id = PoolKeyId(key.public_key());
-  pool.hpke_keys.push_back(std::move(key));
-
-  std::vector<Resealed> sessions;
-  if (!reseal.empty()) {
-    ASSIGN_OR_RETURN(SigningIdentity descriptor_role,
-                     ReadRole(provider, CertificateRole::kDescriptor, root, now));
-    for (const std::string& path : reseal) {
-      ASSIGN_OR_RETURN(Resealed session, Reseal(path, pool, descriptor_role, now, random));
-      sessions.push_back(std::move(session));
-    }
+  if (challenges_after.count() < 0) {
+    return absl::InvalidArgumentError("--challenges-after can not be negative");
   }
+  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(change.folder, change.provider, now));
+  ASSIGN_OR_RETURN(const SigningIdentity tls_ca, ReadTlsCa(change.provider));
+  PoolFolder& pool = opened.pool;
+  ASSIGN_OR_RETURN(const Digest id, AddHpkeKey(now, random, pool));
+  RETURN_IF_ERROR(AddChallengeKey(now, now + challenges_after, random, pool));
+  RETURN_IF_ERROR(NewServerKeys(opened.pool_role, tls_ca, now, pool));
+  ASSIGN_OR_RETURN(const std::vector<Resealed> sessions,
+                   ResealAll(change, opened, PublicKeysOf(pool), now, random));
   // The pool first: a session sealed to a key that is not yet durable could be
   // lost for good.
-  RETURN_IF_ERROR(WritePoolFolder(folder, pool, pool_role, now));
-  for (const Resealed& session : sessions) {
-    RETURN_IF_ERROR(WriteNarkFile(session.path, session.file, FileMode::kPublic));
-  }
+  RETURN_IF_ERROR(WritePoolFolder(change.folder, pool, opened.pool_role, now));
+  RETURN_IF_ERROR(WriteAll(sessions));
   return id;
+}
+
+absl::StatusOr<int> RetireKeys(const PoolChange& change, std::chrono::microseconds age,
+                               Timestamp now, Random& random) {
+  if (age.count() < 0) return absl::InvalidArgumentError("--older-than can not be negative");
+  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(change.folder, change.provider, now));
+  PoolFolder& pool = opened.pool;
+  const Timestamp before = now - age;
+  ptrdiff_t old = 0;
+  while (old + 1 < std::ssize(pool.hpke_keys) && pool.hpke_keys_made[old] < before) ++old;
+  ptrdiff_t old_challenges = 0;
+  while (old_challenges + 1 < std::ssize(pool.challenge_keys) &&
+         pool.challenge_keys[old_challenges].made < before &&
+         pool.challenge_keys[old_challenges + 1].makes_from <= now) {
+    ++old_challenges;
+  }
+  if (old + old_challenges == 0) return 0;
+  std::vector<X25519PublicKey> to = PublicKeysOf(pool);
+  to.erase(to.begin(), to.begin() + old);
+  ASSIGN_OR_RETURN(const std::vector<Resealed> sessions,
+                   ResealAll(change, opened, to, now, random));
+  pool.hpke_keys.erase(pool.hpke_keys.begin(), pool.hpke_keys.begin() + old);
+  pool.hpke_keys_made.erase(pool.hpke_keys_made.begin(), pool.hpke_keys_made.begin() + old);
+  pool.challenge_keys.erase(pool.challenge_keys.begin(),
+                            pool.challenge_keys.begin() + old_challenges);
+  // The sessions first: one that is sealed to a key that is gone could be lost for good.
+  RETURN_IF_ERROR(WriteAll(sessions));
+  RETURN_IF_ERROR(WritePoolFolder(change.folder, pool, opened.pool_role, now));
+  return static_cast<int>(old + old_challenges);
 }
 
 absl::Status MakeReplica(const std::string& folder, const std::string& provider,
                          const std::string& out, Timestamp now) {
-  ASSIGN_OR_RETURN(Certificate root, ReadProviderRoot(provider));
-  ASSIGN_OR_RETURN(SigningIdentity pool_role,
-                   ReadRole(provider, CertificateRole::kPool, root, now));
-  ASSIGN_OR_RETURN(SigningIdentity tls_ca, ReadTlsCa(provider));
-  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolOf(folder, root, now));
+  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(folder, provider, now));
+  ASSIGN_OR_RETURN(const SigningIdentity tls_ca, ReadTlsCa(provider));
+  RETURN_IF_ERROR(NewServerKeys(opened.pool_role, tls_ca, now, opened.pool));
+  std::error_code error;
+  if (std::filesystem::exists(out + "/manifest.nark", error)) {
+    if (std::filesystem::equivalent(folder, out, error)) {
+      return absl::InvalidArgumentError(absl::StrCat(out, " is the pool itself; name another"));
+    }
+    RETURN_IF_ERROR(LoadPoolOf(out, opened.root, now).status());
+    return WritePoolFolder(out, opened.pool, opened.pool_role, now);
+  }
   ASSIGN_OR_RETURN(NewFolder fresh, NewFolder::Create(out));
-  RETURN_IF_ERROR(NewServerKeys(pool_role, tls_ca, now, pool));
-  RETURN_IF_ERROR(WritePoolFolder(fresh.PathOf("."), pool, pool_role, now));
+  RETURN_IF_ERROR(WritePoolFolder(fresh.PathOf("."), opened.pool, opened.pool_role, now));
   return fresh.Finish();
 }
 

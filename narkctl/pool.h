@@ -1,6 +1,7 @@
 #ifndef NARK_NARKCTL_POOL_H_
 #define NARK_NARKCTL_POOL_H_
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -17,15 +18,30 @@ namespace nark::narkctl {
 absl::StatusOr<Digest> InitPool(const std::string& folder, const std::string& provider,
                                 Timestamp now, Random& random);
 
-// Adds an HPKE key, keeps the old ones, and rewrites each session file in `reseal`
-// so that its seed is sealed to all of them. Everything is read and checked before
-// anything is written. Returns the id of the new key.
-absl::StatusOr<Digest> RotatePool(const std::string& folder, const std::string& provider,
-                                  const std::vector<std::string>& reseal, Timestamp now,
+// Where a pool lies, whose it is, and the session files that are to be sealed to the keys
+// that it has then. Everything is read and checked before anything is written.
+struct PoolChange {
+  std::string folder;
+  std::string provider;
+  std::vector<std::string> reseal;
+};
+
+// Adds an HPKE and a challenge key, keeps the old ones, and gives the folder new signing
+// and TLS keys. Challenges are made with the new key from `challenges_after` on: by then
+// all replicas must have it. Returns the id of the new HPKE key.
+absl::StatusOr<Digest> RotatePool(const PoolChange& change,
+                                  std::chrono::microseconds challenges_after, Timestamp now,
                                   Random& random);
 
-// Makes a new folder with the pool's HPKE and MAC keys and a signing and a TLS
-// key of its own.
+// Takes the HPKE and challenge keys away that were made more than `age` ago, except those
+// that are in use: the newest HPKE key, and challenge keys from that on with which
+// challenges are made now. Sessions that were sealed to none of the rest, and challenges
+// made with none of it, are refused from then on. Returns how many keys went.
+absl::StatusOr<int> RetireKeys(const PoolChange& change, std::chrono::microseconds age,
+                               Timestamp now, Random& random);
+
+// Makes a folder with the pool's HPKE and challenge keys and a signing and a TLS key of its
+// own; a replica's folder that is there already is brought up to date in place.
 absl::Status MakeReplica(const std::string& folder, const std::string& provider,
                          const std::string& out, Timestamp now);
 

@@ -1,3 +1,4 @@
+#include <chrono>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -13,22 +14,22 @@ namespace {
 using cli::Need;
 
 struct Flags {
-  std::string folder;
-  std::string provider;
-  std::vector<std::string> reseal;
+  PoolChange change;
+  std::chrono::microseconds challenges_after{std::chrono::minutes(10)};
+  std::chrono::microseconds older_than{std::chrono::hours(24 * 7)};
   std::string out;
 };
 
 void AddInit(cli::Command& pool) {
   auto flags = std::make_shared<Flags>();
   pool.Subcommand("init", "Founds a key-manager pool; prints the id of its key.")
-      .Text("DIR", &flags->folder, "a new folder", Need::kRequired)
-      .Text("--provider", &flags->provider, "the provider's folder", Need::kRequired)
+      .Text("DIR", &flags->change.folder, "a new folder", Need::kRequired)
+      .Text("--provider", &flags->change.provider, "the provider's folder", Need::kRequired)
       .Examples("narkctl pool init pool --provider provider")
       .Action([flags]() -> absl::Status {
         SystemRandom random;
-        ASSIGN_OR_RETURN(Digest id,
-                         InitPool(flags->folder, flags->provider, SystemClock().Now(), random));
+        ASSIGN_OR_RETURN(Digest id, InitPool(flags->change.folder, flags->change.provider,
+                                             SystemClock().Now(), random));
         std::cout << ToHex(id) << "\n";
         return absl::OkStatus();
       });
@@ -37,17 +38,41 @@ void AddInit(cli::Command& pool) {
 void AddRotate(cli::Command& pool) {
   auto flags = std::make_shared<Flags>();
   pool.Subcommand("rotate",
-                  "Adds a key to the pool, keeps the old ones, and seals sessions to all of "
-                  "them; prints the id of the new key.")
-      .Text("DIR", &flags->folder, "the pool's folder", Need::kRequired)
-      .Text("--provider", &flags->provider, "the provider's folder", Need::kRequired)
-      .Texts("--reseal", &flags->reseal, "session file to rewrite; repeatable")
+                  "Adds an HPKE and a challenge key to the pool, keeps the old ones, makes new "
+                  "signing and TLS keys, and seals sessions to all HPKE keys; prints the id of "
+                  "the new one.")
+      .Text("DIR", &flags->change.folder, "the pool's folder", Need::kRequired)
+      .Text("--provider", &flags->change.provider, "the provider's folder", Need::kRequired)
+      .Texts("--reseal", &flags->change.reseal, "session file to rewrite; repeatable")
+      .Duration("--challenges-after", &flags->challenges_after,
+                "when replicas begin to make challenges with the new key: by then all of them "
+                "must have it")
       .Examples("narkctl pool rotate pool --provider provider --reseal news.nark")
       .Action([flags]() -> absl::Status {
         SystemRandom random;
-        ASSIGN_OR_RETURN(Digest id, RotatePool(flags->folder, flags->provider, flags->reseal,
+        ASSIGN_OR_RETURN(Digest id, RotatePool(flags->change, flags->challenges_after,
                                                SystemClock().Now(), random));
         std::cout << ToHex(id) << "\n";
+        return absl::OkStatus();
+      });
+}
+
+void AddRetire(cli::Command& pool) {
+  auto flags = std::make_shared<Flags>();
+  pool.Subcommand("retire",
+                  "Takes old HPKE and challenge keys away from the pool, and seals sessions to "
+                  "the rest; prints how many keys went. Sessions that are sealed to none of the "
+                  "rest get no more grants: name them all.")
+      .Text("DIR", &flags->change.folder, "the pool's folder", Need::kRequired)
+      .Text("--provider", &flags->change.provider, "the provider's folder", Need::kRequired)
+      .Texts("--reseal", &flags->change.reseal, "session file to rewrite; repeatable")
+      .Duration("--older-than", &flags->older_than, "the age of keys that go")
+      .Examples("narkctl pool retire pool --provider provider --older-than 30d --reseal news.nark")
+      .Action([flags]() -> absl::Status {
+        SystemRandom random;
+        ASSIGN_OR_RETURN(const int retired,
+                         RetireKeys(flags->change, flags->older_than, SystemClock().Now(), random));
+        std::cout << retired << "\n";
         return absl::OkStatus();
       });
 }
@@ -55,15 +80,16 @@ void AddRotate(cli::Command& pool) {
 void AddReplica(cli::Command& pool) {
   auto flags = std::make_shared<Flags>();
   pool.Subcommand("replica",
-                  "Makes a folder for one replica, with a signing and a TLS key of its own; "
-                  "prints the folder.")
-      .Text("DIR", &flags->folder, "the pool's folder", Need::kRequired)
-      .Text("--provider", &flags->provider, "the provider's folder", Need::kRequired)
-      .Text("--out", &flags->out, "a new folder", Need::kRequired)
+                  "Makes a folder for one replica, with a signing and a TLS key of its own, or "
+                  "brings the one that is there up to date with the pool; prints the folder.")
+      .Text("DIR", &flags->change.folder, "the pool's folder", Need::kRequired)
+      .Text("--provider", &flags->change.provider, "the provider's folder", Need::kRequired)
+      .Text("--out", &flags->out, "a new folder, or that of a replica of this pool",
+            Need::kRequired)
       .Examples("narkctl pool replica pool --provider provider --out pool-2")
       .Action([flags]() -> absl::Status {
-        RETURN_IF_ERROR(
-            MakeReplica(flags->folder, flags->provider, flags->out, SystemClock().Now()));
+        RETURN_IF_ERROR(MakeReplica(flags->change.folder, flags->change.provider, flags->out,
+                                    SystemClock().Now()));
         std::cout << flags->out << "\n";
         return absl::OkStatus();
       });
@@ -75,6 +101,7 @@ void AddPoolCommands(cli::Command& program) {
   cli::Command& pool = program.Subcommand("pool", "Make the folders of key managers.");
   AddInit(pool);
   AddRotate(pool);
+  AddRetire(pool);
   AddReplica(pool);
 }
 

@@ -1,6 +1,9 @@
 #include "common/object/pool_folder.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <map>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -19,17 +22,21 @@ namespace {
 
 constexpr char kManifest[] = "manifest.nark";
 constexpr char kRoot[] = "root.pem";
-constexpr char kMacKey[] = "challenge-mac.key";
 constexpr char kSigning[] = "signing.pem";
 constexpr char kSigningKey[] = "signing-key.pem";
 constexpr char kTls[] = "tls.pem";
 constexpr char kTlsKey[] = "tls-key.pem";
 constexpr char kHpkeKeyPrefix[] = "hpke-";
+constexpr char kMacKeyPrefix[] = "challenge-";
 constexpr char kHpkeKeyLabel[] = "NARK HPKE KEY";
 constexpr char kMacKeyLabel[] = "NARK MAC KEY";
 constexpr size_t kMacKeyBytes = 32;
 
-using Files = std::map<std::string, SecretBytes>;
+struct Content {
+  SecretBytes bytes;
+  v1::PoolFile listed;  // without the name's and the bytes' part
+};
+using Files = std::map<std::string, Content>;
 
 // The content of a folder's files, each read once; errors name the path.
 class Reader {
@@ -41,7 +48,7 @@ class Reader {
 
   absl::StatusOr<const SecretBytes*> Find(const std::string& name) const {
     auto found = files_.find(name);
-    if (found != files_.end()) return &found->second;
+    if (found != files_.end()) return &found->second.bytes;
     return absl::InvalidArgumentError(
         absl::StrCat(PathOf(kManifest), " does not list ", name, "; make the pool again"));
   }
@@ -100,7 +107,7 @@ absl::StatusOr<Files> ReadAll(const std::string& folder, const v1::PoolManifest&
   Files files;
   for (const v1::PoolFile& file : manifest.files()) {
     ASSIGN_OR_RETURN(SecretBytes content, ReadListed(folder, file));
-    if (!files.emplace(file.name(), std::move(content)).second) {
+    if (!files.emplace(file.name(), Content{std::move(content), file}).second) {
       return absl::InvalidArgumentError(
           absl::StrCat(folder, "/", kManifest, " lists ", file.name(), " twice"));
     }
@@ -108,19 +115,44 @@ absl::StatusOr<Files> ReadAll(const std::string& folder, const v1::PoolManifest&
   return files;
 }
 
-absl::StatusOr<std::vector<HpkePrivateKey>> HpkeKeys(const Reader& reader) {
-  std::vector<HpkePrivateKey> keys;
+absl::Status NoKey(const Reader& reader, std::string_view what) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(reader.PathOf(kManifest), " lists no ", Absl(what), "; make the pool again"));
+}
+
+struct AgedHpkeKey {
+  HpkePrivateKey key;
+  Timestamp made;
+};
+
+absl::StatusOr<std::vector<AgedHpkeKey>> HpkeKeys(const Reader& reader) {
+  std::vector<AgedHpkeKey> keys;
   for (const auto& [name, content] : reader.files()) {
     if (!name.starts_with(kHpkeKeyPrefix)) continue;
     ASSIGN_OR_RETURN(SecretBytes raw, reader.Raw(name, kHpkeKeyLabel));
     absl::StatusOr<HpkePrivateKey> key = HpkePrivateKey::FromRaw(std::move(raw));
     if (!key.ok()) return Annotate(key.status(), reader.PathOf(name));
-    keys.push_back(*std::move(key));
+    keys.push_back({*std::move(key), FromMicros(content.listed.made_us())});
   }
-  if (keys.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(reader.PathOf(kManifest), " lists no HPKE key; make the pool again"));
+  if (keys.empty()) return NoKey(reader, "HPKE key");
+  std::ranges::stable_sort(keys, {}, &AgedHpkeKey::made);
+  return keys;
+}
+
+absl::StatusOr<std::vector<ChallengeKey>> MacKeys(const Reader& reader) {
+  std::vector<ChallengeKey> keys;
+  for (const auto& [name, content] : reader.files()) {
+    if (!name.starts_with(kMacKeyPrefix)) continue;
+    ASSIGN_OR_RETURN(SecretBytes raw, reader.Raw(name, kMacKeyLabel));
+    if (raw.size() != kMacKeyBytes) {
+      return absl::InvalidArgumentError(absl::StrCat(reader.PathOf(name), " is not 32 bytes"));
+    }
+    keys.push_back({std::move(raw), FromMicros(content.listed.made_us()),
+                    FromMicros(content.listed.makes_from_us())});
   }
+  if (keys.empty()) return NoKey(reader, "challenge key");
+  std::ranges::stable_sort(
+      keys, {}, [](const ChallengeKey& key) { return std::pair(key.made, key.makes_from); });
   return keys;
 }
 
@@ -158,30 +190,59 @@ absl::StatusOr<Certificate> VerifyManifest(const std::string& folder,
 
 SecretBytes CopyOf(const std::string& text) { return SecretBytes::CopyOf(AsBytes(text)); }
 
+std::string KeyName(std::string_view prefix, const Digest& id, std::string_view suffix) {
+  return absl::StrCat(Absl(prefix), ToHex(id).substr(0, 8), Absl(suffix));
+}
+
 absl::StatusOr<Files> FilesOf(const PoolFolder& pool) {
   Files files;
   std::string signing;
   for (const Certificate& certificate : pool.signing.Chain()) signing += certificate.ToPem();
-  files.emplace(kRoot, CopyOf(pool.root.ToPem()));
-  files.emplace(kSigning, CopyOf(signing));
+  files.emplace(kRoot, Content{CopyOf(pool.root.ToPem()), {}});
+  files.emplace(kSigning, Content{CopyOf(signing), {}});
   ASSIGN_OR_RETURN(SecretBytes signing_key, pool.signing.key.ToPem());
-  files.emplace(kSigningKey, std::move(signing_key));
-  files.emplace(kTls, CopyOf(pool.tls_certificates_pem));
-  files.emplace(kTlsKey, pool.tls_key_pem.Clone());
-  files.emplace(kMacKey, EncodeSecretPem(kMacKeyLabel, pool.challenge_mac_key.Reveal()));
-  for (const HpkePrivateKey& key : pool.hpke_keys) {
-    const std::string id = ToHex(PoolKeyId(key.public_key())).substr(0, 8);
-    if (!files
-             .emplace(absl::StrCat(kHpkeKeyPrefix, id, ".pem"),
-                      EncodeSecretPem(kHpkeKeyLabel, key.raw().Reveal()))
-             .second) {
-      return absl::AlreadyExistsError("two HPKE keys have one short id; make another");
-    }
+  files.emplace(kSigningKey, Content{std::move(signing_key), {}});
+  files.emplace(kTls, Content{CopyOf(pool.tls_certificates_pem), {}});
+  files.emplace(kTlsKey, Content{pool.tls_key_pem.Clone(), {}});
+  bool differ = true;
+  for (const ChallengeKey& key : pool.challenge_keys) {
+    Content content{EncodeSecretPem(kMacKeyLabel, key.key.Reveal()), {}};
+    content.listed.set_made_us(ToMicros(key.made));
+    content.listed.set_makes_from_us(ToMicros(key.makes_from));
+    const std::string name = KeyName(kMacKeyPrefix, ChallengeKeyId(key.key), ".key");
+    differ = files.emplace(name, std::move(content)).second && differ;
   }
+  for (size_t i = 0; i < pool.hpke_keys.size(); ++i) {
+    const HpkePrivateKey& key = pool.hpke_keys[i];
+    Content content{EncodeSecretPem(kHpkeKeyLabel, key.raw().Reveal()), {}};
+    content.listed.set_made_us(ToMicros(pool.hpke_keys_made.at(i)));
+    const std::string name = KeyName(kHpkeKeyPrefix, PoolKeyId(key.public_key()), ".pem");
+    differ = files.emplace(name, std::move(content)).second && differ;
+  }
+  if (!differ) return absl::AlreadyExistsError("two keys have one short id; make another");
   return files;
 }
 
+// Keys of an earlier manifest: they are secrets, and nothing reads them any more.
+absl::Status RemoveRetiredKeys(const std::string& folder, const Files& files) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename();
+    const bool is_key = (name.starts_with(kHpkeKeyPrefix) && name.ends_with(".pem")) ||
+                        (name.starts_with(kMacKeyPrefix) && name.ends_with(".key"));
+    if (is_key && !files.contains(name)) {
+      std::filesystem::remove(entry.path(), error);
+    };
+  }
+  if (error) return absl::UnavailableError(absl::StrCat(folder, ": ", error.message()));
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+Digest ChallengeKeyId(const SecretBytes& key) {
+  return LabelledHash("nark challenge mac key v1", {key.Reveal()});
+}
 
 absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp now) {
   const std::string path = absl::StrCat(folder, "/", kManifest);
@@ -191,35 +252,42 @@ absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp n
   ASSIGN_OR_RETURN(Certificate root, VerifyManifest(folder, file.pool_manifest(), manifest, now));
   ASSIGN_OR_RETURN(Files files, ReadAll(folder, manifest));
   const Reader reader(folder, std::move(files));
-  ASSIGN_OR_RETURN(std::vector<HpkePrivateKey> hpke_keys, HpkeKeys(reader));
-  ASSIGN_OR_RETURN(SecretBytes mac_key, reader.Raw(kMacKey, kMacKeyLabel));
-  if (mac_key.size() != kMacKeyBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(reader.PathOf(kMacKey), " is not 32 bytes"));
+  ASSIGN_OR_RETURN(std::vector<AgedHpkeKey> aged, HpkeKeys(reader));
+  std::vector<HpkePrivateKey> hpke_keys;
+  std::vector<Timestamp> hpke_keys_made;
+  for (AgedHpkeKey& key : aged) {
+    hpke_keys.push_back(std::move(key.key));
+    hpke_keys_made.push_back(key.made);
   }
+  ASSIGN_OR_RETURN(std::vector<ChallengeKey> challenge_keys, MacKeys(reader));
   ASSIGN_OR_RETURN(SigningIdentity signing, Signing(reader, root, now));
   ASSIGN_OR_RETURN(std::vector<Certificate> tls, reader.Certificates(kTls));
   RETURN_IF_ERROR(reader.Key(kTlsKey, tls.front()).status());
   return PoolFolder{.root = root,
                     .hpke_keys = std::move(hpke_keys),
-                    .challenge_mac_key = std::move(mac_key),
+                    .hpke_keys_made = std::move(hpke_keys_made),
+                    .challenge_keys = std::move(challenge_keys),
                     .signing = std::move(signing),
-                    .tls_certificates_pem = ToText(reader.files().at(kTls).Reveal()),
-                    .tls_key_pem = reader.files().at(kTlsKey).Clone()};
+                    .tls_certificates_pem = ToText(reader.files().at(kTls).bytes.Reveal()),
+                    .tls_key_pem = reader.files().at(kTlsKey).bytes.Clone()};
 }
 
 absl::Status WritePoolFolder(const std::string& folder, const PoolFolder& pool,
                              const SigningIdentity& pool_role, Timestamp now) {
   ASSIGN_OR_RETURN(Files files, FilesOf(pool));
-  std::map<std::string, Digest> sums;
-  for (const auto& [name, content] : files) {
-    RETURN_IF_ERROR(
-        WriteFile(absl::StrCat(folder, "/", name), content.Reveal(), FileMode::kSecret));
-    sums.emplace(name, Sha256(content.Reveal()));
+  std::vector<v1::PoolFile> listed;
+  for (auto& [name, content] : files) {
+    const ByteView bytes = content.bytes.Reveal();
+    RETURN_IF_ERROR(WriteFile(absl::StrCat(folder, "/", name), bytes, FileMode::kSecret));
+    content.listed.set_name(name);
+    content.listed.set_sha256(ToText(Sha256(bytes)));
+    listed.push_back(content.listed);
   }
   v1::NarkFile manifest;
   ASSIGN_OR_RETURN(*manifest.mutable_pool_manifest(),
-                   MakePoolManifest(pool.root.public_key().id(), sums, pool_role, now));
-  return WriteNarkFile(absl::StrCat(folder, "/", kManifest), manifest, FileMode::kSecret);
+                   MakePoolManifest(pool.root.public_key().id(), listed, pool_role, now));
+  RETURN_IF_ERROR(WriteNarkFile(absl::StrCat(folder, "/", kManifest), manifest, FileMode::kSecret));
+  return RemoveRetiredKeys(folder, files);
 }
 
 }  // namespace nark

@@ -13,13 +13,28 @@
 
 namespace nark {
 
+// A key that challenges are authenticated with. Move-only.
+struct ChallengeKey {
+  SecretBytes key;  // 32 bytes
+  Timestamp made;
+  // From when on replicas make challenges with it. Before, they only verify: a pool's
+  // replicas take a new key over one after the other.
+  Timestamp makes_from;
+
+  ChallengeKey Clone() const { return {key.Clone(), made, makes_from}; }
+};
+
+// Names a challenge key: in a challenge by its first bytes.
+Digest ChallengeKeyId(const SecretBytes& key);
+
 // All that a replica of the key manager holds. Move-only.
 struct PoolFolder {
-  Certificate root;                       // the provider's
-  std::vector<HpkePrivateKey> hpke_keys;  // at least one
-  SecretBytes challenge_mac_key;          // 32 bytes
-  SigningIdentity signing;                // Chain(): key manager, pool role
-  std::string tls_certificates_pem;       // leaf first
+  Certificate root;                          // the provider's
+  std::vector<HpkePrivateKey> hpke_keys;     // at least one, the oldest first
+  std::vector<Timestamp> hpke_keys_made;     // when, one for each
+  std::vector<ChallengeKey> challenge_keys;  // at least one, the oldest first
+  SigningIdentity signing;                   // Chain(): key manager, pool role
+  std::string tls_certificates_pem;          // leaf first
   SecretBytes tls_key_pem;
 };
 
@@ -28,9 +43,9 @@ struct PoolFolder {
 // same bytes. Files that are not listed are ignored. The message names the file.
 absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp now);
 
-// Writes the files with mode 0600, then the manifest, signed by `pool_role`. The
-// folder exists. A crash in between leaves the old manifest, which still holds
-// where keys were only added.
+// Writes the files with mode 0600, then the manifest, signed by `pool_role`, then removes
+// keys that it does not list. The folder exists. A crash in between leaves the old
+// manifest, which still holds where keys were only added, or keys that nothing lists.
 absl::Status WritePoolFolder(const std::string& folder, const PoolFolder& pool,
                              const SigningIdentity& pool_role, Timestamp now);
 

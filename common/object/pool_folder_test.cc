@@ -25,18 +25,7 @@ class PoolFolderTest : public ::testing::Test {
     EXPECT_TRUE(written.ok()) << written;
   }
 
-  PoolFolder Pool() {
-    PoolFolder pool{.root = provider_.root.certificate,
-                    .hpke_keys = {},
-                    .challenge_mac_key = provider_.challenge_mac_key.Clone(),
-                    .signing = provider_.MakeReplica(),
-                    .tls_certificates_pem = provider_.key_manager_tls.certificate.ToPem(),
-                    .tls_key_pem = *provider_.key_manager_tls.key.ToPem()};
-    for (const HpkePrivateKey& key : provider_.pool_keys) {
-      pool.hpke_keys.push_back(*HpkePrivateKey::FromRaw(key.raw().Clone()));
-    }
-    return pool;
-  }
+  PoolFolder Pool() { return provider_.MakePool(); }
 
   std::vector<std::string> Names() const {
     std::vector<std::string> names;
@@ -58,9 +47,45 @@ TEST_F(PoolFolderTest, ComesBackAsWritten) {
   EXPECT_EQ(pool->root.der(), provider_.root.certificate.der());
   ASSERT_EQ(pool->hpke_keys.size(), 1u);
   EXPECT_EQ(pool->hpke_keys[0].public_key(), provider_.pool_keys[0].public_key());
-  EXPECT_TRUE(pool->challenge_mac_key == provider_.challenge_mac_key);
+  EXPECT_EQ(pool->hpke_keys_made, std::vector<Timestamp>{kTestTime});
+  ASSERT_EQ(pool->challenge_keys.size(), 1u);
+  EXPECT_TRUE(pool->challenge_keys[0].key == provider_.challenge_keys[0].key);
+  EXPECT_EQ(pool->challenge_keys[0].made, kTestTime);
+  EXPECT_EQ(pool->challenge_keys[0].makes_from, kTestTime);
   EXPECT_EQ(pool->signing.Chain().size(), 2u);
   EXPECT_EQ(pool->tls_certificates_pem, provider_.key_manager_tls.certificate.ToPem());
+}
+
+TEST_F(PoolFolderTest, HoldsSeveralKeysTheOldestFirst) {
+  PoolFolder pool = Pool();
+  pool.hpke_keys.push_back(*HpkePrivateKey::Generate(provider_.random()));
+  pool.hpke_keys_made.push_back(kTestTime - std::chrono::hours(1));
+  SecretBytes key(32);
+  ASSERT_TRUE(provider_.random().Fill(key.RevealMutable()).ok());
+  const Timestamp later = kTestTime + std::chrono::minutes(10);
+  pool.challenge_keys.insert(pool.challenge_keys.begin(),
+                             {.key = key.Clone(), .made = later, .makes_from = later});
+  ASSERT_TRUE(WritePoolFolder(folder_, pool, provider_.pool_role, kTestTime).ok());
+  absl::StatusOr<PoolFolder> loaded = LoadPoolFolder(folder_, kTestTime);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  ASSERT_EQ(loaded->hpke_keys.size(), 2u);
+  EXPECT_EQ(loaded->hpke_keys[1].public_key(), provider_.pool_keys[0].public_key());
+  ASSERT_EQ(loaded->challenge_keys.size(), 2u);
+  EXPECT_TRUE(loaded->challenge_keys[1].key == key);
+  EXPECT_EQ(loaded->challenge_keys[1].makes_from, later);
+}
+
+// They are secrets that nothing needs any more.
+TEST_F(PoolFolderTest, RemovesKeysThatItNoLongerLists) {
+  const size_t files = Names().size();
+  PoolFolder pool = Pool();
+  pool.hpke_keys[0] = *HpkePrivateKey::Generate(provider_.random());
+  ASSERT_TRUE(provider_.random().Fill(pool.challenge_keys[0].key.RevealMutable()).ok());
+  ASSERT_TRUE(WriteFile(folder_ + "/notes.key", AsBytes("x"), FileMode::kPublic).ok());
+  ASSERT_TRUE(WritePoolFolder(folder_, pool, provider_.pool_role, kTestTime).ok());
+  EXPECT_EQ(Names().size(), files + 1);
+  EXPECT_TRUE(std::filesystem::exists(folder_ + "/notes.key"));
+  EXPECT_TRUE(Load().ok());
 }
 
 TEST_F(PoolFolderTest, KeepsItsFilesToItsOwner) {

@@ -258,16 +258,12 @@ absl::StatusOr<v1::SignedEnvelope> MakeSenderFile(const NewSession& session, uin
 }
 
 absl::StatusOr<v1::SignedEnvelope> MakePoolManifest(const Digest& provider,
-                                                    const std::map<std::string, Digest>& files,
+                                                    const std::vector<v1::PoolFile>& files,
                                                     const SigningIdentity& pool_role,
                                                     Timestamp now) {
   v1::PoolManifest manifest;
   manifest.set_provider(ToText(provider));
-  for (const auto& [name, sha256] : files) {
-    v1::PoolFile* file = manifest.add_files();
-    file->set_name(name);
-    file->set_sha256(ToText(sha256));
-  }
+  for (const v1::PoolFile& file : files) *manifest.add_files() = file;
   manifest.set_issue_time_us(ToMicros(now));
   return Sign(payload_type::kPoolManifest, manifest, pool_role);
 }

@@ -112,9 +112,9 @@ absl::StatusOr<v1::SignedEnvelope> MakeSenderFile(const NewSession& session, uin
                                                   const SigningIdentity& senders_role,
                                                   const SigningIdentity& tls_server);
 
-// Names and SHA-256 sums of a pool's files, signed.
+// What a pool's folder holds, signed.
 absl::StatusOr<v1::SignedEnvelope> MakePoolManifest(const Digest& provider,
-                                                    const std::map<std::string, Digest>& files,
+                                                    const std::vector<v1::PoolFile>& files,
                                                     const SigningIdentity& pool_role,
                                                     Timestamp now);
 

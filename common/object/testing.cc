@@ -28,6 +28,12 @@ SecretBytes RandomSecret(Random& random, size_t bytes) {
   return secret;
 }
 
+std::vector<ChallengeKey> OneChallengeKey(Random& random, Timestamp now) {
+  std::vector<ChallengeKey> keys;
+  keys.push_back({.key = RandomSecret(random, 32), .made = now, .makes_from = now});
+  return keys;
+}
+
 std::vector<HpkePrivateKey> OnePoolKey(Random& random) {
   std::vector<HpkePrivateKey> keys;
   keys.push_back(Must(HpkePrivateKey::Generate(random)));
@@ -55,7 +61,7 @@ TestProvider::TestProvider(Timestamp now, uint64_t seed)
       tls_ca(Must(MakeRoot(CertificateRole::kTlsCa, "Test Provider TLS", now))),
       issuer(Must(MakeRoot(CertificateRole::kIssuerRoot, "Test Issuer", now))),
       pool_keys(OnePoolKey(random_)),
-      challenge_mac_key(RandomSecret(random_, 32)),
+      challenge_keys(OneChallengeKey(random_, now)),
       key_manager(MakeReplica()),
       key_manager_tls(Must(MakeTlsServer("keymanager.nark", tls_ca, now))) {}
 
@@ -110,6 +116,22 @@ TestSecureSpace TestProvider::MakeSecureSpace(const SigningIdentity& by_issuer) 
 
 SigningIdentity TestProvider::MakeReplica() {
   return Must(MakeKeyManager("Test Key Manager", pool_role, now_));
+}
+
+PoolFolder TestProvider::MakePool() {
+  PoolFolder pool = {.root = root.certificate,
+                     .hpke_keys = {},
+                     .hpke_keys_made = {},
+                     .challenge_keys = {},
+                     .signing = MakeReplica(),
+                     .tls_certificates_pem = key_manager_tls.certificate.ToPem(),
+                     .tls_key_pem = Must(key_manager_tls.key.ToPem())};
+  for (const HpkePrivateKey& key : pool_keys) {
+    pool.hpke_keys.push_back(Must(HpkePrivateKey::FromRaw(key.raw().Clone())));
+    pool.hpke_keys_made.push_back(now_);
+  }
+  for (const ChallengeKey& key : challenge_keys) pool.challenge_keys.push_back(key.Clone());
+  return pool;
 }
 
 }  // namespace nark

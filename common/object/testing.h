@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/crypto/random.h"
 #include "common/object/identity.h"
+#include "common/object/pool_folder.h"
 #include "common/object/provider.h"
 #include "common/object/session.h"
 
@@ -69,6 +70,8 @@ class TestProvider {
 
   // Another replica of the pool: same HPKE and MAC key, own signing key.
   SigningIdentity MakeReplica();
+  // All that such a replica holds.
+  PoolFolder MakePool();
 
  private:
   Timestamp now_;
@@ -84,10 +87,10 @@ class TestProvider {
   SigningIdentity control;
   SigningIdentity tls_ca;
   SigningIdentity issuer;
-  std::vector<HpkePrivateKey> pool_keys;  // one
-  SecretBytes challenge_mac_key;          // 32 bytes
-  SigningIdentity key_manager;            // Chain(): key manager, pool role
-  SigningIdentity key_manager_tls;        // for keymanager.nark
+  std::vector<HpkePrivateKey> pool_keys;     // one
+  std::vector<ChallengeKey> challenge_keys;  // one
+  SigningIdentity key_manager;               // Chain(): key manager, pool role
+  SigningIdentity key_manager_tls;           // for keymanager.nark
 };
 
 }  // namespace nark

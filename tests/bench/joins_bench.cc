@@ -98,20 +98,10 @@ struct World {
     char pattern[] = "/tmp/nark-joins-XXXXXX";
     folder = mkdtemp(pattern);
     std::filesystem::create_directory(folder + "/pool");
-    std::vector<HpkePrivateKey> keys;
-    for (const HpkePrivateKey& key : provider.pool_keys) {
-      keys.push_back(Must(HpkePrivateKey::FromRaw(key.raw().Clone())));
-    }
-    const PoolFolder pool = {.root = provider.root.certificate,
-                             .hpke_keys = std::move(keys),
-                             .challenge_mac_key = provider.challenge_mac_key.Clone(),
-                             .signing = provider.MakeReplica(),
-                             .tls_certificates_pem = provider.key_manager_tls.certificate.ToPem(),
-                             .tls_key_pem = Must(provider.key_manager_tls.key.ToPem())};
     const auto ok = [](const absl::Status& status) {
       if (!status.ok()) Must(absl::StatusOr<int>(status));
     };
-    ok(WritePoolFolder(folder + "/pool", pool, provider.pool_role, provider.now()));
+    ok(WritePoolFolder(folder + "/pool", provider.MakePool(), provider.pool_role, provider.now()));
     ok(WriteFile(folder + "/issuer.pem", AsBytes(provider.issuer.certificate.ToPem()),
                  FileMode::kPublic));
   }
