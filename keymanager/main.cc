@@ -20,6 +20,9 @@ namespace {
 struct Flags {
   ReplicaOptions options;
   std::chrono::microseconds drain{std::chrono::seconds(5)};
+  uint64_t threads = 0;
+  uint64_t queue = 1024;
+  std::chrono::microseconds queue_wait{std::chrono::milliseconds(100)};
   bool plaintext = false;
   OfflineChallengeSettings challenge;
   OfflineGrantSettings grant;
@@ -46,6 +49,12 @@ void Declare(Flags& flags, cli::Command& command) {
                "HOST:PORT for /metrics, /livez, /readyz and the program's page");
   command.Switch("--plaintext", &flags.plaintext,
                  "serve without TLS: on loopback, or behind a balancer that ends TLS");
+  command.Number("--threads", &flags.threads,
+                 "how many requests for grants are decided on at once; 0: one per processor");
+  command.Number("--queue", &flags.queue,
+                 "how many may wait; when half do, new exchanges are turned away");
+  command.Duration("--queue-wait", &flags.queue_wait,
+                   "how long one may wait until it is turned away");
   command.Duration("--drain", &flags.drain, "how long calls may go on after SIGTERM");
   command.Text("--ready-file", &options.ready_file,
                "written once it serves: {\"listen\":\"HOST:PORT\",\"http\":\"HOST:PORT\"}");
@@ -100,6 +109,21 @@ absl::Status Grant(const Flags& flags) {
   return RunOfflineGrant(flags.grant, clock, random);
 }
 
+absl::Status SetQueue(Flags& flags) {
+  serve::WorkQueue::Limits& queue = flags.options.queue;
+  if (flags.threads > 1024) return absl::InvalidArgumentError("--threads: want at most 1024");
+  if (flags.queue == 0 || flags.queue > 1'000'000) {
+    return absl::InvalidArgumentError("--queue: want 1 to 1000000");
+  }
+  if (flags.queue_wait.count() <= 0) {
+    return absl::InvalidArgumentError("--queue-wait: want more than nothing");
+  }
+  if (flags.threads != 0) queue.threads = flags.threads;
+  queue.length = flags.queue;
+  queue.wait = flags.queue_wait;
+  return absl::OkStatus();
+}
+
 absl::Status Run(Flags& flags, const cli::LogSettings& log) {
   RETURN_IF_ERROR(DisableCoreDumps());
   ReplicaOptions& options = flags.options;
@@ -113,6 +137,7 @@ absl::Status Run(Flags& flags, const cli::LogSettings& log) {
     options.transport = Transport::kPlaintext;
   }
   if (flags.drain.count() < 0) return absl::InvalidArgumentError("--drain can not be negative");
+  RETURN_IF_ERROR(SetQueue(flags));
   options.drain = std::chrono::duration_cast<std::chrono::milliseconds>(flags.drain);
   // Before any thread is made, so that all of them have the signals blocked.
   ASSIGN_OR_RETURN(const auto signals, serve::Signals::Take());

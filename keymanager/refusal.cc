@@ -50,6 +50,8 @@ constexpr std::array<Entry, kCauses> kEntries = {{
      "the sealed session in the descriptor does not open; the provider must seal it again", 0},
     {Cause::kListsExpired, "lists_expired", absl::StatusCode::kUnavailable, "LISTS_EXPIRED",
      "the replica's revocation or deny list is past its next update; try again later", 30},
+    {Cause::kOverloaded, "overloaded", absl::StatusCode::kResourceExhausted, "OVERLOADED",
+     "the replica has more to do than it can; try another, or a little later", 1},
     {Cause::kInternal, "internal", absl::StatusCode::kInternal, "INTERNAL",
      "the key manager failed; see its log", 0},
 }};

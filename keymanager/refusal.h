@@ -27,6 +27,7 @@ enum class Cause {
   kPoolKeyUnknown,
   kSessionNotSealed,
   kListsExpired,
+  kOverloaded,
   kInternal,
 };
 inline constexpr int kCauses = static_cast<int>(Cause::kInternal) + 1;

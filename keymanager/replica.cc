@@ -89,7 +89,9 @@ class Replica {
   absl::Status Start() {
     ASSIGN_OR_RETURN(source_, ReplicaSource::Load(options_.files, world_));
     NoteReload({});
-    service_.emplace(source_->authority(), metrics_);
+    service_.emplace(source_->authority(), metrics_, refusals_, options_.queue);
+    metrics_.OnCollect(
+        [this] { queue_length_.Set(static_cast<double>(service_->queue_length())); });
     rpc::ServerOptions server;
     server.listen = options_.listen;
     if (options_.transport == Transport::kTls) server.tls = TlsInForce();
@@ -207,6 +209,8 @@ class Replica {
       metrics_.AddGauge("nark_keymanager_last_reload_success",
                         "1 where all files are in force as they lie there, else 0.");
   std::array<serve::Counter*, kParts> reload_failures_{};
+  serve::Gauge& queue_length_ = metrics_.AddGauge("nark_keymanager_queue_length",
+                                                  "Requests for grants that wait for a thread.");
   std::unique_ptr<ReplicaSource> source_;
   std::optional<KeyManagerService> service_;
   std::unique_ptr<rpc::Server> server_;

@@ -1,11 +1,14 @@
 #ifndef NARK_KEYMANAGER_REPLICA_H_
 #define NARK_KEYMANAGER_REPLICA_H_
 
+#include <algorithm>
 #include <chrono>
 #include <string>
+#include <thread>
 
 #include "absl/status/status.h"
 #include "common/serve/shutdown.h"
+#include "common/serve/work_queue.h"
 #include "keymanager/replica_files.h"
 
 namespace nark::keymanager {
@@ -19,6 +22,8 @@ struct ReplicaOptions {
   Transport transport = Transport::kTls;
   std::chrono::milliseconds drain{5000};
   std::string ready_file;  // empty: none
+  // Of the line in which requests for grants wait.
+  serve::WorkQueue::Limits queue{.threads = std::max(1u, std::thread::hardware_concurrency())};
   // How often changed files are looked for.
   std::chrono::milliseconds reload_interval{1000};
 };

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "common/base/status.h"
 #include "common/base/storage.h"
 #include "common/object/envelope.h"
@@ -32,6 +33,33 @@ namespace {
 using namespace std::string_literals;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+
+// Random bytes that come once the gate is open.
+class GatedRandom final : public Random {
+ public:
+  absl::Status Fill(MutableByteView to) override {
+    absl::MutexLock lock(&mutex_);
+    ++waiting_;
+    mutex_.Await(absl::Condition(&open_));
+    --waiting_;
+    return random_.Fill(to);
+  }
+  void Set(bool open) {
+    absl::MutexLock lock(&mutex_);
+    open_ = open;
+  }
+  void AwaitSomebody() {
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(
+        +[](int* waiting) { return *waiting > 0; }, &waiting_));
+  }
+
+ private:
+  absl::Mutex mutex_;
+  bool open_ = true;
+  int waiting_ = 0;
+  SystemRandom random_;
+};
 
 class ReplicaTest : public testing::Test {
  protected:
@@ -92,7 +120,8 @@ class ReplicaTest : public testing::Test {
     auto source = ReplicaSource::Load(Files(), world_);
     EXPECT_TRUE(source.ok()) << source.status();
     Running running;
-    running.service = std::make_unique<KeyManagerService>((*source)->authority(), metrics_);
+    running.service =
+        std::make_unique<KeyManagerService>((*source)->authority(), metrics_, refusals_, queue_);
     rpc::ServerOptions options;
     options.listen = "127.0.0.1:0";
     options.tls = rpc::TlsIdentity{.certificates = (*source)->tls_certificates_pem(),
@@ -127,7 +156,9 @@ class ReplicaTest : public testing::Test {
   SystemRandom random_;
   RecordedRefusals refusals_;
   serve::Metrics metrics_;
-  const World world_{.clock = clock_, .random = random_, .refusals = refusals_};
+  serve::WorkQueue::Limits queue_{.threads = 2};
+  GatedRandom gate_;
+  const World world_{.clock = clock_, .random = gate_, .refusals = refusals_};
   const TestSession session_ = provider_.MakeSession();
   const TestSecureSpace space_ = provider_.MakeSecureSpace();
 };
@@ -312,6 +343,51 @@ TEST_F(ReplicaTest, APortInUseEndsIt) {
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(status.message(), options.listen + ": Address already in use");
   EXPECT_FALSE(IsRemote(status));
+}
+
+// While one grant is made and the next one waits, new exchanges are turned away at once,
+// with a time to come back, and those that have begun end well.
+TEST_F(ReplicaTest, TurnsAwayMoreThanItCanDoAndEndsWhatHasBegun) {
+  queue_ = {.threads = 1, .length = 1, .wait = std::chrono::hours(1)};
+  Running running = Start();
+  const auto client = Connect(running.server->address());
+  const auto attest = [&]() -> Exchange {
+    const auto voucher = provider_.MakeVoucher(session_, space_.id, 0, 99);
+    const auto challenge =
+        client->GetChallenge(ChallengeRequest(session_.session(), space_), seconds(10));
+    EXPECT_TRUE(challenge.ok()) << challenge.status();
+    return Attest({session_.descriptor(), voucher, space_}, challenge->challenge(), random_);
+  };
+  const Exchange exchanges[] = {attest(), attest(), attest()};
+  gate_.Set(false);
+  absl::Status ended[2];
+  std::thread first(
+      [&] { ended[0] = client->IssueGrant(exchanges[0].request, seconds(60)).status(); });
+  gate_.AwaitSomebody();
+  std::thread second(
+      [&] { ended[1] = client->IssueGrant(exchanges[1].request, seconds(60)).status(); });
+  while (running.service->queue_length() == 0) std::this_thread::yield();
+  const auto challenge =
+      client->GetChallenge(ChallengeRequest(session_.session(), space_), seconds(10)).status();
+  const auto grant = client->IssueGrant(exchanges[2].request, seconds(10)).status();
+  gate_.Set(true);
+  first.join();
+  second.join();
+  for (const absl::Status& status : {challenge, grant}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+    EXPECT_EQ(ReasonOf(status), "OVERLOADED") << status;
+    EXPECT_GT(RetryAfterSeconds(status), 0) << status;
+  }
+  EXPECT_TRUE(ended[0].ok()) << ended[0];
+  EXPECT_TRUE(ended[1].ok()) << ended[1];
+  EXPECT_EQ(refusals_.count(Cause::kOverloaded), 2);
+  const std::string metrics = metrics_.Exposition();
+  EXPECT_NE(metrics.find("nark_keymanager_shed_total 2"), std::string::npos) << metrics;
+  EXPECT_NE(
+      metrics.find(
+          R"(nark_keymanager_requests_total{method="IssueGrant",status="RESOURCE_EXHAUSTED"} 1)"),
+      std::string::npos)
+      << metrics;
 }
 
 // --- Files ---

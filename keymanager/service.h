@@ -1,26 +1,38 @@
 #ifndef NARK_KEYMANAGER_SERVICE_H_
 #define NARK_KEYMANAGER_SERVICE_H_
 
+#include <array>
+#include <atomic>
+#include <chrono>
 #include <memory>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "common/serve/metrics.h"
+#include "common/serve/work_queue.h"
 #include "keymanager/grant_authority.h"
 #include "nark/v1/keymanager.grpc.pb.h"
 
 namespace nark::keymanager {
 
 // nark.v1.KeyManager over a GrantAuthority, which can be exchanged while calls
-// run: that is how keys and lists are reloaded. Thread-safe.
+// run: that is how keys and lists are reloaded. Grants are decided on by a few threads
+// with a bounded line before them: when more is asked for than they can do, exchanges are
+// turned away early, at their challenge, with OVERLOADED. Thread-safe.
 class KeyManagerService final : public v1::KeyManager::CallbackService {
  public:
-  // Counts into `metrics`, which must outlive the service.
-  KeyManagerService(std::shared_ptr<GrantAuthority> authority, serve::Metrics& metrics);
+  // Counts into `metrics`, which must outlive the service, as must `refusals`.
+  KeyManagerService(std::shared_ptr<GrantAuthority> authority, serve::Metrics& metrics,
+                    RefusalLog& refusals, serve::WorkQueue::Limits queue);
+  // The server that calls it must have ended.
+  ~KeyManagerService() override;
 
   // Calls that come from now on are answered by `authority`.
   void Replace(std::shared_ptr<GrantAuthority> authority);
   std::shared_ptr<GrantAuthority> authority() const;
+
+  // Requests for grants that wait for a thread.
+  size_t queue_length() const { return queue_.length(); }
 
   grpc::ServerUnaryReactor* GetChallenge(grpc::CallbackServerContext* context,
                                          const v1::GetChallengeRequest* request,
@@ -30,11 +42,30 @@ class KeyManagerService final : public v1::KeyManager::CallbackService {
                                        v1::IssueGrantResponse* response) override;
 
  private:
+  using Clock = std::chrono::steady_clock;
+  enum class Method { kGetChallenge, kIssueGrant };
+  // What is counted of one method.
+  struct Counts {
+    std::array<std::atomic<serve::Counter*>, 17> by_code{};
+    serve::Histogram* seconds = nullptr;
+  };
+
+  void Finish(Method method, grpc::ServerUnaryReactor& reactor, Clock::time_point arrival,
+              const absl::Status& status);
+  serve::Counter& CountOf(Method method, absl::StatusCode code);
+  absl::Status Overloaded();
+
+  serve::Metrics& metrics_;
+  RefusalLog& refusals_;
   mutable absl::Mutex mutex_;
   std::shared_ptr<GrantAuthority> authority_ ABSL_GUARDED_BY(mutex_);
   serve::Counter& challenges_;
   serve::Counter& grants_;
-  serve::Histogram& seconds_;
+  serve::Counter& shed_;
+  serve::Histogram& decision_seconds_;
+  serve::Histogram& queue_seconds_;
+  std::array<Counts, 2> counts_;
+  serve::WorkQueue queue_;  // last: its threads use all the rest
 };
 
 }  // namespace nark::keymanager

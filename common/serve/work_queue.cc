@@ -1,0 +1,54 @@
+#include "common/serve/work_queue.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace nark::serve {
+
+WorkQueue::WorkQueue(Limits limits) : limits_(limits) {
+  const size_t threads = std::max<size_t>(1, limits_.threads);
+  for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
+}
+
+WorkQueue::~WorkQueue() {
+  {
+    absl::MutexLock lock(&mutex_);
+    ending_ = true;
+  }
+  for (std::thread& thread : threads_) thread.join();
+}
+
+bool WorkQueue::TryAdd(Work work) {
+  absl::MutexLock lock(&mutex_);
+  if (ending_ || line_.size() >= limits_.length) return false;
+  line_.push_back({std::move(work), std::chrono::steady_clock::now()});
+  return true;
+}
+
+size_t WorkQueue::length() const {
+  absl::MutexLock lock(&mutex_);
+  return line_.size();
+}
+
+void WorkQueue::Run() {
+  for (;;) {
+    Waiting next;
+    bool ending = false;
+    {
+      absl::MutexLock lock(&mutex_);
+      mutex_.Await(absl::Condition(
+          +[](WorkQueue* queue) ABSL_SHARED_LOCKS_REQUIRED(queue->mutex_) {
+            return queue->ending_ || !queue->line_.empty();
+          },
+          this));
+      if (line_.empty()) return;
+      next = std::move(line_.front());
+      line_.pop_front();
+      ending = ending_;
+    }
+    const Duration waited = std::chrono::steady_clock::now() - next.since;
+    next.work(ending || waited > limits_.wait ? Turn::kExpired : Turn::kDo, waited);
+  }
+}
+
+}  // namespace nark::serve
