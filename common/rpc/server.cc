@@ -7,13 +7,8 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_posix.h>
-#include <netdb.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -24,43 +19,14 @@
 namespace nark::rpc {
 namespace {
 
-// gRPC says only that it failed: why is found out by trying again ourselves.
-absl::Status WhyNotStarted(const Address& address) {
-  const std::string where = address.ToString();
-  if (!address.unix_path.empty()) {
-    return absl::UnavailableError(
-        absl::StrCat(where, ": the socket can not be made; check the folder and who uses it"));
-  }
-  addrinfo hints{};
-  hints.ai_flags = AI_PASSIVE;
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int lookup =
-      getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
-  if (lookup != 0) return absl::UnavailableError(absl::StrCat(where, ": ", gai_strerror(lookup)));
-  int cause = 0;
-  for (addrinfo* one = found; one != nullptr && cause == 0; one = one->ai_next) {
-    const int fd = socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const int on = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (fd < 0 || bind(fd, one->ai_addr, one->ai_addrlen) != 0 || listen(fd, 1) != 0) {
-      cause = errno;
-    }
-    if (fd >= 0) close(fd);
-  }
-  freeaddrinfo(found);
-  if (cause == 0) return absl::UnavailableError(absl::StrCat(where, ": can not listen there"));
-  return absl::UnavailableError(absl::StrCat(where, ": ", strerror(cause)));
-}
-
 void SetLimits(const ServerOptions& options, grpc::ServerBuilder& builder) {
   const auto milliseconds = [](std::chrono::seconds s) {
     return static_cast<int>(s.count() * 1000);
   };
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
   builder.SetMaxSendMessageSize(static_cast<int>(options.max_send_message_bytes));
-  // A second server on the port must fail, not share the port silently.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // A small message may unpack to a large one, and nobody who means well packs these.
+  builder.AddChannelArgument(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
                              milliseconds(options.max_connection_age));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
@@ -78,9 +44,7 @@ void SetLimits(const ServerOptions& options, grpc::ServerBuilder& builder) {
 
 }  // namespace
 
-Server::Server(std::shared_ptr<TlsCredentials> tls, std::unique_ptr<grpc::Server> server,
-               std::string address, int port)
-    : tls_(std::move(tls)), server_(std::move(server)), address_(std::move(address)), port_(port) {}
+Server::Server(std::shared_ptr<TlsCredentials> tls) : tls_(std::move(tls)) {}
 
 Server::~Server() { Drain(std::chrono::milliseconds(0)); }
 
@@ -92,36 +56,60 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options,
   grpc::ServerBuilder builder;
   SetLimits(options, builder);
   for (grpc::Service* service : services) builder.RegisterService(service);
-  if (options.listen.empty()) {
-    std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-    if (server == nullptr) return absl::InternalError("gRPC does not start");
-    return std::unique_ptr<Server>(new Server(nullptr, std::move(server), "", 0));
-  }
-  ASSIGN_OR_RETURN(Address address, ParseAddress(options.listen));
   std::shared_ptr<TlsCredentials> tls;
   if (options.tls) {
     ASSIGN_OR_RETURN(tls, TlsCredentials::Create(*std::move(options.tls)));
   }
-  int port = 0;
-  builder.AddListeningPort(address.ToString(), tls ? tls : grpc::InsecureServerCredentials(),
-                           &port);
-  std::unique_ptr<grpc::Server> server;
-  if (address.unix_path.empty()) {
-    server = builder.BuildAndStart();
+  auto server = std::unique_ptr<Server>(new Server(std::move(tls)));
+  if (!options.listen.empty()) {
+    ASSIGN_OR_RETURN(const Address address, ParseAddress(options.listen));
+    RETURN_IF_ERROR(address.unix_path.empty()
+                        ? server->StartTcp(address, options.connections, builder)
+                        : server->StartUnix(address, builder));
   } else {
-    // Nobody else may connect, not even before a chmod.
-    const mode_t before = umask(0177);
-    server = builder.BuildAndStart();
-    umask(before);
+    server->server_ = builder.BuildAndStart();
   }
-  if (server == nullptr || port == 0) return WhyNotStarted(address);
-  if (address.unix_path.empty()) {
-    address.port = static_cast<uint16_t>(port);
-  } else {
-    port = 0;
-  }
-  return std::unique_ptr<Server>(
-      new Server(std::move(tls), std::move(server), address.ToString(), port));
+  if (server->server_ == nullptr) return absl::InternalError("gRPC does not start");
+  return server;
+}
+
+absl::Status Server::StartTcp(Address address, ConnectionCap cap, grpc::ServerBuilder& builder) {
+  ASSIGN_OR_RETURN(acceptor_, Acceptor::Listen(address, cap));
+  using Type = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+  door_ = builder.experimental().AddExternalConnectionAcceptor(Type::FROM_FD, Credentials());
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr) return absl::OkStatus();
+  port_ = acceptor_->port();
+  address.port = static_cast<uint16_t>(port_);
+  address_ = address.ToString();
+  acceptor_->Run([this](int fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = fd;
+    door_->HandleNewConnection(&connection);
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Server::StartUnix(const Address& address, grpc::ServerBuilder& builder) {
+  address_ = address.ToString();
+  int bound = 0;
+  builder.AddListeningPort(address_, Credentials(), &bound);
+  // Nobody else may connect, not even before a chmod.
+  const mode_t before = umask(0177);
+  server_ = builder.BuildAndStart();
+  umask(before);
+  if (server_ != nullptr && bound != 0) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat(address_, ": the socket can not be made; check the folder and who uses it"));
+}
+
+std::shared_ptr<grpc::ServerCredentials> Server::Credentials() const {
+  if (tls_ != nullptr) return tls_;
+  return grpc::InsecureServerCredentials();
+}
+
+ConnectionCounts Server::connections() const {
+  return acceptor_ == nullptr ? ConnectionCounts() : acceptor_->counts();
 }
 
 void Server::Adopt(int descriptor) {
@@ -142,6 +130,8 @@ void Server::SetHealth(Health health) {
 }
 
 void Server::Drain(std::chrono::milliseconds deadline) {
+  if (acceptor_ != nullptr) acceptor_->Stop();
+  if (server_ == nullptr) return;
   SetHealth(Health::kNotServing);
   server_->Shutdown(std::chrono::system_clock::now() + deadline);
   server_->Wait();

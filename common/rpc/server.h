@@ -3,6 +3,7 @@
 
 #include <grpcpp/impl/service_type.h>
 #include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
 
 #include <chrono>
 #include <memory>
@@ -12,6 +13,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/rpc/acceptor.h"
+#include "common/rpc/address.h"
 #include "common/rpc/tls_credentials.h"
 
 namespace nark::rpc {
@@ -32,6 +35,8 @@ struct ServerOptions {
   std::chrono::seconds max_connection_age_grace{30};
   // An idle connection is dropped.
   std::chrono::seconds max_connection_idle{300};
+  // Over TCP.
+  ConnectionCap connections;
   // What gRPC may use for buffers before it turns calls away.
   size_t memory_quota_bytes = 256 << 20;
 };
@@ -66,6 +71,9 @@ class Server {
   // certificate, and where the server is none of TLS.
   absl::Status ReplaceTls(TlsIdentity identity);
 
+  // Over TCP.
+  ConnectionCounts connections() const;
+
   enum class Health { kServing, kNotServing };
   void SetHealth(Health health);
 
@@ -74,12 +82,19 @@ class Server {
   void Drain(std::chrono::milliseconds deadline);
 
  private:
-  Server(std::shared_ptr<TlsCredentials> tls, std::unique_ptr<grpc::Server> server,
-         std::string address, int port);
-  const std::shared_ptr<TlsCredentials> tls_;  // which the server uses
-  std::unique_ptr<grpc::Server> server_;
+  explicit Server(std::shared_ptr<TlsCredentials> tls);
+  // Set server_, which is null where gRPC does not start.
+  absl::Status StartTcp(Address address, ConnectionCap cap, grpc::ServerBuilder& builder);
+  absl::Status StartUnix(const Address& address, grpc::ServerBuilder& builder);
+  std::shared_ptr<grpc::ServerCredentials> Credentials() const;
+
+  const std::shared_ptr<TlsCredentials> tls_;  // null: plaintext
   std::string address_;
-  int port_;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+  // Over TCP: who takes connections in, and where they come in.
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> door_;
+  std::unique_ptr<Acceptor> acceptor_;
 };
 
 }  // namespace nark::rpc

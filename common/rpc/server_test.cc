@@ -251,6 +251,45 @@ TEST_F(ServerTest, RefusesMessagesAboveItsLimit) {
             absl::StatusCode::kResourceExhausted);
 }
 
+// A few kilobytes that unpack to far more than the limit.
+TEST_F(ServerTest, UnpacksNoMessages) {
+  const auto server = Start(Plain());
+  auto channel = MakeChannel({.endpoint = server->address(), .max_message_bytes = 64 << 20});
+  ASSERT_TRUE(channel.ok()) << channel.status();
+  auto stub = v1::KeyManager::NewStub(*channel);
+  for (const size_t bytes : {size_t{1} << 20, size_t{32} << 20}) {
+    grpc::ClientContext context;
+    SetTimeout(context, std::chrono::seconds(10));
+    context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
+    v1::GetChallengeRequest request;
+    request.set_secure_space_id(std::string(bytes, 'x'));
+    v1::GetChallengeResponse response;
+    const grpc::Status status = stub->GetChallenge(&context, request, &response);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << status.error_message();
+  }
+}
+
+TEST_F(ServerTest, HoldsNoMoreConnectionsThanItMay) {
+  ServerOptions options = Plain();
+  options.connections = {.connections = 2, .idle = std::chrono::hours(1)};
+  const auto server = Start(std::move(options));
+  const auto join = [&] { return MakeChannel({.endpoint = server->address()}); };
+  const auto ask = [&](grpc::Channel& channel) {
+    auto stub = v1::KeyManager::NewStub(std::shared_ptr<grpc::Channel>(&channel, [](auto*) {}));
+    grpc::ClientContext context;
+    SetTimeout(context, std::chrono::seconds(10));
+    v1::GetChallengeResponse response;
+    return stub->GetChallenge(&context, {}, &response);
+  };
+  auto one = join(), two = join();
+  EXPECT_TRUE(ask(**one).ok());
+  EXPECT_TRUE(ask(**two).ok());
+  EXPECT_EQ(ask(**join()).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(ask(**one).ok());
+  EXPECT_EQ(server->connections().held, 2u);
+  EXPECT_GE(server->connections().turned_away, 1u);
+}
+
 TEST_F(ServerTest, AnswersMayBeLargerThanRequests) {
   const auto answer = [&](size_t most) {
     ServerOptions options = Plain();

@@ -1,0 +1,97 @@
+#ifndef NARK_COMMON_RPC_ACCEPTOR_H_
+#define NARK_COMMON_RPC_ACCEPTOR_H_
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/net/descriptor.h"
+#include "common/rpc/address.h"
+
+namespace nark::rpc {
+
+// How many connections a server holds.
+struct ConnectionCap {
+  // At most; 0: what the limit on open files leaves (MostConnections).
+  size_t connections = 0;
+  // Whose peer has been silent for that long makes room for another, once all are taken;
+  // where nobody has, it is the newcomer who is turned away.
+  std::chrono::milliseconds idle{1000};
+};
+
+// The most connections that leave the rest of a program enough descriptors: the present
+// soft limit on open files without 128, at least 16.
+size_t MostConnections();
+
+// Since the start.
+struct ConnectionCounts {
+  uint64_t accepted = 0;
+  uint64_t evicted = 0;      // for a newcomer's sake
+  uint64_t turned_away = 0;  // newcomers
+  uint64_t held = 0;         // at present, those not counted out yet among them
+};
+
+// Listens on TCP for a server, and hands over connections while they are no more than it
+// can hold. gRPC's own listener takes whatever comes, and stops for good where descriptors
+// run out (CVE-2023-4785). Peers that connect and say nothing are left to the kernel.
+// Thread-safe.
+class Acceptor {
+ public:
+  // Called by the acceptor's thread; the socket is the callee's from then on.
+  using Take = std::function<void(int fd)>;
+
+  // Binds all addresses of a host, or UNAVAILABLE, naming address and cause. Nothing is
+  // taken in before Run.
+  static absl::StatusOr<std::unique_ptr<Acceptor>> Listen(const Address& address,
+                                                          ConnectionCap cap);
+  ~Acceptor();
+  Acceptor(const Acceptor&) = delete;
+  Acceptor& operator=(const Acceptor&) = delete;
+
+  // Once.
+  void Run(Take take);
+  // Takes nothing in any more, and gives the port back. Idempotent.
+  void Stop();
+
+  int port() const { return port_; }  // also where the system chose it
+  ConnectionCounts counts() const;
+
+ private:
+  // A connection that was handed over. Its descriptor may have been closed since, and its
+  // number given to something else: the cookie (socket(7), SO_COOKIE) tells.
+  struct Held {
+    int fd;
+    uint64_t cookie;
+  };
+
+  Acceptor(std::vector<net::Descriptor> listeners, int port, ConnectionCap cap);
+  void Loop();
+  void AcceptAll(int listener);
+  bool MakeRoom();
+  void ForgetClosed();
+  bool EvictIdle();
+
+  const std::vector<net::Descriptor> listeners_;
+  const int port_;
+  const ConnectionCap cap_;
+  net::Descriptor wake_;
+  net::Descriptor reserve_;  // given up to turn somebody away when no other is left
+  Take take_;
+  std::vector<Held> held_;
+  size_t next_victim_ = 0;
+  std::chrono::steady_clock::time_point forgot_at_;
+  std::atomic<uint64_t> accepted_{0}, evicted_{0}, turned_away_{0}, held_count_{0};
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+}  // namespace nark::rpc
+
+#endif  // NARK_COMMON_RPC_ACCEPTOR_H_
