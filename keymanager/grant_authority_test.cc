@@ -52,8 +52,7 @@ class GrantAuthorityTest : public testing::Test {
     EXPECT_TRUE(grant.ok()) << grant.status();
   }
   void Rebuild(Trust trust) {
-    auto made = GrantAuthority::Create(std::make_shared<const ReplicaKeys>(KeysOf(provider_)),
-                                       std::move(trust), world_, limits_);
+    auto made = GrantAuthority::Create(KeysOf(provider_), std::move(trust), world_, limits_);
     ASSERT_TRUE(made.ok()) << made.status();
     authority_ = *std::move(made);
   }
@@ -261,8 +260,8 @@ TEST_F(GrantAuthorityTest, RefusesAChallengeOfAnotherPool) {
   const auto elsewhere = MakeAuthority(other, world_, limits_);
   // The other pool would refuse our session: its MAC key is what is foreign here.
   const auto keys = KeysOf(other);
-  const auto challenge = keys.challenge_keys.Make(session_.name(), space_.id, clock_.Now(),
-                                                  std::chrono::minutes(1), random_);
+  const auto challenge = keys->challenge_keys.Make(session_.name(), space_.id, clock_.Now(),
+                                                   std::chrono::minutes(1), random_);
   ASSERT_TRUE(challenge.ok());
   ExpectNotAttested(Attest(Bought(), *challenge, random_).request, Cause::kChallengeMac);
 }
@@ -642,20 +641,14 @@ TEST_F(GrantAuthorityTest, AForgerSpendsNobodysRate) {
 // --- Set-up ---
 
 TEST_F(GrantAuthorityTest, NeedsASigningKeyThatTheProviderCertified) {
-  ReplicaKeys keys = KeysOf(provider_);
+  auto keys = KeysOf(provider_);
   TestProvider other(kTestTime, 2);
-  keys.signing = other.MakeReplica();
-  EXPECT_EQ(GrantAuthority::Create(std::make_shared<const ReplicaKeys>(std::move(keys)),
-                                   TrustOf(provider_), world_)
-                .status()
-                .code(),
+  keys->signing = other.MakeReplica();
+  EXPECT_EQ(GrantAuthority::Create(std::move(keys), TrustOf(provider_), world_).status().code(),
             absl::StatusCode::kUnauthenticated);
-  ReplicaKeys swapped = KeysOf(provider_);
-  swapped.signing.key = std::move(provider_.MakeReplica().key);
-  EXPECT_EQ(GrantAuthority::Create(std::make_shared<const ReplicaKeys>(std::move(swapped)),
-                                   TrustOf(provider_), world_)
-                .status()
-                .code(),
+  auto swapped = KeysOf(provider_);
+  swapped->signing.key = std::move(provider_.MakeReplica().key);
+  EXPECT_EQ(GrantAuthority::Create(std::move(swapped), TrustOf(provider_), world_).status().code(),
             absl::StatusCode::kInvalidArgument);
 }
 

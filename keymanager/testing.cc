@@ -50,15 +50,16 @@ void RecordedRefusals::Clear() {
   counts_.fill(0);
 }
 
-ReplicaKeys KeysOf(TestProvider& provider) {
+std::unique_ptr<ReplicaKeys> KeysOf(TestProvider& provider) {
   std::vector<HpkePrivateKey> hpke_keys;
   for (const HpkePrivateKey& key : provider.pool_keys) {
     hpke_keys.push_back(Must(HpkePrivateKey::FromRaw(key.raw().Clone())));
   }
-  return {.root = provider.root.certificate,
-          .hpke_keys = std::move(hpke_keys),
-          .challenge_keys = Must(ChallengeKeys::Create(provider.challenge_keys)),
-          .signing = provider.MakeReplica()};
+  return std::make_unique<ReplicaKeys>(
+      ReplicaKeys{.root = provider.root.certificate,
+                  .hpke_keys = std::move(hpke_keys),
+                  .challenge_keys = Must(ChallengeKeys::Create(provider.challenge_keys)),
+                  .signing = provider.MakeReplica()});
 }
 
 Trust TrustOf(const TestProvider& provider) {
@@ -66,8 +67,7 @@ Trust TrustOf(const TestProvider& provider) {
 }
 
 std::unique_ptr<GrantAuthority> MakeAuthority(TestProvider& provider, World world, Limits limits) {
-  return Must(GrantAuthority::Create(std::make_shared<const ReplicaKeys>(KeysOf(provider)),
-                                     TrustOf(provider), world, limits));
+  return Must(GrantAuthority::Create(KeysOf(provider), TrustOf(provider), world, limits));
 }
 
 v1::GetChallengeRequest ChallengeRequest(const VerifiedSession& session,

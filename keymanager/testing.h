@@ -37,7 +37,8 @@ class RecordedRefusals final : public RefusalLog {
 };
 
 // What a replica of the provider's pool holds; each has a signing key of its own.
-ReplicaKeys KeysOf(TestProvider& provider);
+// May be changed before it is shared.
+std::unique_ptr<ReplicaKeys> KeysOf(TestProvider& provider);
 
 // Trust in the provider's issuer, with no lists.
 Trust TrustOf(const TestProvider& provider);
