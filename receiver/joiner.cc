@@ -41,6 +41,7 @@ void Joiner::Start(const JoinOptions& options, Timestamp now) {
   deadline_ = now + options.timeout;
   not_before_ = now;
   pause_ = options.first_pause;
+  first_ = current_ = static_cast<size_t>(options.spread * static_cast<double>(endpoints_.size()));
 }
 
 void Joiner::Step(Timestamp now) {
@@ -194,10 +195,13 @@ absl::Status Joiner::NamingPeer(const absl::Status& error) const {
 
 void Joiner::OnPeerError(const absl::Status& error, Timestamp now) {
   last_error_ = NamingPeer(error);
-  if (ReasonOf(error).empty()) return NextEndpoint(microseconds(0), now);
+  const std::string reason = ReasonOf(error);
+  if (reason.empty()) return NextEndpoint(microseconds(0), microseconds(0), now);
   const std::chrono::seconds again(RetryAfterSeconds(error));
   if (again.count() == 0 || now + again >= deadline_) return FailRemotely(last_error_);
-  NextEndpoint(again, now);
+  // One replica has too much to do; the others may not.
+  if (reason == "OVERLOADED") return NextEndpoint(microseconds(0), again, now);
+  NextEndpoint(again, again, now);
 }
 
 void Joiner::OnLie(const absl::Status& error, Timestamp now) {
@@ -207,18 +211,19 @@ void Joiner::OnLie(const absl::Status& error, Timestamp now) {
     return FailRemotely(last_error_);
   }
   state_ = State::kChallenge;
-  NextEndpoint(microseconds(0), now);
+  NextEndpoint(microseconds(0), microseconds(0), now);
 }
 
-void Joiner::NextEndpoint(microseconds at_least, Timestamp now) {
+void Joiner::NextEndpoint(microseconds at_least, microseconds once_around, Timestamp now) {
   microseconds wait = at_least;
   do {
     current_ = (current_ + 1) % endpoints_.size();
-    if (current_ == 0) {
-      wait = std::max(wait, pause_);
+    if (current_ == first_) {
+      wait = std::max({wait, pause_, once_around});
       pause_ = std::min(2 * pause_, options_.longest_pause);
     }
   } while (lied_[current_]);
+  wait = std::chrono::duration_cast<microseconds>(wait * (1 + options_.spread));
   // Never beyond the end, which is then told.
   not_before_ = std::min(now + wait, deadline_);
 }

@@ -33,6 +33,10 @@ struct JoinOptions {
   // Between two rounds over all endpoints; doubles up to the second.
   std::chrono::microseconds first_pause = std::chrono::milliseconds(100);
   std::chrono::microseconds longest_pause = std::chrono::seconds(1);
+  // In [0, 1), for each join another: with which endpoint it begins, and how far pauses are
+  // stretched, at most to the double. So many that join at once neither begin nor come
+  // again all together.
+  double spread = 0;
 };
 
 // The one exchange of a receiver-session as a state machine:
@@ -83,7 +87,9 @@ class Joiner {
   void OnPeerError(const absl::Status& error, Timestamp now);
   // The peer's answer is no use to anybody: it is not asked again.
   void OnLie(const absl::Status& error, Timestamp now);
-  void NextEndpoint(std::chrono::microseconds at_least, Timestamp now);
+  // After `at_least`, or, where `once_around` is after one round over all of them, after that.
+  void NextEndpoint(std::chrono::microseconds at_least, std::chrono::microseconds once_around,
+                    Timestamp now);
   void FailLocally(const absl::Status& error);
   void FailRemotely(const absl::Status& error);
   const KeyManagerEndpoint& endpoint() const { return endpoints_[current_]; }
@@ -99,6 +105,7 @@ class Joiner {
   Timestamp deadline_;
   Timestamp not_before_;
   std::chrono::microseconds pause_{};
+  size_t first_ = 0;  // the endpoint of a round's beginning
   size_t current_ = 0;
   size_t challenger_ = 0;  // who made challenge_
   std::vector<bool> lied_;

@@ -227,6 +227,36 @@ TEST_F(JoinerTest, ComesAgainWhereARefusalSaysSo) {
   EXPECT_LE(Took(), seconds(10));
 }
 
+// A replica that has too much to do says nothing about the next one; only where all have is
+// there anything to wait for.
+TEST_F(JoinerTest, GoesOnAtOnceFromAReplicaThatHasTooMuchToDo) {
+  const absl::Status overloaded = [] {
+    absl::Status status = Refusal(absl::StatusCode::kResourceExhausted, "OVERLOADED", "too much");
+    SetRetryAfterSeconds(status, 2);
+    return status;
+  }();
+  first_.grant_error = overloaded;
+  ASSERT_TRUE(JoinTwo().ok()) << joiner_->result();
+  EXPECT_LT(Took(), milliseconds(100));
+
+  voucher_ = world_.Voucher(100, 199);
+  second_.grant_error = overloaded;
+  const absl::Status status = JoinTwo();
+  EXPECT_EQ(ReasonOf(status), "OVERLOADED");
+  EXPECT_GE(Took(), seconds(6));
+  EXPECT_LE(first_.grants + second_.grants, 1 + 12);
+}
+
+TEST_F(JoinerTest, BeginsElsewhereAndComesAgainLaterThanOthers) {
+  ASSERT_TRUE(Join({{"first:1", &first_}, {"second:2", &second_}}, {.spread = 0.5}).ok());
+  EXPECT_EQ(first_.challenges, 0);
+  voucher_ = world_.Voucher(100, 199);
+  first_.grant_error = Refusal(absl::StatusCode::kResourceExhausted, "RATE_LIMITED", "slow down");
+  SetRetryAfterSeconds(first_.grant_error, 2);
+  EXPECT_FALSE(Join({{"first:1", &first_}}, {.timeout = seconds(5), .spread = 0.75}).ok());
+  EXPECT_EQ(first_.grants, 2);  // the second one after 3.5 s
+}
+
 TEST_F(JoinerTest, DoesNotTrustAChallengeForAnotherSession) {
   first_.spoil_challenge = [](v1::GetChallengeResponse& response) {
     v1::ChallengeBody body;
