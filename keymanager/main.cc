@@ -21,6 +21,7 @@ struct Flags {
   ReplicaOptions options;
   std::chrono::microseconds drain{std::chrono::seconds(5)};
   uint64_t threads = 0;
+  uint64_t connections = 0;
   uint64_t queue = 1024;
   std::chrono::microseconds queue_wait{std::chrono::milliseconds(100)};
   bool plaintext = false;
@@ -55,6 +56,8 @@ void Declare(Flags& flags, cli::Command& command) {
                  "how many may wait; when half do, new exchanges are turned away");
   command.Duration("--queue-wait", &flags.queue_wait,
                    "how long one may wait until it is turned away");
+  command.Number("--connections", &flags.connections,
+                 "how many are held at once; 0: as many as the limit on open files allows");
   command.Duration("--drain", &flags.drain, "how long calls may go on after SIGTERM");
   command.Text("--ready-file", &options.ready_file,
                "written once it serves: {\"listen\":\"HOST:PORT\",\"http\":\"HOST:PORT\"}");
@@ -118,6 +121,7 @@ absl::Status SetQueue(Flags& flags) {
   if (flags.queue_wait.count() <= 0) {
     return absl::InvalidArgumentError("--queue-wait: want more than nothing");
   }
+  flags.options.connections = flags.connections;
   if (flags.threads != 0) queue.threads = flags.threads;
   queue.length = flags.queue;
   queue.wait = flags.queue_wait;

@@ -90,10 +90,10 @@ class Replica {
     ASSIGN_OR_RETURN(source_, ReplicaSource::Load(options_.files, world_));
     NoteReload({});
     service_.emplace(source_->authority(), metrics_, refusals_, options_.queue);
-    metrics_.OnCollect(
-        [this] { queue_length_.Set(static_cast<double>(service_->queue_length())); });
+    metrics_.OnCollect([this] { Collect(); });
     rpc::ServerOptions server;
     server.listen = options_.listen;
+    server.connections.connections = options_.connections;
     if (options_.transport == Transport::kTls) server.tls = TlsInForce();
     ASSIGN_OR_RETURN(server_, rpc::Server::Start(std::move(server), {&*service_}));
     std::vector<std::pair<std::string, std::string>> addresses = {{"listen", server_->address()}};
@@ -130,6 +130,17 @@ class Replica {
  private:
   rpc::TlsIdentity TlsInForce() const {
     return {.certificates = source_->tls_certificates_pem(), .key = source_->tls_key_pem().Clone()};
+  }
+
+  void Collect() {
+    queue_length_.Set(static_cast<double>(service_->queue_length()));
+    if (server_ == nullptr) return;
+    const rpc::ConnectionCounts now = server_->connections();
+    connections_.Set(static_cast<double>(now.held));
+    accepted_.Add(static_cast<double>(now.accepted - counted_.accepted));
+    evicted_.Add(static_cast<double>(now.evicted - counted_.evicted));
+    turned_away_.Add(static_cast<double>(now.turned_away - counted_.turned_away));
+    counted_ = now;
   }
 
   void Reload() {
@@ -209,6 +220,16 @@ class Replica {
       metrics_.AddGauge("nark_keymanager_last_reload_success",
                         "1 where all files are in force as they lie there, else 0.");
   std::array<serve::Counter*, kParts> reload_failures_{};
+  serve::Gauge& connections_ =
+      metrics_.AddGauge("nark_keymanager_connections", "Connections that are open, at most.");
+  serve::Counter& accepted_ =
+      metrics_.AddCounter("nark_keymanager_connections_accepted_total", "Connections taken in.");
+  serve::Counter& evicted_ = metrics_.AddCounter(
+      "nark_keymanager_connections_evicted_total",
+      "Connections closed because their peer was silent and another wanted in.");
+  serve::Counter& turned_away_ = metrics_.AddCounter("nark_keymanager_connections_refused_total",
+                                                     "Connections that there was no room for.");
+  rpc::ConnectionCounts counted_;
   serve::Gauge& queue_length_ = metrics_.AddGauge("nark_keymanager_queue_length",
                                                   "Requests for grants that wait for a thread.");
   std::unique_ptr<ReplicaSource> source_;
