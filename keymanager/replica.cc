@@ -107,7 +107,7 @@ class Replica {
     spdlog::info("listening on {}{}", server_->address(),
                  options_.transport == Transport::kTls ? "" : " in plaintext");
     if (http_) spdlog::info("HTTP on {}", http_->address());
-    return serve::WriteReadyFile(options_.ready_file, addresses);
+    return serve::AnnounceReady(options_.ready_file, addresses);
   }
 
   absl::Status Serve(serve::Signals& signals) {

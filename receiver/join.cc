@@ -251,7 +251,7 @@ absl::Status JoinRun::OnJoined() {
   spdlog::info(joiner_->used_installed_grant() ? "the grant is installed already" : "joined");
   std::vector<std::pair<std::string, std::string>> addresses;
   if (http_ != nullptr) addresses.emplace_back("http", http_->address());
-  return serve::WriteReadyFile(settings_.ready_file, addresses);
+  return serve::AnnounceReady(settings_.ready_file, addresses);
 }
 
 absl::Status JoinRun::Renew() {

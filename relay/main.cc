@@ -48,10 +48,10 @@ void Declare(Flags& flags, cli::Command& command) {
                 "again on SIGHUP");
   command.Duration("--lease", &flags.lease,
                    "how long a subscription lasts unless it is renewed, 5s to 600s");
-  command.Number("--subscribers", &options.subscribers, "the most at a time [1000]");
+  command.Number("--subscribers", &options.subscribers, "the most at a time");
   command.Number("--per-address", &options.per_address,
-                 "the most of one address (IPv6: of one /64) [64]");
-  command.Number("--per-token", &options.per_token, "the most of one token [256]");
+                 "the most of one address (IPv6: of one /64)");
+  command.Number("--per-token", &options.per_token, "the most of one token");
   command.Text("--rate", &flags.rate,
                "the most that each is sent, in bits per second such as 20M; default: no limit");
   command.Duration("--timeout", &options.timeout, "how long a relay:// input may take to accept");

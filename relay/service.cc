@@ -201,7 +201,7 @@ absl::Status Relay::OpenSideDoors() {
     addresses.emplace_back("http", http_->address());
     spdlog::info("HTTP on {}", http_->address());
   }
-  return serve::WriteReadyFile(options_.ready_file, addresses);
+  return serve::AnnounceReady(options_.ready_file, addresses);
 }
 
 absl::Status Relay::Run() {

@@ -145,7 +145,7 @@ absl::Status Serve(const Arguments& arguments, const cli::LogSettings& log) {
       folder->counter() != nullptr && folder->counter()->binding().needs_sockets();
   RETURN_IF_ERROR(ConfineSystemCalls(calls_tpm ? UnixSockets::kMayCall : UnixSockets::kAreCalled));
   if (!SystemCallsAreConfined()) spdlog::warn("built with a sanitizer: system calls are free");
-  RETURN_IF_ERROR(serve::WriteReadyFile(arguments.ready_file, {{"listen", arguments.listen}}));
+  RETURN_IF_ERROR(serve::AnnounceReady(arguments.ready_file, {{"listen", arguments.listen}}));
   spdlog::info("listening on {}", arguments.listen);
   while (signals->Next(std::chrono::milliseconds(-1)) != serve::Signals::Event::kShutdown) {
   }

@@ -249,7 +249,7 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
     spdlog::info("control on {}", control->address());
   }
   if (orders->active() > 0) spdlog::info("{} orders are on the air", orders->active());
-  RETURN_IF_ERROR(serve::WriteReadyFile(flags.ready_file, addresses));
+  RETURN_IF_ERROR(serve::AnnounceReady(flags.ready_file, addresses));
 
   spdlog::info("sending {} to {} from ADU {} on", flags.input, output, reservation->next_id());
   ASSIGN_OR_RETURN(Index index, Index::Create(flags.index));

@@ -12,14 +12,19 @@ Wake SignalWaiter::Wait(std::optional<Timestamp> due, int descriptor) {
     if (stopped_) return Wake::kStop;
     pollfd watched[] = {{.fd = signals_.fd(), .events = POLLIN, .revents = 0},
                         {.fd = descriptor, .events = POLLIN, .revents = 0}};
-    timespec timeout{};
+    // A day where nothing else wakes it: no time_t overflows.
+    std::chrono::nanoseconds left =
+        std::min<std::chrono::milliseconds>(signals_.Beat(), std::chrono::hours(24));
     if (due.has_value()) {
-      auto left = std::max<std::chrono::nanoseconds>(*due - Now(), std::chrono::nanoseconds(0));
-      timeout.tv_sec = static_cast<time_t>(left.count() / 1'000'000'000);
-      timeout.tv_nsec = static_cast<long>(left.count() % 1'000'000'000);
+      left = std::clamp<std::chrono::nanoseconds>(*due - Now(), std::chrono::nanoseconds(0), left);
     }
-    int ready = ::ppoll(watched, 2, due.has_value() ? &timeout : nullptr, nullptr);
-    if (ready == 0) return Wake::kDue;
+    const timespec timeout{.tv_sec = static_cast<time_t>(left.count() / 1'000'000'000),
+                           .tv_nsec = static_cast<long>(left.count() % 1'000'000'000)};
+    const int ready = ::ppoll(watched, 2, &timeout, nullptr);
+    if (ready == 0) {
+      if (due.has_value() && Now() >= *due) return Wake::kDue;
+      continue;
+    }
     if (watched[0].revents != 0) {
       std::optional<serve::Signals::Event> event = signals_.Next(std::chrono::milliseconds(0));
       // A sender has nothing to reload.

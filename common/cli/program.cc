@@ -98,7 +98,10 @@ class CliCommand final : public Command {
 
   Command& Number(std::string_view flag, uint64_t* value, std::string_view help,
                   Need need) override {
-    return AddOne(flag, help, need, "NUMBER", [value](const std::string& text) {
+    // 0 mostly stands for something that the help explains.
+    const std::string with_default =
+        *value == 0 ? std::string(help) : absl::StrCat(Absl(help), " [", *value, "]");
+    return AddOne(flag, with_default, need, "NUMBER", [value](const std::string& text) {
       ASSIGN_OR_RETURN(*value, ParseNumber(text));
       return absl::OkStatus();
     });

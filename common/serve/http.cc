@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "common/serve/bounded_server.h"
 #include "common/serve/http_listener.h"
+#include "common/serve/process_metrics.h"
 
 namespace nark::serve {
 namespace {
@@ -149,6 +150,7 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(HttpOptions option
                                                               Metrics* metrics) {
   auto server = std::make_unique<SideDoor>(std::move(options), metrics);
   RETURN_IF_ERROR(server->Listen());
+  AddProcessMetrics(*metrics);
   return server;
 }
 

@@ -40,7 +40,7 @@ struct HttpOptions {
 class HttpServer {
  public:
   // UNAVAILABLE where the address can not be bound, naming it and the cause.
-  // `metrics` must outlive the server.
+  // `metrics` must outlive the server; the process's own are added to them.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(HttpOptions options, Metrics* metrics);
   virtual ~HttpServer() = default;
 

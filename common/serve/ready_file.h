@@ -10,10 +10,10 @@
 namespace nark::serve {
 
 // Says that a server serves, and where: writes {"listen":"127.0.0.1:1234",...} to
-// `path`, atomically. `addresses` are pairs of name and address. Does nothing
-// where `path` is empty.
-absl::Status WriteReadyFile(const std::string& path,
-                            const std::vector<std::pair<std::string, std::string>>& addresses);
+// `path`, atomically, where it is not empty, and tells systemd where it waits for that
+// (Type=notify). `addresses` are pairs of name and address.
+absl::Status AnnounceReady(const std::string& path,
+                           const std::vector<std::pair<std::string, std::string>>& addresses);
 
 }  // namespace nark::serve
 

@@ -2,11 +2,15 @@
 #include <gtest/gtest.h>
 #include <httplib.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "common/base/storage.h"
 #include "common/serve/http.h"
@@ -152,12 +156,12 @@ TEST_F(HttpTest, RefusesAddressesThatAreNone) {
 
 TEST(ReadyFileTest, SaysWhere) {
   const std::string path = testing::TempDir() + "/ready.json";
-  ASSERT_TRUE(WriteReadyFile(path, {{"listen", "127.0.0.1:1"}, {"http", "[::1]:2"}}).ok());
+  ASSERT_TRUE(AnnounceReady(path, {{"listen", "127.0.0.1:1"}, {"http", "[::1]:2"}}).ok());
   const auto content = ReadFile(path);
   ASSERT_TRUE(content.ok());
   EXPECT_EQ(AsText(*content), "{\"listen\":\"127.0.0.1:1\",\"http\":\"[::1]:2\"}\n");
-  EXPECT_TRUE(WriteReadyFile("", {{"listen", "x"}}).ok());
-  EXPECT_FALSE(WriteReadyFile("/nowhere/ready.json", {}).ok());
+  EXPECT_TRUE(AnnounceReady("", {{"listen", "x"}}).ok());
+  EXPECT_FALSE(AnnounceReady("/nowhere/ready.json", {}).ok());
 }
 
 TEST(SignalsTest, AreWaitedFor) {
@@ -174,6 +178,63 @@ TEST(SignalsTest, AreWaitedFor) {
 }
 
 TEST(ProcessTest, RaisesTheFileLimit) { EXPECT_GE(RaiseFileLimit(), 64u); }
+
+// The other end of sd_notify(3).
+class Supervisor {
+ public:
+  Supervisor() : path_(testing::TempDir() + "/notify") {
+    unlink(path_.c_str());
+    fd_ = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path_.copy(address.sun_path, sizeof address.sun_path - 1);
+    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0) << path_;
+    setenv("NOTIFY_SOCKET", path_.c_str(), 1);
+    setenv("WATCHDOG_USEC", "20000", 1);
+    setenv("WATCHDOG_PID", std::to_string(getpid()).c_str(), 1);
+  }
+  ~Supervisor() {
+    for (const char* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}) unsetenv(name);
+    close(fd_);
+  }
+  // What has been said so far.
+  std::vector<std::string> Heard() {
+    std::vector<std::string> heard;
+    char text[512];
+    for (ssize_t got; (got = recv(fd_, text, sizeof text, MSG_DONTWAIT)) > 0;) {
+      heard.emplace_back(text, static_cast<size_t>(got));
+    }
+    return heard;
+  }
+
+ private:
+  std::string path_;
+  int fd_;
+};
+
+TEST(SignalsTest, TellsSystemdThatTheServiceIsReadyAliveAndEnding) {
+  Supervisor supervisor;
+  const auto signals = Signals::Take();
+  ASSERT_TRUE(signals.ok()) << signals.status();
+  ASSERT_TRUE(AnnounceReady("", {{"listen", "127.0.0.1:1"}}).ok());
+  EXPECT_EQ(supervisor.Heard(),
+            std::vector<std::string>{"READY=1\nSTATUS=serving listen 127.0.0.1:1"});
+  // A wait that is longer than the watchdog's patience is no silence.
+  EXPECT_EQ((*signals)->Next(milliseconds(100)), std::nullopt);
+  const std::vector<std::string> beats = supervisor.Heard();
+  EXPECT_GE(beats.size(), 3u);
+  for (const std::string& beat : beats) EXPECT_EQ(beat, "WATCHDOG=1");
+  EXPECT_LE((*signals)->Beat(), milliseconds(10));
+  kill(getpid(), SIGTERM);
+  EXPECT_EQ((*signals)->Next(milliseconds(-1)), Signals::Event::kShutdown);
+  EXPECT_EQ(supervisor.Heard().back(), "STOPPING=1");
+}
+
+TEST(SignalsTest, WithoutAWatchdogNothingWakes) {
+  const auto signals = Signals::Take();
+  ASSERT_TRUE(signals.ok()) << signals.status();
+  EXPECT_EQ((*signals)->Beat(), milliseconds::max());
+}
 
 }  // namespace
 }  // namespace nark::serve

@@ -12,6 +12,9 @@ namespace nark::serve {
 // Turns SIGINT and SIGTERM (end) and SIGHUP (reload) into something to wait for.
 // Signals are taken through a descriptor, so nothing runs inside a handler.
 // SIGPIPE is ignored: a closed pipe is an error of write(2).
+//
+// Also speaks to systemd where it started the process: that the loop which waits here is
+// alive (WatchdogSec=), and that it ends (sd_notify(3)).
 class Signals {
  public:
   enum class Event { kShutdown, kReload };
@@ -30,9 +33,16 @@ class Signals {
   // thread at a time.
   std::optional<Event> Next(std::chrono::milliseconds timeout);
 
+  // For loops that wait elsewhere, on fd() among others: says that they live, as Next
+  // does, and returns the longest time until they must say so again. Cheap. The same thread
+  // as Next.
+  std::chrono::milliseconds Beat();
+
  private:
-  explicit Signals(int fd) : fd_(fd) {}
+  Signals(int fd, std::chrono::milliseconds watchdog) : fd_(fd), watchdog_(watchdog) {}
   int fd_;
+  std::chrono::milliseconds watchdog_;  // 0: nobody watches
+  std::chrono::steady_clock::time_point beat_at_;
 };
 
 }  // namespace nark::serve

@@ -116,7 +116,7 @@ absl::Status Relay(const Settings& settings) {
   std::fprintf(stderr, "bad-network: seed %llu\n", static_cast<unsigned long long>(seed));
   BadNetwork network(impairment, seed);
   SystemClock clock;
-  RETURN_IF_ERROR(serve::WriteReadyFile(settings.ready_file, {{"from", from.HostPort()}}));
+  RETURN_IF_ERROR(serve::AnnounceReady(settings.ready_file, {{"from", from.HostPort()}}));
 
   absl::Status sent;
   const auto send = [&](ByteView datagram) {
