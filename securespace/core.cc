@@ -66,10 +66,19 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(VerifiedSession verifie
   return session;
 }
 
-void Session::SetDescriptor(VerifiedSession verified, uint64_t verified_at_us) {
+absl::Status Session::CheckSameTerms(const VerifiedSession& other) const {
+  if (verified_.terms_identity() == other.terms_identity()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("session ", verified_.name().ToString(),
+                   " was joined under other terms; use the session descriptor it was joined with"));
+}
+
+absl::Status Session::SetDescriptor(VerifiedSession verified, uint64_t verified_at_us) {
+  RETURN_IF_ERROR(CheckSameTerms(verified));
   state_.descriptor = verified.envelope();
   state_.verified_at_us = verified_at_us;
   verified_ = std::move(verified);
+  return absl::OkStatus();
 }
 
 absl::Status Session::OpenKeySources() {

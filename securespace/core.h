@@ -66,8 +66,11 @@ class Session {
   const SessionState& state() const { return state_; }
   Journal& journal() { return journal_; }
 
-  // A later descriptor of the same session.
-  void SetDescriptor(VerifiedSession verified, uint64_t verified_at_us);
+  // INVALID_ARGUMENT where `other`, of the same name, has other terms: a provider can sign
+  // two, and what is kept fits those it was joined under alone.
+  absl::Status CheckSameTerms(const VerifiedSession& other) const;
+  // A later descriptor under the same terms; else CheckSameTerms' error, and nothing changes.
+  absl::Status SetDescriptor(VerifiedSession verified, uint64_t verified_at_us);
   // Whether refusals were counted since the state was last written.
   bool has_unwritten_counts() const { return state_.refusals != written_refusals_; }
   void MarkWritten() { written_refusals_ = state_.refusals; }

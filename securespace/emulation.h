@@ -75,7 +75,8 @@ class Emulation final : public SecureSpace {
 
   // FAILED_PRECONDITION with reason NO_EXCHANGE (nothing is pending),
   // SESSION_CLOSED, or STOPPED (the voucher is not younger than a stop order that
-  // was obeyed); UNAUTHENTICATED with reason GRANT_REFUSED for whatever is wrong
+  // was obeyed); INVALID_ARGUMENT where the session was joined under other terms since the
+  // evidence was given; UNAUTHENTICATED with reason GRANT_REFUSED for whatever is wrong
   // with the grant, and GRANT_MISMATCH where it differs from the one installed
   // under its id. The pending exchange stays after a refusal, so that another
   // replica's grant can be tried.

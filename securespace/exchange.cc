@@ -182,11 +182,7 @@ absl::StatusOr<Exchange> Emulation::Core::BeginExchange(const v1::AttestRequest&
   uint64_t contact_sequence = 0;
   if (Session* known = FindSession(session.name()); known != nullptr) {
     if (known->state().closed()) return Closed(session.name());
-    if (known->verified().terms_identity() != session.terms_identity()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "session ", session.name().ToString(),
-          " was joined under other terms; use the session descriptor it was joined with"));
-    }
+    RETURN_IF_ERROR(known->CheckSameTerms(session));
     contact_sequence = known->state().contact_obeyed;
   }
   ASSIGN_OR_RETURN(HpkePrivateKey key, HpkePrivateKey::Generate(surroundings_.random));
@@ -328,7 +324,8 @@ absl::Status Emulation::Core::InstallInto(Session& session, const Exchange& exch
   state.contact_echoed = std::max(state.contact_echoed, opened.contact_sequence);
   if (exchange.session.descriptor().issue_time_us() >
       session.verified().descriptor().issue_time_us()) {
-    session.SetDescriptor(exchange.session, exchange.verified_at_us);
+    const absl::Status set = session.SetDescriptor(exchange.session, exchange.verified_at_us);
+    if (!set.ok()) return Fail(set);
   }
   absl::Status opened_keys = session.OpenKeySources();
   return opened_keys.ok() ? CommitWhole(session) : Fail(opened_keys);
@@ -347,7 +344,11 @@ absl::StatusOr<v1::InstallGrantResponse> Emulation::Core::InstallGrant(
   ASSIGN_OR_RETURN(const SessionTools tools, SessionTools::Find(exchange->session.terms()));
   RETURN_IF_ERROR(CheckPermitted(tools));
   Session* session = FindSession(name);
-  if (session != nullptr && session->state().closed()) return Closed(name);
+  if (session != nullptr) {
+    if (session->state().closed()) return Closed(name);
+    // It may have been joined since the evidence was given.
+    RETURN_IF_ERROR(session->CheckSameTerms(exchange->session));
+  }
   ASSIGN_OR_RETURN(OpenedGrant opened, OpenGrant(*exchange, request.grant()));
 
   v1::InstallGrantResponse response;

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <utility>
@@ -7,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/base/storage.h"
 #include "common/object/envelope.h"
+#include "common/object/provider.h"
 #include "securespace/fake_file_system.h"
 #include "securespace/fake_rollback_counter.h"
 #include "securespace/testing.h"
@@ -92,6 +94,47 @@ TEST(KeptExchangeTest, AJoinOverTheNetworkLeavesItAlone) {
   ASSERT_TRUE(Install(world, *asked).ok());
   EXPECT_EQ(world.Reason(1), v1::REFUSAL_REASON_UNSPECIFIED);
   EXPECT_EQ(world.Reason(6), v1::REFUSAL_REASON_UNSPECIFIED);
+}
+
+// Two sessions of one name whose terms differ, as only their provider can make them: the
+// second of the pair has the later descriptor.
+std::pair<TestSession, TestSession> TwoTerms(TestWorld& world) {
+  const auto make = [&](const char* generator, v1::ReceiptType receipts, Timestamp now) {
+    SessionOptions options;
+    options.transports[0] = "udp://239.255.42.1:5004?adapter=lo";
+    options.generator = generator;
+    options.receipts = receipts;
+    SeededRandom same_name(3);
+    return TestSession{
+        .made = *MakeSession(options, world.provider.signers(),
+                             {world.provider.pool_keys[0].public_key()}, now, same_name),
+        .sender_files = {}};
+  };
+  return {make("marks", v1::RECEIPT_TYPE_TREE, kTestTime),
+          make("hkdf", v1::RECEIPT_TYPE_BITMAP, kTestTime + std::chrono::seconds(1))};
+}
+
+// Else what is kept of the session fits neither terms, and no session opens any more.
+TEST(KeptExchangeTest, AskedUnderOtherTermsThanThoseJoinedItIsRefused) {
+  for (const bool later_is_kept : {true, false}) {
+    SCOPED_TRACE(later_is_kept);
+    TestWorld world;
+    world.clock.Advance(std::chrono::seconds(1));
+    auto [earlier, later] = TwoTerms(world);
+    ASSERT_EQ(earlier.name(), later.name());
+    TestSession& kept = later_is_kept ? later : earlier;
+    world.session = std::move(later_is_kept ? earlier : later);
+    const auto asked =
+        Ask(world.space(), kept, world.provider.MakeVoucher(kept, world.identity.id, 0, 9));
+    ASSERT_TRUE(asked.ok()) << asked.status();
+    ASSERT_TRUE(world.Join(world.Voucher(0, 9)).ok());
+    ASSERT_EQ(world.Reason(1), v1::REFUSAL_REASON_UNSPECIFIED);
+    const absl::Status refused = Install(world, kept, *asked).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+    ASSERT_TRUE(world.Reopen().ok());
+    EXPECT_EQ(world.space().GetIdentity()->grants_size(), 1);
+    EXPECT_EQ(world.Reason(2), v1::REFUSAL_REASON_UNSPECIFIED);
+  }
 }
 
 TEST(KeptExchangeTest, TheOldestOfTooManyGoes) {
