@@ -43,7 +43,7 @@ struct Model {
   std::vector<Release> log;
   std::set<std::pair<StreamKey, uint64_t>> late;
   std::map<StreamKey, uint64_t> clock;
-  std::map<StreamKey, uint64_t> last_accepted;
+  std::map<uint32_t, uint64_t> last_accepted;  // by sender
 
   static bool Streams(const v1::Policy& policy, const StreamKey& stream) {
     const bool sub = policy.sub_sessions().empty()
@@ -77,8 +77,13 @@ struct Model {
     if (policy.count() != 0 && Spent(voucher, stream.second) >= policy.count()) return 2;
     if (policy.expires_us() != 0 && time > policy.expires_us()) return 3;
     if (!EmptyOrHas(policy.sender_ids(), stream.second)) return 4;
-    const auto accepted = last_accepted.find(stream);
-    const uint64_t since = std::max(kStart, accepted == last_accepted.end() ? 0 : accepted->second);
+    // The sender's; before its first ADU, whichever sender's is the latest.
+    uint64_t since = kStart;
+    for (const auto& [sender, accepted] : last_accepted) {
+      if (sender == stream.second || !last_accepted.contains(stream.second)) {
+        since = std::max(since, accepted);
+      }
+    }
     if (policy.lease_ms() != 0 && time > since + 1000 * policy.lease_ms()) {
       return 5;
     }
@@ -115,7 +120,8 @@ struct Model {
       return v1::REFUSAL_REASON_LATE;
     }
     log.push_back({stream, id, counted});
-    last_accepted[stream] = std::max(last_accepted[stream], time);
+    uint64_t& accepted = last_accepted[stream.second];
+    accepted = std::max(accepted, time);
     return v1::REFUSAL_REASON_UNSPECIFIED;
   }
 };

@@ -59,7 +59,8 @@ struct Verdict {
 // which the stopped ones do not count. An ADU is free where a grant without count permits it, and
 // spends the count of the earliest installed grant that permits it otherwise. Where none does, the
 // reason is that of the grant that came furthest in the order RANGE, COUNT, EXPIRED, SENDER, LEASE.
-// `last_accepted_us`: highest signed time of the stream for which a key was released, 0 for none.
+// `last_accepted_us`: what the sender's leases run from, besides the grant's issue
+// (SessionState::LastAcceptedOf).
 Verdict Judge(std::vector<Grant>& grants, const AduFacts& adu, uint64_t last_accepted_us);
 
 // Whether `policy` was bought for the sub-session, and for the sender.

@@ -174,7 +174,7 @@ v1::RefusalReason ReleaseList::CheckPolicy(Candidate& candidate) {
   SessionState& state = session_->state();
   const wire::Header& header = candidate.parsed.header;
   Verdict verdict = Judge(state.grants, {candidate.stream, header.adu_id, header.signed_time_us},
-                          state.Stream(candidate.stream).last_accepted_us);
+                          state.LastAcceptedOf(header.sender_id));
   candidate.spends = verdict.spends;
   return verdict.refusal;
 }

@@ -437,6 +437,36 @@ TEST(ReleaseTest, OneSendersClockKeepsNoLeaseOfAnother) {
   EXPECT_EQ(world.Reason(MakeAdu(world.session, adu)), v1::REFUSAL_REASON_LEASE);
 }
 
+TEST(ReleaseTest, ALeaseRunsForASenderWhateverItsStreams) {
+  SessionOptions session = WithControl();
+  session.sub_sessions.emplace_back().set_id(3);
+  TestWorld world(session);
+  VoucherOptions options = Buy(world, 0, 9);
+  options.policy.set_lease_ms(10);
+  options.policy.add_sub_sessions(0);
+  options.policy.add_sub_sessions(3);
+  MustJoin(world, options);
+  AduOptions adu;
+  for (adu.id = 0; adu.id < 5; ++adu.id) {
+    adu.signed_time_us = kStart + (adu.id + 1) * 6'000;
+    ASSERT_EQ(world.Reason(MakeAdu(world.session, adu)), v1::REFUSAL_REASON_UNSPECIFIED);
+  }
+  ASSERT_TRUE(world.Reopen().ok());
+  // Streams that begin long after the grant: of this sender, and of one not heard before.
+  adu.sub_session = 3;
+  EXPECT_EQ(world.Reason(MakeAdu(world.session, adu), 3), v1::REFUSAL_REASON_UNSPECIFIED);
+  adu.sender_id = 2;
+  EXPECT_EQ(world.Reason(MakeAdu(world.session, adu), 3), v1::REFUSAL_REASON_UNSPECIFIED);
+  // A pause of it for longer than the lease, though the other goes on.
+  adu.sender_id = 1;
+  adu.signed_time_us += 10'000;
+  ++adu.id;
+  ASSERT_EQ(world.Reason(MakeAdu(world.session, adu), 3), v1::REFUSAL_REASON_UNSPECIFIED);
+  adu.sender_id = 2;
+  adu.signed_time_us += 1;
+  EXPECT_EQ(world.Reason(MakeAdu(world.session, adu), 3), v1::REFUSAL_REASON_LEASE);
+}
+
 TEST(ReleaseTest, AHeaderThatFailsMovesNoClock) {
   TestWorld world;
   MustJoin(world, Buy(world, 0, 9));

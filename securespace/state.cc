@@ -152,6 +152,15 @@ StreamState& SessionState::Stream(const StreamName& name) {
   return stream->second;
 }
 
+uint64_t SessionState::LastAcceptedOf(uint32_t sender_id) const {
+  uint64_t senders_us = 0, latest_us = 0;
+  for (const auto& [name, stream] : streams) {
+    latest_us = std::max(latest_us, stream.last_accepted_us);
+    if (name.sender_id == sender_id) senders_us = std::max(senders_us, stream.last_accepted_us);
+  }
+  return senders_us != 0 ? senders_us : latest_us;
+}
+
 absl::Status Write(const SessionState& state, Writer& to) {
   to.U8(kSnapshotFormat);
   WriteMessage(state.descriptor, to);

@@ -45,8 +45,7 @@ struct StreamState {
   // The sender's clock: the highest signed time of its headers that passed steps 1
   // to 3 of a release.
   uint64_t clock_us = 0;
-  // Highest signed time for which something was released, 0 for none. Of this sender
-  // alone: another's clock must not keep its leases alive.
+  // Highest signed time for which something was released, 0 for none.
   uint64_t last_accepted_us = 0;
 };
 
@@ -69,6 +68,10 @@ struct SessionState {
   // The stream's state, empty where nothing was known of it. The receipt type is
   // one that is built in.
   StreamState& Stream(const StreamName& name);
+  // Highest signed time for which something of the sender was released, in any sub-session:
+  // another's clock must not keep its leases alive. Of a sender of whom nothing was, the
+  // highest of all, as if its first ADU had followed that one. 0 where nothing was at all.
+  uint64_t LastAcceptedOf(uint32_t sender_id) const;
   bool closed() const { return !final_payload.empty(); }
   bool suspended() const { return contact_obeyed > contact_echoed; }
 };
