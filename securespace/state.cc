@@ -9,9 +9,9 @@ namespace nark::securespace {
 namespace {
 
 // 2 is a stamp's (freshness.cc), which stands before either.
-constexpr uint8_t kSnapshotFormat = 3;
+constexpr uint8_t kSnapshotFormat = 4;
 constexpr uint8_t kListFormat = 1;
-constexpr uint8_t kRecordFormat = 3;
+constexpr uint8_t kRecordFormat = 4;
 constexpr size_t kRangeBytes = 16;
 // No list is longer: what a record releases is bounded.
 constexpr uint64_t kMaxRecordIds = 1 << 16;

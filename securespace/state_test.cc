@@ -112,6 +112,21 @@ TEST_P(StateFormTest, ReplayingARecordGivesTheStateItWasWrittenIn) {
 
 INSTANTIATE_TEST_SUITE_P(ReceiptTypes, StateFormTest, testing::ValuesIn(ReceiptTypes()));
 
+// The last with one signed time for all streams, in other places.
+TEST(StateTest, TheFormatOfBeforeIsRefused) {
+  constexpr uint8_t kBefore = 3;
+  SessionState state = SomeState();
+  Bytes snapshot = Snapshot(state);
+  snapshot[0] = kBefore;
+  EXPECT_TRUE(absl::IsDataLoss(ParseState(snapshot).status()));
+  Writer writer;
+  Write(ReleaseRecord{}, state, writer);
+  Bytes record = ToBytes(writer.bytes());
+  ASSERT_TRUE(Replay(record, state).ok());
+  record[0] = kBefore;
+  EXPECT_TRUE(absl::IsDataLoss(Replay(record, state)));
+}
+
 TEST(StateTest, AStopOrderKillsGrantsOfVouchersUpToItsTime) {
   SessionState state;
   for (uint64_t time : {10, 20, 30}) {
