@@ -107,6 +107,7 @@ struct Exchange {
   HpkePrivateKey key;
   uint64_t contact_sequence = 0;
   Digest transcript{};
+  bool answered = false;  // a grant of it is installed
 };
 
 // A grant that was opened and checked, not yet installed.
@@ -143,9 +144,10 @@ class Emulation::Core {
   absl::Status Remember(Exchange exchange, v1::ExchangeLife life);
   // The one of the session that `grant` claims to answer, else any of it; nullptr where
   // none is pending.
-  const Exchange* FindExchange(const SessionName& name, const v1::SignedEnvelope& grant) const;
-  // Ends the kept exchange, if it is one.
-  absl::Status Forget(const Exchange& exchange);
+  Exchange* FindExchange(const SessionName& name, const v1::SignedEnvelope& grant);
+  // Its grant is installed. A kept one goes; of another the grant can be installed again,
+  // for who did not hear that it was.
+  absl::Status EndExchange(Exchange& exchange);
   absl::StatusOr<OpenedGrant> OpenGrant(const Exchange& exchange,
                                         const v1::SignedEnvelope& envelope) const;
   absl::Status InstallInto(Session& session, const Exchange& exchange, OpenedGrant opened);

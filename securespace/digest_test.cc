@@ -187,6 +187,29 @@ TEST_P(DigestTest, AHostThatLostItsPlaintextGoesOnWithTheNextGrant) {
   EXPECT_THAT(Proved(), ElementsAre(2));
 }
 
+// An answer that was lost is asked for again, and no key manager has part in that.
+TEST_P(DigestTest, TheSameGrantOnceMoreEndsNoDemand) {
+  const v1::AttestRequest request = AttestRequestFor(world_.session.descriptor(), voucher_);
+  const auto evidence = world_.space().Attest(request);
+  ASSERT_TRUE(evidence.ok()) << evidence.status();
+  v1::InstallGrantRequest install;
+  *install.mutable_session() = world_.session.name().ToProto();
+  *install.mutable_grant() =
+      *MakeGrant(world_.provider, world_.session, voucher_, request, *evidence);
+  const TestAdu one = Advert(1), two = Advert(2), three = Advert(3);
+  EXPECT_EQ(AskOne(one), kReleased);
+  const auto first = world_.space().InstallGrant(install);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(AskOne(two), kReleased);
+  for (int i = 0; i < 2; ++i) {
+    const auto again = world_.space().InstallGrant(install);
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_EQ(Serialise(*again), Serialise(*first));
+    EXPECT_EQ(AskOne(three), v1::REFUSAL_REASON_DIGEST);
+  }
+  EXPECT_EQ(AskOne(three, {two.claim}), kReleased);
+}
+
 TEST_P(DigestTest, ANoteThatProvesTooMuchIsRefused) {
   const TestAdu one = Advert(1);
   EXPECT_EQ(AskOne(one), kReleased);

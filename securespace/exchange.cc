@@ -319,8 +319,11 @@ absl::Status Emulation::Core::InstallInto(Session& session, const Exchange& exch
       return Refused("its seeds contradict those installed");
     }
   }
-  // A host that lost what it decrypted would be stuck else: the note shows the gap.
-  for (auto& [name, stream] : state.streams) stream.outstanding.reset();
+  // A host that lost what it decrypted would be stuck else: the note shows the gap. Once an
+  // exchange, or whoever holds a grant would never owe a digest.
+  if (!exchange.answered) {
+    for (auto& [name, stream] : state.streams) stream.outstanding.reset();
+  }
   state.contact_echoed = std::max(state.contact_echoed, opened.contact_sequence);
   if (exchange.session.descriptor().issue_time_us() >
       session.verified().descriptor().issue_time_us()) {
@@ -335,7 +338,7 @@ absl::StatusOr<v1::InstallGrantResponse> Emulation::Core::InstallGrant(
     const v1::InstallGrantRequest& request) {
   RETURN_IF_ERROR(CheckUsable());
   ASSIGN_OR_RETURN(SessionName name, SessionName::FromProto(request.session()));
-  const Exchange* exchange = FindExchange(name, request.grant());
+  Exchange* exchange = FindExchange(name, request.grant());
   if (exchange == nullptr) {
     return Refusal(
         absl::StatusCode::kFailedPrecondition, "NO_EXCHANGE",
@@ -355,7 +358,7 @@ absl::StatusOr<v1::InstallGrantResponse> Emulation::Core::InstallGrant(
   response.set_grant_id(ToText(opened.grant.id));
   if (session != nullptr) {
     RETURN_IF_ERROR(InstallInto(*session, *exchange, std::move(opened)));
-    RETURN_IF_ERROR(Forget(*exchange));
+    RETURN_IF_ERROR(EndExchange(*exchange));
     return response;
   }
   ASSIGN_OR_RETURN(std::unique_ptr<Session> joined, NewSession(*exchange));
@@ -365,7 +368,7 @@ absl::StatusOr<v1::InstallGrantResponse> Emulation::Core::InstallGrant(
   sessions_[name] = std::move(joined);
   RETURN_IF_ERROR(CommitSessions());
   // Last: after a crash before it the same grant is installed once more.
-  RETURN_IF_ERROR(Forget(*exchange));
+  RETURN_IF_ERROR(EndExchange(*exchange));
   return response;
 }
 

@@ -95,13 +95,12 @@ absl::Status Emulation::Core::Remember(Exchange exchange, v1::ExchangeLife life)
   return kept ? CommitKeptExchanges() : absl::OkStatus();
 }
 
-const Exchange* Emulation::Core::FindExchange(const SessionName& name,
-                                              const v1::SignedEnvelope& grant) const {
+Exchange* Emulation::Core::FindExchange(const SessionName& name, const v1::SignedEnvelope& grant) {
   // Only to choose with; OpenGrant believes nothing of it.
   const auto sealed = PayloadOf<v1::SealedGrant>(grant, "the grant");
-  const Exchange* any = nullptr;
-  for (const std::list<Exchange>* all : {&exchanges_, &kept_}) {
-    for (const Exchange& exchange : *all) {
+  Exchange* any = nullptr;
+  for (std::list<Exchange>* all : {&exchanges_, &kept_}) {
+    for (Exchange& exchange : *all) {
       if (exchange.session.name() != name) continue;
       if (sealed.ok() && Equal(AsBytes(sealed->transcript()), exchange.transcript))
         return &exchange;
@@ -111,7 +110,8 @@ const Exchange* Emulation::Core::FindExchange(const SessionName& name,
   return any;
 }
 
-absl::Status Emulation::Core::Forget(const Exchange& exchange) {
+absl::Status Emulation::Core::EndExchange(Exchange& exchange) {
+  exchange.answered = true;
   const size_t removed =
       kept_.remove_if([&](const Exchange& other) { return &other == &exchange; });
   return removed == 0 ? absl::OkStatus() : CommitKeptExchanges();
