@@ -48,6 +48,8 @@ void RenewalRule::OnRenewed(const Refused& refused, const Digest& descriptor) {
   const uint64_t digests = CountOf(refused, v1::REFUSAL_REASON_DIGEST);
   pause_ = digests == digests_ ? kFirst : std::min(2 * pause_, kLongest);
   digests_ = digests;
+  // What was refused while it was under way, it has ended; what it has not is refused again.
+  seen_ = Renewable(refused, descriptor);
 }
 
 void RenewalRule::OnFailed() { pause_ = std::min(2 * pause_, kLongest); }

@@ -66,6 +66,20 @@ TEST_F(RenewalRuleTest, AsksOnceADescriptorForASenderThatIsNotKnown) {
   EXPECT_LE(DueAfter(kLaterDescriptor), RenewalRule::kFirst);
 }
 
+// While it is under way, nobody asks whether one is due.
+TEST_F(RenewalRuleTest, WhatIsRefusedBeforeItIsRenewedAsksForNoOther) {
+  ++refused_[v1::REFUSAL_REASON_LEASE];
+  ASSERT_LE(DueAfter(), RenewalRule::kFirst);
+  refused_[v1::REFUSAL_REASON_LEASE] += 4;
+  rule_.OnRenewed(refused_, kFirstDescriptor);
+  EXPECT_EQ(DueAfter(), kNever);
+  ++refused_[v1::REFUSAL_REASON_LEASE];
+  ASSERT_LE(DueAfter(), RenewalRule::kFirst) << "it did not help";
+  ++refused_[v1::REFUSAL_REASON_LEASE];
+  rule_.OnFailed();
+  EXPECT_LE(DueAfter(), 2 * RenewalRule::kFirst) << "it came to nothing";
+}
+
 // The longest of many draws from the pause that is in force.
 TEST_F(RenewalRuleTest, WaitsLongerWhereRenewingDoesNotHelp) {
   const auto longest = [&] {
