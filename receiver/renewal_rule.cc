@@ -25,6 +25,8 @@ absl::StatusOr<bool> RenewalRule::Due(const Refused& refused, const Digest& desc
     at_ = now + std::chrono::microseconds(LoadBig64(drawn.data()) % (most + 1));
   }
   seen_ = renewable;
+  // A clock that was put back.
+  if (at_ && *at_ - now > pause_) at_ = now;
   if (!at_ || now < *at_) return false;
   at_.reset();
   return true;

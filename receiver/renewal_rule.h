@@ -27,8 +27,8 @@ class RenewalRule {
   explicit RenewalRule(Random& random) : random_(random) {}
 
   // Whether to renew now; true once for each time. To be called often while no renewal is
-  // under way. `descriptor`: identity of the session's that is in force. The source of
-  // randomness's errors.
+  // under way. `descriptor`: identity of the session's that is in force. `now` may jump. The
+  // source of randomness's errors.
   absl::StatusOr<bool> Due(const Refused& refused, const Digest& descriptor, Timestamp now);
   // A renewal is done, with this descriptor, or came to nothing.
   void OnRenewed(const Refused& refused, const Digest& descriptor);

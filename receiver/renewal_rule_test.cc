@@ -80,6 +80,12 @@ TEST_F(RenewalRuleTest, WhatIsRefusedBeforeItIsRenewedAsksForNoOther) {
   EXPECT_LE(DueAfter(), 2 * RenewalRule::kFirst) << "it came to nothing";
 }
 
+TEST_F(RenewalRuleTest, AClockThatIsPutBackDelaysNothing) {
+  ++refused_[v1::REFUSAL_REASON_LEASE];
+  ASSERT_FALSE(*rule_.Due(refused_, kFirstDescriptor, kStart));
+  EXPECT_TRUE(*rule_.Due(refused_, kFirstDescriptor, kStart - std::chrono::hours(1)));
+}
+
 // The longest of many draws from the pause that is in force.
 TEST_F(RenewalRuleTest, WaitsLongerWhereRenewingDoesNotHelp) {
   const auto longest = [&] {
