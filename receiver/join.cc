@@ -255,7 +255,8 @@ absl::Status JoinRun::OnJoined() {
 }
 
 absl::Status JoinRun::Renew() {
-  const RenewalRule::Refused refused = reception_->adus().refused;
+  const PlayOutStatistics adus = reception_->adus();
+  const RenewalRule::Counts counts{adus.refused, adus.delivered};
   const Digest& descriptor = purchase_->session.descriptor_identity();
   if (join_thread_ != nullptr) {
     if (!join_thread_->done()) return absl::OkStatus();
@@ -264,7 +265,7 @@ absl::Status JoinRun::Renew() {
     // Why it went wrong once says little of the next time: only the viewer ends it.
     if (result.ok()) {
       spdlog::info("the grant is renewed");
-      renewal_rule_.OnRenewed(refused, descriptor);
+      renewal_rule_.OnRenewed(counts, descriptor);
     } else {
       const std::string reason = ReasonOf(result);
       spdlog::warn("the grant is not renewed yet: {}{}", std::string(result.message()),
@@ -273,7 +274,7 @@ absl::Status JoinRun::Renew() {
     }
   }
   const Timestamp now = clock_.Now();
-  ASSIGN_OR_RETURN(const bool due, renewal_rule_.Due(refused, descriptor, now));
+  ASSIGN_OR_RETURN(const bool due, renewal_rule_.Due(counts, descriptor, now));
   return due ? StartRenewal(now) : absl::OkStatus();
 }
 

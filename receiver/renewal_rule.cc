@@ -8,17 +8,18 @@
 namespace nark::receiver {
 namespace {
 
-uint64_t CountOf(const RenewalRule::Refused& refused, v1::RefusalReason reason) {
-  const auto found = refused.find(reason);
-  return found == refused.end() ? 0 : found->second;
+uint64_t CountOf(const RenewalRule::Counts& counts, v1::RefusalReason reason) {
+  const auto found = counts.refused.find(reason);
+  return found == counts.refused.end() ? 0 : found->second;
 }
 
 }  // namespace
 
-absl::StatusOr<bool> RenewalRule::Due(const Refused& refused, const Digest& descriptor,
+absl::StatusOr<bool> RenewalRule::Due(const Counts& counts, const Digest& descriptor,
                                       Timestamp now) {
-  const uint64_t renewable = Renewable(refused, descriptor);
+  const uint64_t renewable = Renewable(counts, descriptor);
   if (!at_ && renewable > seen_) {
+    if (Helped(counts)) pause_ = kFirst;
     std::array<uint8_t, 8> drawn{};
     RETURN_IF_ERROR(random_.Fill(drawn));
     const auto most = static_cast<uint64_t>(pause_.count());
@@ -32,28 +33,37 @@ absl::StatusOr<bool> RenewalRule::Due(const Refused& refused, const Digest& desc
   return true;
 }
 
-uint64_t RenewalRule::Renewable(const Refused& refused, const Digest& descriptor) const {
-  uint64_t count = CountOf(refused, v1::REFUSAL_REASON_LEASE) +
-                   CountOf(refused, v1::REFUSAL_REASON_CONTACT) +
-                   CountOf(refused, v1::REFUSAL_REASON_DIGEST);
+uint64_t RenewalRule::Renewable(const Counts& counts, const Digest& descriptor) const {
+  uint64_t count = CountOf(counts, v1::REFUSAL_REASON_LEASE) +
+                   CountOf(counts, v1::REFUSAL_REASON_CONTACT) +
+                   CountOf(counts, v1::REFUSAL_REASON_DIGEST);
   // A header that verified here and not in the secure space is of a sender that its
   // descriptor does not know; with a grant it gets this one. If that helps not, once is
   // enough.
-  if (renewed_with_ != descriptor) count += CountOf(refused, v1::REFUSAL_REASON_SIGNATURE);
+  if (renewed_with_ != descriptor) count += CountOf(counts, v1::REFUSAL_REASON_SIGNATURE);
   return count;
 }
 
-void RenewalRule::OnRenewed(const Refused& refused, const Digest& descriptor) {
-  renewed_with_ = descriptor;
-  // A sender whose digests are wrong must not send all its receivers to key managers again
-  // and again.
-  const uint64_t digests = CountOf(refused, v1::REFUSAL_REASON_DIGEST);
-  pause_ = digests == digests_ ? kFirst : std::min(2 * pause_, kLongest);
-  digests_ = digests;
-  // What was refused while it was under way, it has ended; what it has not is refused again.
-  seen_ = Renewable(refused, descriptor);
+bool RenewalRule::Helped(const Counts& counts) const {
+  // A sender whose digests are wrong gets one more ADU played by each renewal, and must not
+  // send all its receivers to key managers again and again.
+  return renewed_ && counts.delivered > delivered_ &&
+         CountOf(counts, v1::REFUSAL_REASON_DIGEST) == digests_;
 }
 
-void RenewalRule::OnFailed() { pause_ = std::min(2 * pause_, kLongest); }
+void RenewalRule::OnRenewed(const Counts& counts, const Digest& descriptor) {
+  renewed_with_ = descriptor;
+  renewed_ = true;
+  delivered_ = counts.delivered;
+  digests_ = CountOf(counts, v1::REFUSAL_REASON_DIGEST);
+  // What was refused while it was under way, it has ended; what it has not is refused again.
+  seen_ = Renewable(counts, descriptor);
+  pause_ = std::min(2 * pause_, kLongest);
+}
+
+void RenewalRule::OnFailed() {
+  renewed_ = false;
+  pause_ = std::min(2 * pause_, kLongest);
+}
 
 }  // namespace nark::receiver
