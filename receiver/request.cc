@@ -1,9 +1,13 @@
 #include "receiver/request.h"
 
+#include <cerrno>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/file_operations.h"
 #include "common/base/status.h"
 #include "common/object/envelope.h"
 #include "common/object/file.h"
@@ -36,6 +40,20 @@ absl::Status CheckChallenge(const v1::Challenge& challenge, const RequestSetting
   return absl::OkStatus();
 }
 
+// Whether WriteNarkFile could put a file there now, found by trying beside it.
+absl::Status CheckWritable(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) {
+    return FileError(EISDIR, "cannot replace", path);
+  }
+  FileOperations& operations = PosixFileOperations();
+  const std::string trial = path + ".new";
+  (void)operations.Unlink(trial);
+  ASSIGN_OR_RETURN(const int file, operations.Create(trial, FileMode::kPublic));
+  operations.Close(file);
+  return operations.Unlink(trial);
+}
+
 }  // namespace
 
 absl::Status RunRequest(const RequestSettings& settings, Clock& clock, Random& random) {
@@ -51,6 +69,8 @@ absl::Status RunRequest(const RequestSettings& settings, Clock& clock, Random& r
   RETURN_IF_ERROR(CheckChallenge(challenge.challenge(), settings, purchase.session.name(),
                                  identity->secure_space_id(), clock.Now()));
 
+  // First: evidence voids the request of before, which may be on its way.
+  RETURN_IF_ERROR(CheckWritable(settings.out));
   v1::AttestRequest request;
   *request.mutable_session_descriptor() = purchase.session.envelope();
   *request.mutable_voucher() = purchase.voucher;

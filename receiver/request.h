@@ -22,7 +22,8 @@ struct RequestSettings {
   securespace::InsecureSessions insecure = securespace::InsecureSessions::kRefuse;
 };
 // Has the secure space answer the challenge and remember that it did, and writes what a
-// key manager decides on to `out`. An earlier request of the session is void from then on.
+// key manager decides on to `out`. An earlier request of the session is void from then on,
+// and left alone where `out` cannot be written.
 absl::Status RunRequest(const RequestSettings& settings, Clock& clock, Random& random);
 
 struct InstallSettings {

@@ -112,6 +112,18 @@ TEST_F(OfflineTest, OnlyTheLatestRequestCounts) {
   EXPECT_EQ(Install(world_.Path("second"), space_.folder).status, 0);
 }
 
+// A request that nobody has must not make the one on its way void.
+TEST_F(OfflineTest, ARequestThatCannotBeWrittenIsNoneAtAll) {
+  const std::string first = Asked(), challenge = world_.Path("challenge");
+  ASSERT_EQ(Challenge(challenge).status, 0);
+  const std::string nowhere = world_.Path("nowhere") + "/request";
+  ExpectRefused(Request(space_, voucher_, challenge, nowhere), 1, nowhere);
+  ExpectRefused(Request(space_, voucher_, challenge, space_.folder), 1, space_.folder);
+  ASSERT_EQ(Grant(first, world_.Path("grant")).status, 0);
+  const Outcome installed = Install(world_.Path("grant"), space_.folder);
+  EXPECT_EQ(installed.status, 0) << installed.ToString();
+}
+
 TEST_F(OfflineTest, AChallengeThatExpiredIsRefusedOnBothSides) {
   const std::string challenge = world_.Path("challenge"), request = world_.Path("request");
   ASSERT_EQ(Challenge(challenge, "1ms").status, 0);
