@@ -223,8 +223,10 @@ std::string World::Note(const SessionFiles& session, const SecureSpaceFolder& sp
 
 std::vector<uint64_t> DeliveredIds(const std::string& note) {
   std::vector<uint64_t> ids;
-  for (const auto& sender : nlohmann::json::parse(note)["senders"]) {
-    for (const auto& range : sender["delivered_ranges"]) {
+  // Named: what is iterated over must outlive the loop.
+  const nlohmann::json parsed = nlohmann::json::parse(note);
+  for (const auto& sender : parsed.at("senders")) {
+    for (const auto& range : sender.at("delivered_ranges")) {
       for (uint64_t id = range[0]; id <= range[1].get<uint64_t>(); ++id) ids.push_back(id);
     }
   }
