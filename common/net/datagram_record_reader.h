@@ -1,0 +1,61 @@
+#ifndef NARK_COMMON_NET_DATAGRAM_RECORD_READER_H_
+#define NARK_COMMON_NET_DATAGRAM_RECORD_READER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/bytes.h"
+#include "common/net/datagram_record.h"
+#include "common/net/descriptor.h"
+#include "common/net/read_buffer.h"
+
+namespace nark::net {
+
+// The records of a datagram file one by one, around what is damaged. Errors are read(2)'s
+// and lseek(2)'s and name the path. One thread only.
+class RecordReader {
+ public:
+  RecordReader(Descriptor file, std::string path)
+      : file_(std::move(file)), path_(std::move(path)) {}
+
+  // Reads over `text`; false where the file does not begin with it.
+  absl::StatusOr<bool> TakeBeginning(std::string_view text);
+
+  // kRecord: `record` is the next one, valid until the next call. kPassed: what stood there
+  // is none, and was passed up to where one may begin. kEnd: the file is read to its end.
+  enum class Step { kRecord, kPassed, kEnd };
+  absl::StatusOr<Step> Next(ParsedRecord& record);
+
+  // Goes on at this place of the file.
+  absl::Status SeekTo(uint64_t offset);
+
+  int fd() const { return file_.fd(); }
+  uint64_t damaged_places() const { return damaged_places_; }
+  // Of no record.
+  uint64_t skipped_bytes() const { return skipped_bytes_; }
+
+ private:
+  ByteView Unread() const { return buffer_.unread(); }
+  // Reads until `bytes` are there, or the file ends.
+  absl::Status Need(size_t bytes);
+  void Skip();
+
+  Descriptor file_;
+  std::string path_;
+  ReadBuffer buffer_;
+  bool in_step_ = true;
+  uint64_t damaged_places_ = 0;
+  uint64_t skipped_bytes_ = 0;
+};
+
+// `error` (of errno) at `path`.
+absl::Status FileError(int error, std::string_view what, const std::string& path);
+
+}  // namespace nark::net
+
+#endif  // NARK_COMMON_NET_DATAGRAM_RECORD_READER_H_
