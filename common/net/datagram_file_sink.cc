@@ -17,9 +17,6 @@
 namespace nark::net {
 namespace {
 
-// Beyond it streams get no index: nobody records so many.
-constexpr size_t kMaxIndexedStreams = 4096;
-
 // Entries of the file so far. When there are too many, every second one goes and only
 // every second, fourth, ... ADU is taken from then on.
 class IndexBuilder {

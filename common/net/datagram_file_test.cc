@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <numeric>
 #include <random>
 #include <thread>
 #include <vector>
@@ -334,6 +335,23 @@ TEST(DatagramIndexTest, IsBounded) {
     PlayRange range;
     range.from_adu = first;
     EXPECT_TRUE(PlayBytes(file, range).datagrams == OfIds(sent, first, 40000)) << first;
+  }
+}
+
+// An index of many streams would cost a look into the file for each of them, and one that is
+// full leaves streams out: what they need is read.
+TEST(DatagramIndexTest, OfTooManyStreamsIsNotUsed) {
+  for (uint32_t count : {4095u, 4096u, 4097u}) {
+    std::vector<uint32_t> senders(count);
+    std::iota(senders.begin(), senders.end(), 1);
+    const std::vector<Bytes> sent = Stream(2, senders);
+    Bytes file = Recorded(sent, Path("crowd"));
+    file[kMagic + kRecordHeadBytes + 60] ^= 1;  // of ADU 0 of the first sender
+    PlayRange range;
+    range.from_adu = 1;
+    const Played played = PlayBytes(file, range);
+    EXPECT_TRUE(played.datagrams == OfIds(sent, 1, 1)) << count;
+    EXPECT_EQ(played.told.size(), count < 4096 ? 0u : 1u) << count;
   }
 }
 

@@ -45,6 +45,8 @@ class IndexReader {
       if (content.empty() || content.size() % kIndexEntryBytes != 0) return std::nullopt;
       at += kRecordHeadBytes + content.size();
       TakePage(content, range, best);
+      // The entries of each are compared with the file, and a full index leaves streams out.
+      if (best.size() >= kMaxIndexedStreams) return std::nullopt;
     }
     std::optional<uint64_t> start;
     for (const auto& [stream, entry] : best) {

@@ -40,6 +40,8 @@ inline constexpr size_t kIndexEntryBytes = 36;
 inline constexpr size_t kMaxPageEntries = 1024;
 // Beyond it every second entry goes: a file of any length has an index of 2.3 MB at most.
 inline constexpr size_t kMaxIndexEntries = 1 << 16;
+// Beyond it streams get no index: nobody records so many.
+inline constexpr size_t kMaxIndexedStreams = 4096;
 
 // CRC-32C (RFC 3720, appendix B.4). Of damage it tells, of malice nothing.
 uint32_t Crc32c(ByteView bytes, uint32_t seed = 0);
