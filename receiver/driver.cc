@@ -28,7 +28,7 @@ absl::StatusOr<Driver::Source> Driver::Turn(std::span<const int> wake, microseco
 
 microseconds Driver::WaitTime(microseconds longest) const {
   for (const Feed& feed : feeds_) {
-    if (feed.is_file() && Reading(feed)) return microseconds(0);
+    if (feed.source->more() && Reading(feed)) return microseconds(0);
   }
   const bool asking = playing_ && !outputs_.congested();
   const Timestamp now = clock_.Now();
@@ -76,7 +76,7 @@ absl::Status Driver::TakeIn(Feed& feed) {
     ASSIGN_OR_RETURN(const size_t taken, feed.source->Receive(kBatch, [&](ByteView datagram) {
       reception_.OnDatagram(datagram, now);
     }));
-    feed.ended = taken == 0 && feed.is_file();
+    feed.ended = feed.source->exhausted();
     if (taken < kBatch) break;
   }
   return absl::OkStatus();

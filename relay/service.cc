@@ -245,7 +245,7 @@ void Relay::Wait() {
   bool waits = !more_;
   for (const Input& input : inputs_) {
     if (input.ended) continue;
-    if (input.source->descriptor() < 0) waits = false;
+    if (input.source->more()) waits = false;
     polls_.push_back({input.source->descriptor(), POLLIN, 0});
   }
   if (port_ != nullptr) polls_.push_back({port_->descriptor(), POLLIN, 0});
@@ -291,7 +291,7 @@ absl::Status Relay::TakeInputs(Timestamp now) {
     }
     RETURN_IF_ERROR(forwarder_->Flush(now));
     more_ = more_ || taken == kBatch;
-    if (taken == 0 && input.source->exhausted()) input.ended = true;
+    if (input.source->exhausted()) input.ended = true;
   }
   return absl::OkStatus();
 }

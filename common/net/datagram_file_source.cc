@@ -20,6 +20,8 @@ namespace {
 constexpr size_t kMagicBytes = sizeof kDatagramFileMagic - 1;
 constexpr size_t kPrefixBytes = 28;  // of every datagram (docs/wire.md, section 5)
 constexpr size_t kMaxStreams = 4096;
+// Passed in one call: what a caller may have to wait before it sees a signal.
+constexpr uint64_t kMostBytesACall = 8 << 20;
 
 using StreamKey = std::pair<uint64_t, uint32_t>;  // session tag, sender
 
@@ -101,10 +103,11 @@ class FileSource final : public DatagramSource {
   }
 
   absl::StatusOr<size_t> Receive(size_t most, absl::FunctionRef<void(ByteView)> consume) override {
+    const uint64_t enough = reader_.passed_bytes() + kMostBytesACall;
     size_t count = 0;
-    while (count < most && !exhausted_) {
+    while (count < most && !exhausted_ && reader_.passed_bytes() < enough) {
       ASSIGN_OR_RETURN(const ByteView datagram, Next());
-      if (exhausted_ || !filter_.Takes(datagram)) continue;
+      if (datagram.empty() || !filter_.Takes(datagram)) continue;
       consume(datagram);
       ++count;
     }
@@ -113,6 +116,7 @@ class FileSource final : public DatagramSource {
   }
 
   int descriptor() const override { return -1; }
+  bool more() const override { return !exhausted_; }
   bool exhausted() const override { return exhausted_; }
 
  private:
@@ -122,26 +126,21 @@ class FileSource final : public DatagramSource {
     while (!exhausted_) {
       absl::StatusOr<ByteView> datagram = Next();
       RETURN_IF_ERROR(datagram.status());
-      if (exhausted_ || !ReadIndexEntry(*datagram, header)) continue;
+      if (!ReadIndexEntry(*datagram, header)) continue;
       filter_.SetBeginning(header.signed_time_us);
       break;
     }
     return absl::OkStatus();
   }
 
-  // The next datagram; nothing where the file is exhausted.
+  // One step: a datagram, or nothing where there was none or the file is exhausted.
   absl::StatusOr<ByteView> Next() {
-    for (;;) {
-      ParsedRecord record;
-      ASSIGN_OR_RETURN(const RecordReader::Step step, reader_.Next(record));
-      if (step == RecordReader::Step::kPassed) continue;
-      if (step == RecordReader::Step::kEnd) {
-        exhausted_ = true;
-        return ByteView();
-      }
-      ended_ = record.kind == RecordKind::kIndexEnd;
-      if (record.kind == RecordKind::kDatagram) return record.content;
-    }
+    ParsedRecord record;
+    ASSIGN_OR_RETURN(const RecordReader::Step step, reader_.Next(record));
+    exhausted_ = step == RecordReader::Step::kEnd;
+    if (step != RecordReader::Step::kRecord) return ByteView();
+    ended_ = record.kind == RecordKind::kIndexEnd;
+    return record.kind == RecordKind::kDatagram ? record.content : ByteView();
   }
 
   void Tell() {

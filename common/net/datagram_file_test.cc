@@ -1,5 +1,6 @@
 #include "common/net/datagram_file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@
 #include "common/base/status.h"
 #include "common/base/storage.h"
 #include "common/net/datagram_record.h"
+#include "common/net/datagram_record_reader.h"
 #include "common/net/transport.h"
 
 namespace nark::net {
@@ -241,6 +243,71 @@ TEST(DatagramFileTest, LengthsThatLieAreStumbledOver) {
     const Played played = PlayBytes(file);
     EXPECT_TRUE(played.datagrams == std::vector<Bytes>{Bytes{7}}) << word;
   }
+}
+
+// Marks with the greatest length everywhere, each of which asks for a checksum.
+Bytes MarksEverywhere(size_t bytes) {
+  Bytes pattern(std::begin(kRecordMark), std::end(kRecordMark));
+  pattern.resize(8);
+  StoreBig32(&pattern[4], 1u << 24 | kMaxRecordContent);
+  Bytes all;
+  while (all.size() < bytes) all.insert(all.end(), pattern.begin(), pattern.end());
+  return all;
+}
+
+TEST(RecordReaderTest, ASearchCostsWhatIsPassed) {
+  WriteRaw(Path("marks"), MarksEverywhere(4 << 20));
+  RecordReader reader(Descriptor(::open(Path("marks").c_str(), O_RDONLY)), Path("marks"));
+  ParsedRecord record;
+  uint64_t steps = 0;
+  for (auto step = RecordReader::Step::kPassed; step != RecordReader::Step::kEnd; ++steps) {
+    const auto next = reader.Next(record);
+    ASSERT_TRUE(next.ok()) << next.status();
+    step = *next;
+    ASSERT_LE(reader.searched_bytes(), RecordReader::kSearchBurst + kMaxRecordContent + 12 +
+                                           RecordReader::kSearchPerByte * reader.passed_bytes());
+  }
+  EXPECT_EQ(reader.passed_bytes(), 4u << 20);
+  EXPECT_GT(reader.searched_bytes(), 0u);
+}
+
+// What credit there was comes back with what is passed, and no faster.
+TEST(RecordReaderTest, ASearchBetweenGoodRecordsCostsNoMore) {
+  Bytes file;
+  for (size_t n = 0; n < 20000; ++n) {
+    AppendRecord(RecordKind::kDatagram, Bytes{1}, file);
+    const Bytes mark = MarksEverywhere(8);
+    file.insert(file.end(), mark.begin(), mark.end());
+  }
+  WriteRaw(Path("between"), file);
+  RecordReader reader(Descriptor(::open(Path("between").c_str(), O_RDONLY)), Path("between"));
+  ParsedRecord record;
+  for (auto step = RecordReader::Step::kPassed; step != RecordReader::Step::kEnd;) {
+    const auto next = reader.Next(record);
+    ASSERT_TRUE(next.ok()) << next.status();
+    step = *next;
+  }
+  EXPECT_LE(reader.searched_bytes(), RecordReader::kSearchBurst + kMaxRecordContent + 12 +
+                                         RecordReader::kSearchPerByte * file.size());
+}
+
+// However long nothing is found, the caller is asked again.
+TEST(DatagramFileTest, ACallEndsAlthoughNothingIsFound) {
+  Bytes file = ToBytes(AsBytes(kDatagramFileMagic));
+  file.resize(20 << 20);
+  AppendRecord(RecordKind::kDatagram, Bytes{7}, file);
+  WriteRaw(Path("nothing"), file);
+  auto source = OpenDatagramFile(Path("nothing"));
+  ASSERT_TRUE(source.ok()) << source.status();
+  size_t found = 0, calls = 0;
+  for (; !(*source)->exhausted(); ++calls) {
+    EXPECT_TRUE((*source)->more());
+    const auto taken = (*source)->Receive(100, [&](ByteView) { ++found; });
+    ASSERT_TRUE(taken.ok()) << taken.status();
+  }
+  EXPECT_FALSE((*source)->more());
+  EXPECT_EQ(found, 1u);
+  EXPECT_GE(calls, 3u);
 }
 
 class PlayRangeTest : public testing::TestWithParam<bool> {

@@ -52,12 +52,16 @@ class DatagramSource {
  public:
   virtual ~DatagramSource() = default;
   // Hands over what is there, at most `most` datagrams, without blocking; views
-  // are valid during the call only. Returns how many; fewer than `most` only
-  // where nothing is left, so that it is safe to poll() again.
+  // are valid during the call only. Returns how many; fewer than `most` only where
+  // more() is true or nothing is left, so that it is safe to poll() again. A call is
+  // short: what has to be looked through before a datagram is found takes several.
   virtual absl::StatusOr<size_t> Receive(size_t most,
                                          absl::FunctionRef<void(ByteView)> consume) = 0;
   // For poll(); -1 where there is nothing to poll.
   virtual int descriptor() const = 0;
+  // The last call stopped early, or there is nothing to poll() for: another one may hand over
+  // more at once.
+  virtual bool more() const { return false; }
   // Nothing will ever come again (the end of a file).
   virtual bool exhausted() const { return false; }
   // Datagrams that the kernel dropped because the receive buffer was full.

@@ -78,10 +78,9 @@ ParsedRecord ParseRecord(ByteView bytes) {
   if (bytes.size() < parsed.bytes) return parsed;
   parsed.kind = static_cast<RecordKind>(kind);
   parsed.content = bytes.subspan(kRecordHeadBytes, length);
-  if (LoadBig32(&bytes[8]) != ChecksumOf(bytes.first(kRecordHeadBytes), parsed.content)) {
-    return ParsedRecord{};
-  }
-  parsed.result = ParsedRecord::Result::kRecord;
+  const uint32_t sum = ChecksumOf(bytes.first(kRecordHeadBytes), parsed.content);
+  const bool holds = LoadBig32(&bytes[8]) == sum;
+  parsed.result = holds ? ParsedRecord::Result::kRecord : ParsedRecord::Result::kDamaged;
   return parsed;
 }
 

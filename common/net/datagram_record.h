@@ -54,7 +54,9 @@ struct ParsedRecord {
   enum class Result { kRecord, kDamaged, kNeedsMore } result = Result::kDamaged;
   RecordKind kind = RecordKind::kDatagram;
   ByteView content;
-  size_t bytes = 0;  // kNeedsMore: how many are needed from its beginning
+  // Of all of it; kNeedsMore: how many are needed from its beginning; kDamaged: how many were
+  // read to find out, 0 where the first few said it.
+  size_t bytes = 0;
 };
 ParsedRecord ParseRecord(ByteView bytes);
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -33,11 +34,11 @@ absl::StatusOr<RecordReader::Step> RecordReader::Next(ParsedRecord& record) {
   }
   if (Unread().empty()) return Step::kEnd;
   if (record.result != ParsedRecord::Result::kRecord) {
-    Skip();
+    Search(record.result == ParsedRecord::Result::kDamaged ? record.bytes : 0);
     return Step::kPassed;
   }
   in_step_ = true;
-  buffer_.Use(record.bytes);
+  Pass(record.bytes);
   return Step::kRecord;
 }
 
@@ -62,13 +63,22 @@ absl::Status RecordReader::Need(size_t bytes) {
   return absl::OkStatus();
 }
 
+void RecordReader::Pass(size_t bytes) {
+  buffer_.Use(bytes);
+  passed_bytes_ += bytes;
+  search_credit_ =
+      std::min(kSearchBurst, search_credit_ + kSearchPerByte * static_cast<int64_t>(bytes));
+}
+
 // To the next mark behind here.
-void RecordReader::Skip() {
+void RecordReader::Search(size_t checksummed) {
   if (in_step_) ++damaged_places_;
   in_step_ = false;
-  const size_t step = FindMark(Unread(), 1);
+  searched_bytes_ += checksummed;
+  search_credit_ -= static_cast<int64_t>(checksummed);
+  const size_t step = FindMark(Unread(), search_credit_ < 0 ? std::max<size_t>(1, checksummed) : 1);
   skipped_bytes_ += step;
-  buffer_.Use(step);
+  Pass(step);
 }
 
 }  // namespace nark::net
