@@ -77,6 +77,9 @@ absl::Status Driver::TakeIn(Feed& feed) {
       reception_.OnDatagram(datagram, now);
     }));
     feed.ended = feed.source->exhausted();
+    if (const auto beginning = reception_.beginning_us(); beginning && feed.is_file()) {
+      RETURN_IF_ERROR(feed.source->recording()->SetBeginning(*beginning));
+    }
     if (taken < kBatch) break;
   }
   return absl::OkStatus();

@@ -49,7 +49,7 @@ class Driver {
   struct Feed {
     net::DatagramSource* source;
     bool ended = false;
-    bool is_file() const { return source->descriptor() < 0; }
+    bool is_file() const { return source->recording() != nullptr; }
   };
   // A file waits until what it holds can be played.
   bool Reading(const Feed& feed) const {

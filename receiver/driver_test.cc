@@ -15,7 +15,7 @@ namespace {
 using std::chrono::microseconds;
 
 // A file whose calls hand over what a test says: some datagrams each, or none.
-class FakeFile final : public net::DatagramSource {
+class FakeFile final : public net::Recording {
  public:
   absl::StatusOr<size_t> Receive(size_t, absl::FunctionRef<void(ByteView)> consume) override {
     if (calls.empty()) return 0;
@@ -27,6 +27,7 @@ class FakeFile final : public net::DatagramSource {
   int descriptor() const override { return -1; }
   bool more() const override { return !exhausted(); }
   bool exhausted() const override { return calls.empty(); }
+  absl::Status SetBeginning(uint64_t) override { return absl::OkStatus(); }
 
   std::deque<std::vector<Bytes>> calls;
 };

@@ -18,6 +18,8 @@ std::string_view Name(Drop drop) {
       return "sender";
     case Drop::kBehind:
       return "behind";
+    case Drop::kRange:
+      return "range";
     case Drop::kHeaderMalformed:
       return "header_malformed";
     case Drop::kHeaderMismatch:

@@ -16,6 +16,7 @@ enum class Drop : uint8_t {
   kSession,          // of another session
   kSender,           // of a sender without a certificate in the descriptor
   kBehind,           // of an ADU that play-out has passed
+  kRange,            // of an ADU outside of what is to be played of a recording
   kHeaderMalformed,  // the header does not parse
   kHeaderMismatch,   // the header speaks of another ADU or of what the terms do not allow
   kHeaderSignature,  // the header does not verify
@@ -28,7 +29,7 @@ enum class Drop : uint8_t {
   kMemory,           // no room for more that waits for its header, or gave way
   kUnverified,       // waited for a header that never came
 };
-inline constexpr size_t kDrops = 18;
+inline constexpr size_t kDrops = 19;
 // "short", "header_signature", ...
 std::string_view Name(Drop drop);
 

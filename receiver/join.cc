@@ -175,6 +175,7 @@ absl::Status JoinRun::Bind() {
   ReceptionOptions options;
   options.sub_sessions = sub_sessions_;
   options.play_out.delay = settings_.playout_delay - spread_;
+  options.range = settings_.range;
   ASSIGN_OR_RETURN(reception_,
                    Reception::Create(purchase_->session, connection_->space(), outputs_, options));
   ASSIGN_OR_RETURN(

@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "common/base/clock.h"
 #include "common/crypto/random.h"
-#include "common/net/datagram_file.h"
+#include "common/net/play_range.h"
 #include "common/serve/shutdown.h"
 #include "receiver/membership.h"
 #include "securespace/secure_space.h"

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "common/net/datagram_file.h"
+#include "common/net/play_range.h"
 
 namespace nark::receiver {
 

@@ -83,8 +83,11 @@ class Reassembler::Core {
   Entries::iterator NotFound() { return stages_[kDone].end(); }
   // The header has verified: keeps what proves right of what waited. NotFound
   // where there is no room.
+  // Whether it is wanted; one that is not is done with from now on.
+  bool Wants(const AduKey& key, const wire::Header& header);
   Entries::iterator BeginAssembly(const wire::Prefix& prefix, const wire::ParsedHeader& parsed,
                                   ByteView signed_header, Timestamp now);
+  Entries::iterator FindOrMake(const AduKey& key);
   bool MakeRoomForAssembly(size_t bytes);
   void Keep(Entries::iterator entry, uint64_t place, ByteView payload);
   bool MakeRoomForPiece(size_t bytes, Entries::iterator keep);
@@ -175,6 +178,7 @@ void Reassembler::Core::OnHeader(const wire::Prefix& prefix, ByteView signed_hea
   if (entry != NotFound() && entry->stage == kAssembling) return Count(Drop::kDuplicate);
   wire::ParsedHeader parsed;
   if (auto drop = gate_.Judge(prefix, signed_header, now, parsed)) return Count(*drop);
+  if (!Wants({prefix.sender_id, prefix.adu_id}, parsed.header)) return Count(Drop::kRange);
   if (BeginAssembly(prefix, parsed, signed_header, now) == NotFound()) return Count(Drop::kMemory);
   ++statistics_.used;
 }
@@ -186,6 +190,7 @@ void Reassembler::Core::OnWhole(const wire::Prefix& prefix, ByteView payload, Ti
   if (entry == NotFound() || entry->stage == kWaiting) {
     wire::ParsedHeader parsed;
     if (auto drop = gate_.Judge(prefix, whole->signed_header, now, parsed)) return Count(*drop);
+    if (!Wants({prefix.sender_id, prefix.adu_id}, parsed.header)) return Count(Drop::kRange);
     entry = BeginAssembly(prefix, parsed, whole->signed_header, now);
     if (entry == NotFound()) return Count(Drop::kMemory);
   }
@@ -238,13 +243,7 @@ Entries::iterator Reassembler::Core::BeginAssembly(const wire::Prefix& prefix,
                                                    ByteView signed_header, Timestamp now) {
   const size_t bytes = Assembly::MemoryFor(parsed.header, signed_header.size());
   if (!MakeRoomForAssembly(bytes)) return NotFound();
-  const AduKey key{prefix.sender_id, prefix.adu_id};
-  auto entry = Find(key);
-  if (entry == NotFound()) {
-    entry = stages_[kWaiting].emplace(stages_[kWaiting].end());
-    entry->key = key;
-    index_[key] = entry;
-  }
+  auto entry = FindOrMake({prefix.sender_id, prefix.adu_id});
   entry->assembly = std::make_unique<Assembly>(parsed, signed_header, coder_);
   entry->assembly_bytes = bytes;
   assembly_bytes_ += bytes;
@@ -252,6 +251,24 @@ Entries::iterator Reassembler::Core::BeginAssembly(const wire::Prefix& prefix,
   MoveTo(entry, kAssembling);
   RetryPages(entry, now);
   return entry;
+}
+
+Entries::iterator Reassembler::Core::FindOrMake(const AduKey& key) {
+  auto entry = Find(key);
+  if (entry != NotFound()) return entry;
+  entry = stages_[kWaiting].emplace(stages_[kWaiting].end());
+  entry->key = key;
+  index_[key] = entry;
+  return entry;
+}
+
+bool Reassembler::Core::Wants(const AduKey& key, const wire::Header& header) {
+  if (!options_.wants || options_.wants(header)) return true;
+  auto entry = FindOrMake(key);
+  DropPieces(*entry, Drop::kRange);
+  entry->afterwards = Drop::kRange;
+  MoveTo(entry, kDone);
+  return false;
 }
 
 // Only ADUs that have verified give way, and only to one that has verified too.

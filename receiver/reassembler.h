@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -31,6 +32,8 @@ struct ReassemblerOptions {
   std::chrono::microseconds patience = std::chrono::seconds(30);
   // ADUs done with that are remembered, so that their duplicates are known.
   size_t remembered = 8192;
+  // Whether an ADU is wanted, asked with its verified header; all are where there is none.
+  std::function<bool(const wire::Header&)> wants;
 };
 
 // datagrams = used + every drop + what waits.

@@ -26,13 +26,17 @@ absl::StatusOr<std::unique_ptr<Reception>> Reception::Make(const VerifiedSession
                                                            PlaintextSink& sink,
                                                            const ReceptionOptions& options,
                                                            const MakePlayOut& make_play_out) {
-  auto reception = std::unique_ptr<Reception>(new Reception(sink));
+  auto reception = std::unique_ptr<Reception>(new Reception(sink, options.range));
+  ReassemblerOptions reassembler = options.reassembler;
+  reassembler.wants = [&range = reception->range_](const wire::Header& header) {
+    return range.Takes(header);
+  };
   for (const uint32_t sub_session : options.sub_sessions) {
     if (!HasSubSession(session.terms(), sub_session)) {
       return absl::InvalidArgumentError(
           absl::StrCat("the session has no sub-session ", sub_session));
     }
-    auto part = std::make_unique<Part>(session, sub_session, options.reassembler);
+    auto part = std::make_unique<Part>(session, sub_session, reassembler);
     ASSIGN_OR_RETURN(part->play_out, make_play_out(sub_session));
     reception->parts_.push_back(std::move(part));
   }

@@ -12,8 +12,10 @@
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
+#include "common/net/play_range.h"
 #include "common/object/session.h"
 #include "receiver/play_out.h"
+#include "receiver/range_filter.h"
 #include "receiver/reassembler.h"
 #include "securespace/secure_space.h"
 
@@ -23,6 +25,7 @@ struct ReceptionOptions {
   std::set<uint32_t> sub_sessions = {0};  // to be received
   ReassemblerOptions reassembler;
   PlayOutOptions play_out;
+  net::PlayRange range;  // of a recording
 };
 
 // The receiving half of a receiver host, from datagrams to plaintext, without
@@ -54,6 +57,9 @@ class Reception {
   std::optional<Timestamp> NextDeadline() const;
   std::optional<Timestamp> NextHold() const;
 
+  // The signed time of the first header that verified, whatever the range.
+  std::optional<uint64_t> beginning_us() const { return range_.beginning_us(); }
+
   // Sums over the sub-sessions.
   PlayOutStatistics adus() const;
   ReassemblerStatistics datagrams() const;
@@ -77,12 +83,13 @@ class Reception {
                                                          PlaintextSink& sink,
                                                          const ReceptionOptions& options,
                                                          const MakePlayOut& make_play_out);
-  explicit Reception(PlaintextSink& sink) : sink_(sink) {}
+  Reception(PlaintextSink& sink, const net::PlayRange& range) : sink_(sink), range_(range) {}
   // Whose the datagram is by its tag; the first where it is nobody's, to count it.
   Part* Route(ByteView datagram);
   static void MoveFloors(Part& part);
 
   PlaintextSink& sink_;
+  RangeFilter range_;
   std::vector<std::unique_ptr<Part>> parts_;
   std::vector<CompleteAdu> complete_;
   uint64_t unwanted_ = 0;

@@ -31,13 +31,13 @@ class ReceptionTest : public testing::Test {
   ReceptionTest() { Restart(0, 1'000'000); }
 
   // Everything anew; the receiver has bought first..last.
-  void Restart(uint64_t first, uint64_t last) {
+  void Restart(uint64_t first, uint64_t last, const ReceptionOptions& options = {}) {
     reception_.reset();
     world_.emplace();
     maker_.emplace(world_->session);
     ASSERT_TRUE(world_->Join(world_->Voucher(first, last)).ok());
     sink_ = RecordingSink();
-    auto created = Reception::Create(world_->session.session(), world_->space(), sink_);
+    auto created = Reception::Create(world_->session.session(), world_->space(), sink_, options);
     ASSERT_TRUE(created.ok()) << created.status();
     reception_ = *std::move(created);
     events_.clear();
@@ -167,6 +167,54 @@ TEST_F(ReceptionTest, FlushesWhatIsComplete) {
   EXPECT_THAT(sink_.ids, IsEmpty());
   ASSERT_TRUE(reception_->Flush(now_).ok());
   EXPECT_THAT(sink_.ids, ElementsAre(10, 12));
+}
+
+// A datagram like a header, of the real stream, with any time.
+Bytes ForgedHeader(const AduMaker& maker, uint64_t id, uint64_t time_us) {
+  Bytes payload(34);
+  StoreBig64(&payload[26], time_us);
+  return maker.Datagram(wire::DatagramKind::kHeader, id, 0, payload);
+}
+
+TEST_F(ReceptionTest, PlaysTheRangeThatVerifiedHeadersTell) {
+  const auto time = static_cast<uint64_t>(kTestTime.time_since_epoch().count());
+  for (const bool from_beginning : {false, true}) {
+    ReceptionOptions options;
+    options.range.from_time_us = 2'000'000;
+    options.range.to_time_us = 4'000'000;
+    options.range.origin = net::PlayRange::Origin::kBeginning;
+    if (!from_beginning) options.range = options.range.CountedFrom(time);
+    for (const uint64_t forged : {uint64_t{0}, time, uint64_t{1} << 63, UINT64_MAX}) {
+      SCOPED_TRACE(testing::Message() << forged << ' ' << from_beginning);
+      Restart(0, 1'000'000, options);
+      now_ = kTestTime;
+      for (uint64_t id = 0; id < 7; ++id) {
+        // Before, and of an ADU that has not come yet.
+        reception_->OnDatagram(ForgedHeader(*maker_, 0, forged), now_);
+        reception_->OnDatagram(ForgedHeader(*maker_, id + 1, forged), now_);
+        Send(Make(id));
+        Pass(seconds(1));
+      }
+      EXPECT_THAT(sink_.ids, ElementsAre(2, 3, 4));
+      EXPECT_THAT(Released(), ElementsAre(2, 3, 4));
+      EXPECT_EQ(reception_->beginning_us(), time);
+      const ReassemblerStatistics numbers = reception_->datagrams();
+      EXPECT_GT(numbers.drops[static_cast<size_t>(Drop::kRange)], 4u);
+      EXPECT_EQ(Statistics::Of(*reception_).incomplete, 0u);
+    }
+  }
+}
+
+TEST_F(ReceptionTest, PlaysARangeOfIds) {
+  ReceptionOptions options;
+  options.range.from_adu = 3;
+  options.range.to_adu = 4;
+  Restart(0, 1'000'000, options);
+  for (uint64_t id = 0; id < 7; ++id) {
+    Send(Make(id));
+    Pass(seconds(1));
+  }
+  EXPECT_THAT(Released(), ElementsAre(3, 4));
 }
 
 TEST_F(ReceptionTest, AsksNoKeyForAnAduThatWasDamagedOnTheWay) {

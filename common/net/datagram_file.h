@@ -19,9 +19,10 @@ inline constexpr char kDatagramFileMagic[] = "NARKDGM2";
 absl::StatusOr<std::unique_ptr<DatagramSink>> CreateDatagramFile(const std::string& path);
 
 // INVALID_ARGUMENT where `path` holds no datagrams. What is damaged is left out; how much,
-// or that the end is missing, is told to `notify` at the end. The index is only a hint where
-// to begin: what it says is compared with what stands there, and where it is of no use, or
-// `path` is a pipe, all is read.
+// or that the end is missing, is told to `notify` at the end. Nothing of `range` is left out,
+// and more may come: the index is only a hint where to begin (what it says is compared with
+// what stands there; where it is of no use, or `path` is a pipe, all is read), and which ADUs
+// are of a range of times is known of headers that have verified. The source is a Recording.
 absl::StatusOr<std::unique_ptr<DatagramSource>> OpenDatagramFile(const std::string& path,
                                                                  const PlayRange& range = {},
                                                                  Notify notify = nullptr);

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <map>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,69 +17,16 @@
 namespace nark::net {
 namespace {
 
-constexpr size_t kMagicBytes = sizeof kDatagramFileMagic - 1;
 constexpr size_t kPrefixBytes = 28;  // of every datagram (docs/wire.md, section 5)
-constexpr size_t kMaxStreams = 4096;
 // Passed in one call: what a caller may have to wait before it sees a signal.
 constexpr uint64_t kMostBytesACall = 8 << 20;
 
-using StreamKey = std::pair<uint64_t, uint32_t>;  // session tag, sender
-
-// Which datagrams are of a range. What it goes by is not verified: it only leaves out.
-class RangeFilter {
- public:
-  explicit RangeFilter(const PlayRange& range) : range_(range) {}
-
-  // Times from now on count from the epoch.
-  void SetBeginning(uint64_t signed_time_us) {
-    if (range_.origin == PlayRange::Origin::kEpoch) return;
-    range_.origin = PlayRange::Origin::kEpoch;
-    for (std::optional<uint64_t>* time : {&range_.from_time_us, &range_.to_time_us}) {
-      if (!time->has_value()) continue;
-      *time = **time > UINT64_MAX - signed_time_us ? UINT64_MAX : **time + signed_time_us;
-    }
-  }
-
-  bool Takes(ByteView datagram) {
-    if (range_.everything() || datagram.size() < kPrefixBytes) return true;
-    IndexEntry header;
-    const bool is_header = ReadIndexEntry(datagram, header);
-    if (is_header) SetBeginning(header.signed_time_us);
-    const uint64_t id = LoadBig64(&datagram[16]);
-    if (range_.from_adu && id < *range_.from_adu) return false;
-    if (range_.to_adu && id > *range_.to_adu) return false;
-    if (!range_.from_time_us && !range_.to_time_us) return true;
-    const StreamKey key(LoadBig64(&datagram[4]), LoadBig32(&datagram[12]));
-    if (streams_.size() == kMaxStreams && !streams_.contains(key)) return true;
-    Edges& edges = streams_[key];
-    if (is_header) {
-      const uint64_t time = header.signed_time_us;
-      if (time >= range_.from_time_us.value_or(0)) edges.first = std::min(edges.first, id);
-      if (time > range_.to_time_us.value_or(UINT64_MAX)) edges.end = std::min(edges.end, id);
-    }
-    return (!range_.from_time_us || id >= edges.first) && id < edges.end;
-  }
-
-  const PlayRange& range() const { return range_; }
-  bool seeks() const { return range_.from_adu || range_.from_time_us; }
-  bool wants_beginning() const { return range_.origin == PlayRange::Origin::kBeginning; }
-
- private:
-  // Ids of one stream, as far as times have shown.
-  struct Edges {
-    uint64_t first = UINT64_MAX;
-    uint64_t end = UINT64_MAX;
-  };
-  PlayRange range_;
-  std::map<StreamKey, Edges> streams_;
-};
-
-class FileSource final : public DatagramSource {
+class FileSource final : public Recording {
  public:
   FileSource(Descriptor file, std::string path, const PlayRange& range, Notify notify)
       : path_(std::move(path)),
         reader_(std::move(file), path_),
-        filter_(range),
+        range_(range),
         notify_(std::move(notify)) {}
 
   absl::Status Begin() {
@@ -88,18 +35,7 @@ class FileSource final : public DatagramSource {
       return absl::InvalidArgumentError(
           path_ + " holds no datagrams; want a file that nark-sender --output file:PATH wrote");
     }
-    struct stat info {};
-    if (!filter_.seeks() || ::fstat(reader_.fd(), &info) != 0 || !S_ISREG(info.st_mode)) {
-      return absl::OkStatus();
-    }
-    if (filter_.wants_beginning()) {
-      RETURN_IF_ERROR(LookForBeginning());
-      RETURN_IF_ERROR(reader_.SeekTo(kMagicBytes));
-      exhausted_ = false;
-    }
-    const std::optional<uint64_t> start =
-        LookUpStart(reader_.fd(), static_cast<uint64_t>(info.st_size), filter_.range());
-    return start ? reader_.SeekTo(*start) : absl::OkStatus();
+    return counts() ? GoToStart() : absl::OkStatus();
   }
 
   absl::StatusOr<size_t> Receive(size_t most, absl::FunctionRef<void(ByteView)> consume) override {
@@ -107,7 +43,7 @@ class FileSource final : public DatagramSource {
     size_t count = 0;
     while (count < most && !exhausted_ && reader_.passed_bytes() < enough) {
       ASSIGN_OR_RETURN(const ByteView datagram, Next());
-      if (datagram.empty() || !filter_.Takes(datagram)) continue;
+      if (datagram.empty() || !MayTake(datagram)) continue;
       consume(datagram);
       ++count;
     }
@@ -119,18 +55,34 @@ class FileSource final : public DatagramSource {
   bool more() const override { return !exhausted_; }
   bool exhausted() const override { return exhausted_; }
 
+  absl::Status SetBeginning(uint64_t signed_time_us) override {
+    if (counts()) return absl::OkStatus();
+    range_ = range_.CountedFrom(signed_time_us);
+    return GoToStart();
+  }
+
  private:
-  // So that times may be told from it before anything is played.
-  absl::Status LookForBeginning() {
-    IndexEntry header;
-    while (!exhausted_) {
-      absl::StatusOr<ByteView> datagram = Next();
-      RETURN_IF_ERROR(datagram.status());
-      if (!ReadIndexEntry(*datagram, header)) continue;
-      filter_.SetBeginning(header.signed_time_us);
-      break;
+  // Whether it is known from when times count.
+  bool counts() const { return range_.origin == PlayRange::Origin::kEpoch; }
+
+  // Where the index leads to, if that lies ahead: what came before was handed over.
+  absl::Status GoToStart() {
+    struct stat info {};
+    if ((!range_.from_adu && !range_.from_time_us) || ::fstat(reader_.fd(), &info) != 0 ||
+        !S_ISREG(info.st_mode)) {
+      return absl::OkStatus();
     }
-    return absl::OkStatus();
+    const std::optional<uint64_t> start =
+        LookUpStart(reader_.fd(), static_cast<uint64_t>(info.st_size), range_);
+    return start && *start > reader_.offset() ? reader_.SeekTo(*start) : absl::OkStatus();
+  }
+
+  // Leaves out by ids alone, which cost only the datagram that they stand in. What time an
+  // ADU has, only its header knows once it has verified.
+  bool MayTake(ByteView datagram) const {
+    if (!counts() || datagram.size() < kPrefixBytes) return true;
+    const uint64_t id = LoadBig64(&datagram[16]);
+    return id >= range_.from_adu.value_or(0) && id <= range_.to_adu.value_or(UINT64_MAX);
   }
 
   // One step: a datagram, or nothing where there was none or the file is exhausted.
@@ -156,7 +108,7 @@ class FileSource final : public DatagramSource {
 
   std::string path_;
   RecordReader reader_;
-  RangeFilter filter_;
+  PlayRange range_;
   Notify notify_;
   bool ended_ = false;  // the last record seen is the index's end
   bool exhausted_ = false;

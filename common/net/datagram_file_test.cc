@@ -332,18 +332,44 @@ TEST_P(PlayRangeTest, BeginsAndEndsAtAnAdu) {
   }
 }
 
-TEST_P(PlayRangeTest, BeginsAndEndsAtATime) {
+TEST_P(PlayRangeTest, BeginsAtATime) {
   const std::vector<Bytes> sent = Stream(50, {1, 2});
   const Bytes file = Recorded(sent, Path("range"));
   const size_t end = Places(sent).back();
   for (uint64_t second : {0, 1, 25, 49}) {
+    // Just before its place, where that is known: what is of it, verified headers say.
+    const uint64_t first = GetParam() && second > 0 ? second - 1 : 0;
     PlayRange range;
     range.from_time_us = (5000 + second) * 1'000'000;
-    EXPECT_TRUE(PlayOf(file, end, range).datagrams == OfIds(sent, second, 1000)) << second;
+    range.to_time_us = *range.from_time_us + 1;
+    EXPECT_TRUE(PlayOf(file, end, range).datagrams == OfIds(sent, first, 1000)) << second;
+  }
+}
+
+// It begins at its beginning, is told when that was, and goes on at the place; never back.
+TEST_P(PlayRangeTest, CountsFromABeginningThatItIsTold) {
+  const std::vector<Bytes> sent = Stream(50, {1, 2});
+  const Bytes file = Recorded(sent, Path("range"));
+  WriteRaw(Path("told"), ByteView(file).first(GetParam() ? file.size() : Places(sent).back()));
+  for (uint64_t second : {0, 1, 2, 25, 49}) {
+    PlayRange range;
     range.origin = PlayRange::Origin::kBeginning;
-    range.from_time_us = second * 1'000'000 - (second == 0 ? 0 : 1);
-    range.to_time_us = (second + 3) * 1'000'000;
-    EXPECT_TRUE(PlayOf(file, end, range).datagrams == OfIds(sent, second, second + 3)) << second;
+    range.from_time_us = second * 1'000'000;
+    auto source = OpenDatagramFile(Path("told"), range);
+    ASSERT_TRUE(source.ok()) << source.status();
+    std::vector<Bytes> played;
+    const auto take = [&](ByteView datagram) { played.push_back(ToBytes(datagram)); };
+    ASSERT_EQ((*source)->Receive(5, take).value_or(0), 5u);
+    // Once: what comes later has no say.
+    for (uint64_t beginning : {5000, 0, 6000}) {
+      EXPECT_TRUE((*source)->recording()->SetBeginning(beginning * 1'000'000).ok());
+    }
+    while (!(*source)->exhausted()) ASSERT_TRUE((*source)->Receive(100, take).ok());
+    std::vector<Bytes> expected(sent.begin(), sent.begin() + 5);
+    const std::vector<Bytes> rest = OfIds(sent, GetParam() && second > 1 ? second - 1 : 0, 1000);
+    expected.insert(expected.end(), rest.size() == sent.size() ? rest.begin() + 5 : rest.begin(),
+                    rest.end());
+    EXPECT_TRUE(played == expected) << second;
   }
 }
 

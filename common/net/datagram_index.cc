@@ -18,10 +18,11 @@ constexpr uint32_t kMaxPages = kMaxIndexEntries / kMaxPageEntries;
 
 using StreamKey = std::pair<uint64_t, uint32_t>;  // session tag, sender
 
-// Whether an ADU lies before the range, or begins it.
-bool IsAtOrBefore(const PlayRange& range, const IndexEntry& entry) {
+// Whether nothing of its stream that comes before an ADU is of the range.
+bool MayBeginWith(const PlayRange& range, const IndexEntry& entry) {
   if (range.from_adu) return entry.adu_id <= *range.from_adu;
-  return entry.signed_time_us <= range.from_time_us.value_or(0);
+  // Several may have the time at which it begins.
+  return entry.signed_time_us < range.from_time_us.value_or(0);
 }
 
 // Places in a file that can be read in any order.
@@ -57,7 +58,7 @@ class IndexReader {
   }
 
  private:
-  // Of each stream the last ADU at or before the range, else the first one of all.
+  // Of each stream the last ADU that it may begin with, else the first one of all.
   static void TakePage(ByteView content, const PlayRange& range,
                        std::map<StreamKey, IndexEntry>& best) {
     for (size_t i = 0; i < content.size(); i += kIndexEntryBytes) {
@@ -68,7 +69,7 @@ class IndexReader {
       entry.signed_time_us = LoadBig64(&content[i + 20]);
       entry.offset = LoadBig64(&content[i + 28]);
       const auto [known, is_new] = best.try_emplace({entry.tag, entry.sender_id}, entry);
-      if (!is_new && IsAtOrBefore(range, entry)) known->second = entry;
+      if (!is_new && MayBeginWith(range, entry)) known->second = entry;
     }
   }
 

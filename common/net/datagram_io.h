@@ -47,6 +47,8 @@ class DatagramSink {
   virtual size_t datagram_bytes() const { return kDefaultDatagramBytes; }
 };
 
+class Recording;
+
 // Where datagrams come from. One thread only.
 class DatagramSource {
  public:
@@ -66,6 +68,18 @@ class DatagramSource {
   virtual bool exhausted() const { return false; }
   // Datagrams that the kernel dropped because the receive buffer was full.
   virtual uint64_t lost() const { return 0; }
+  // Itself, where it is one.
+  virtual Recording* recording() { return nullptr; }
+};
+
+// A source that is read and not listened to: what is not received stays there.
+class Recording : public DatagramSource {
+ public:
+  Recording* recording() override { return this; }
+  // Of what is played of it (PlayRange), times that count from the beginning count from
+  // this signed time, of a header that has verified; it goes on at its place. Of a range
+  // that counts from the epoch, and after the first call, nothing. lseek(2)'s errors.
+  virtual absl::Status SetBeginning(uint64_t signed_time_us) = 0;
 };
 
 // Whether the kernel may be asked to cut and join runs of datagrams (UDP GSO and

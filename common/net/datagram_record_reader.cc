@@ -22,6 +22,7 @@ absl::StatusOr<bool> RecordReader::TakeBeginning(std::string_view text) {
     return false;
   }
   buffer_.Use(text.size());
+  offset_ = text.size();
   return true;
 }
 
@@ -47,6 +48,7 @@ absl::Status RecordReader::SeekTo(uint64_t offset) {
     return FileError(errno, "cannot seek in", path_);
   }
   buffer_.Clear();
+  offset_ = offset;
   in_step_ = true;
   return absl::OkStatus();
 }
@@ -65,6 +67,7 @@ absl::Status RecordReader::Need(size_t bytes) {
 
 void RecordReader::Pass(size_t bytes) {
   buffer_.Use(bytes);
+  offset_ += bytes;
   passed_bytes_ += bytes;
   search_credit_ =
       std::min(kSearchBurst, search_credit_ + kSearchPerByte * static_cast<int64_t>(bytes));

@@ -43,6 +43,8 @@ class RecordReader {
   absl::Status SeekTo(uint64_t offset);
 
   int fd() const { return file_.fd(); }
+  // Of the file, where the next step begins.
+  uint64_t offset() const { return offset_; }
   uint64_t damaged_places() const { return damaged_places_; }
   // Of no record.
   uint64_t skipped_bytes() const { return skipped_bytes_; }
@@ -60,6 +62,7 @@ class RecordReader {
   Descriptor file_;
   std::string path_;
   ReadBuffer buffer_;
+  uint64_t offset_ = 0;
   bool in_step_ = true;
   uint64_t damaged_places_ = 0;
   uint64_t skipped_bytes_ = 0;

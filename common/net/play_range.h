@@ -13,10 +13,16 @@ struct PlayRange {
   std::optional<uint64_t> to_adu;
   std::optional<uint64_t> from_time_us;
   std::optional<uint64_t> to_time_us;
-  // The times above count from the first header in the file, not from the epoch.
+  // The times above count from the first ADU of what is played, not from the epoch.
   enum class Origin { kEpoch, kBeginning } origin = Origin::kEpoch;
 
   bool everything() const { return !from_adu && !to_adu && !from_time_us && !to_time_us; }
+  // The same range, counted from the epoch, where the first ADU has this signed time.
+  PlayRange CountedFrom(uint64_t beginning_us) const;
+  // Of a range that counts from the epoch: whether an ADU is in it, and whether it lies
+  // behind its end.
+  bool Takes(uint64_t adu_id, uint64_t signed_time_us) const;
+  bool EndsBefore(uint64_t adu_id, uint64_t signed_time_us) const;
 };
 
 }  // namespace nark::net

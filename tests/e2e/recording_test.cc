@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "common/base/bytes.h"
+#include "common/net/datagram_file.h"
 #include "tests/harness/process.h"
 #include "tests/harness/world.h"
 
@@ -22,18 +24,20 @@ class RecordingTest : public testing::Test {
   void Record(const Words& flags = {"--timeliness", "none"}) {
     Words more = {"--adu", "8KiB"};
     more.insert(more.end(), flags.begin(), flags.end());
-    {
-      const Server replica = world_.StartKeyManager();
-      session_ = world_.MakeSession({replica.listen}, more);
-      space_ = world_.MakeSecureSpace();
-      voucher_ = world_.MakeVoucher(session_, space_.id, "0-99");
-      world_.Do("nark-receiver", {"amend", session_.session, "--secure-space", space_.folder,
-                                  "--voucher", voucher_});
-    }
+    session_ = world_.MakeSession({}, more);
+    space_ = world_.MakeSecureSpace();
+    Grant();
     input_ = RandomBytes(kAdus * kAduBytes, 5);
     WriteAll(world_.Path("input"), input_);
     world_.SendAll(session_, world_.Path("input"),
                    {"--output", "file:" + recording_, "--pace", "4M"});
+  }
+  // All of it to the card, while there is a key manager.
+  void Grant(const Words& flags = {}) {
+    const Server replica = world_.StartKeyManager();
+    voucher_ = world_.MakeVoucher(session_, space_.id, "0-99", flags);
+    world_.Do("nark-receiver", {"amend", session_.session, "--secure-space", space_.folder,
+                                "--voucher", voucher_, "--key-manager", replica.listen});
   }
   Outcome Play(const Words& more, const std::string& output) {
     Words words = world_.JoinArguments(session_, space_, voucher_, output);
@@ -70,6 +74,47 @@ TEST_F(RecordingTest, PlaysFromAnywhereWithoutAKeyManager) {
   EXPECT_LT(count, 10u);
   EXPECT_TRUE(ReadAll(start) == Adus(0, count - 1));
   EXPECT_EQ(Delivered().size(), 20 + count);
+}
+
+// What has not verified moves no range: neither does it let more be played and charged, nor
+// less.
+TEST_F(RecordingTest, AForgedHeaderMovesNoRange) {
+  Record();
+  const Words range = {"--from-time", "+300ms", "--to-time", "+500ms"};
+  Outcome played = Play(range, world_.Path("honest"));
+  ASSERT_EQ(played.status, 0) << played.ToString();
+  const std::vector<uint64_t> honest = Delivered();
+  EXPECT_GT(honest.size(), 2u);
+  EXPECT_LT(honest.size(), kAdus / 2);
+
+  std::vector<Bytes> datagrams;
+  {
+    const auto source = net::OpenDatagramFile(recording_);
+    ASSERT_TRUE(source.ok()) << source.status();
+    while (!(*source)->exhausted()) {
+      const auto taken = (*source)->Receive(
+          256, [&](ByteView datagram) { datagrams.push_back(ToBytes(datagram)); });
+      ASSERT_TRUE(taken.ok()) << taken.status();
+    }
+  }
+  for (const uint64_t time : {uint64_t{0}, uint64_t{1} << 63}) {
+    Bytes forged(datagrams.front().begin(), datagrams.front().begin() + 62);
+    StoreBig64(&forged[54], time);
+    std::vector<ByteView> views = {forged};
+    views.insert(views.end(), datagrams.begin(), datagrams.end());
+    {
+      // With an index, of which it is the first entry.
+      const auto sink = net::CreateDatagramFile(recording_);
+      ASSERT_TRUE(sink.ok()) << sink.status();
+      ASSERT_TRUE((*sink)->Send(views).ok());
+    }
+    space_ = world_.MakeSecureSpace();
+    Grant();
+    played = Play(range, world_.Path("forged"));
+    EXPECT_EQ(played.status, 0) << played.ToString();
+    EXPECT_EQ(Delivered(), honest) << time;
+    EXPECT_TRUE(ReadAll(world_.Path("forged")) == ReadAll(world_.Path("honest")));
+  }
 }
 
 TEST_F(RecordingTest, PlaysUpToAndBeyondDamage) {
