@@ -44,7 +44,8 @@ microseconds Driver::WaitTime(microseconds longest) const {
 void Driver::Wait(std::span<const int> wake, microseconds longest) {
   polls_.clear();
   for (const Feed& feed : feeds_) {
-    if (!feed.is_file()) polls_.push_back({feed.source->descriptor(), POLLIN, 0});
+    if (feed.source->descriptor() >= 0 && Reading(feed))
+      polls_.push_back({feed.source->descriptor(), POLLIN, 0});
   }
   for (int fd : wake) polls_.push_back({fd, POLLIN, 0});
   outputs_.AddPolls(polls_);
@@ -77,9 +78,13 @@ absl::Status Driver::TakeIn(Feed& feed) {
       reception_.OnDatagram(datagram, now);
     }));
     feed.ended = feed.source->exhausted();
-    if (const auto beginning = reception_.beginning_us(); beginning && feed.is_file()) {
-      RETURN_IF_ERROR(feed.source->recording()->SetBeginning(*beginning));
+    if (net::Recording* recording = feed.source->recording()) {
+      if (const auto beginning = reception_.beginning_us()) {
+        RETURN_IF_ERROR(recording->SetBeginning(*beginning));
+      }
+      feed.ended |= recording->in_order() && reception_.IsBehindRange();
     }
+    if (feed.ended) break;
     if (taken < kBatch) break;
   }
   return absl::OkStatus();

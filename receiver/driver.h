@@ -37,7 +37,8 @@ class Driver {
 
   enum class Source { kOpen, kEnded };
   // Waits until there is something to do, one of `wake` is readable or `longest`
-  // has passed, and does it. kEnded: every source is a file, read to its end.
+  // has passed, and does it. kEnded: every source is a file, read to its end or, where it
+  // is in order, to that of the range.
   absl::StatusOr<Source> Turn(std::span<const int> wake, std::chrono::microseconds longest);
 
   // Takes in what has arrived, plays all that is complete, and passes it on for at

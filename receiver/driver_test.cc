@@ -28,14 +28,17 @@ class FakeFile final : public net::Recording {
   bool more() const override { return !exhausted(); }
   bool exhausted() const override { return calls.empty(); }
   absl::Status SetBeginning(uint64_t) override { return absl::OkStatus(); }
+  bool in_order() const override { return undamaged; }
 
   std::deque<std::vector<Bytes>> calls;
+  bool undamaged = true;
 };
 
 class DriverTest : public testing::Test {
  protected:
-  DriverTest() {
-    auto created = Reception::CreatePreview(session_.session(), outputs_);
+  DriverTest() { Restart({}); }
+  void Restart(const ReceptionOptions& options) {
+    auto created = Reception::CreatePreview(session_.session(), sink_, options);
     EXPECT_TRUE(created.ok()) << created.status();
     reception_ = *std::move(created);
     driver_.emplace(std::vector<net::DatagramSource*>{&file_}, *reception_, outputs_, clock_);
@@ -48,6 +51,7 @@ class DriverTest : public testing::Test {
 
   TestProvider provider_;
   TestSession session_ = provider_.MakeSession();
+  RecordingSink sink_;
   OutputSet outputs_;
   SystemClock clock_;
   FakeFile file_;
@@ -65,6 +69,44 @@ TEST_F(DriverTest, AFileEndsOnlyWhenItIsExhausted) {
   EXPECT_EQ(Turn(), Driver::Source::kOpen);
   EXPECT_EQ(Turn(), Driver::Source::kEnded);
   EXPECT_EQ(reception_->datagrams().datagrams, 1u);
+}
+
+// Two ADUs in one burst: headers before all fragments, and behind them again.
+std::vector<Bytes> Burst(const MadeAdu& one, const MadeAdu& two) {
+  std::vector<Bytes> burst = {one.datagrams.front(), two.datagrams.front()};
+  for (const MadeAdu* adu : {&one, &two}) {
+    burst.insert(burst.end(), adu->datagrams.begin() + 1, adu->datagrams.end());
+  }
+  return burst;
+}
+
+// Where what comes is in order, and every stream of the session is behind the end.
+TEST_F(DriverTest, ARangeEndsWithIt) {
+  AduMaker maker(session_);
+  std::vector<MadeAdu> adus;
+  for (uint64_t id = 0; id < 8; ++id) adus.push_back(maker.Make(id, maker.Text(id, 3000)));
+  ReceptionOptions options;
+  options.range.to_adu = 2;
+  for (const bool undamaged : {true, false}) {
+    sink_.ids.clear();
+    Restart(options);
+    file_.undamaged = undamaged;
+    file_.calls.clear();
+    // One datagram a call: what is behind the end comes before the end is complete.
+    for (size_t i = 0; i < adus.size(); i += 2) {
+      for (const Bytes& datagram : Burst(adus[i], adus[i + 1])) file_.calls.push_back({datagram});
+    }
+    driver_->StartPlaying();
+    size_t turns = 1;
+    while (Turn() == Driver::Source::kOpen) ++turns;
+    ASSERT_TRUE(driver_->Finish(std::chrono::seconds(1)).ok());
+    EXPECT_EQ(sink_.ids, (std::vector<uint64_t>{0, 1, 2}));
+    if (undamaged) {
+      EXPECT_GT(file_.calls.size(), 10u);
+    } else {
+      EXPECT_EQ(file_.calls.size(), 0u);
+    }
+  }
 }
 
 }  // namespace

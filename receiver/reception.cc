@@ -26,16 +26,16 @@ absl::StatusOr<std::unique_ptr<Reception>> Reception::Make(const VerifiedSession
                                                            PlaintextSink& sink,
                                                            const ReceptionOptions& options,
                                                            const MakePlayOut& make_play_out) {
-  auto reception = std::unique_ptr<Reception>(new Reception(sink, options.range));
-  ReassemblerOptions reassembler = options.reassembler;
-  reassembler.wants = [&range = reception->range_](const wire::Header& header) {
-    return range.Takes(header);
-  };
+  auto reception = std::unique_ptr<Reception>(new Reception(session, sink, options.range));
   for (const uint32_t sub_session : options.sub_sessions) {
     if (!HasSubSession(session.terms(), sub_session)) {
       return absl::InvalidArgumentError(
           absl::StrCat("the session has no sub-session ", sub_session));
     }
+    ReassemblerOptions reassembler = options.reassembler;
+    reassembler.wants = [&range = reception->range_, sub_session](const wire::Header& header) {
+      return range.Takes(sub_session, header);
+    };
     auto part = std::make_unique<Part>(session, sub_session, reassembler);
     ASSIGN_OR_RETURN(part->play_out, make_play_out(sub_session));
     reception->parts_.push_back(std::move(part));
@@ -126,6 +126,18 @@ void Reception::MoveFloors(Part& part) {
   for (uint32_t sender : part.play_out->senders()) {
     part.reassembler.SetFloor(sender, part.play_out->floor(sender));
   }
+}
+
+bool Reception::IsBehindRange() const {
+  bool any = false;
+  for (const auto& part : parts_) {
+    for (const uint32_t sender : session_.sender_ids()) {
+      if (!sink_.Wants(part->sub_session, sender)) continue;
+      if (!range_.IsBehind(part->sub_session, sender)) return false;
+      any = true;
+    }
+  }
+  return any && unfinished() == 0;
 }
 
 PlayOutStatistics Reception::adus() const {

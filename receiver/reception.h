@@ -60,6 +60,10 @@ class Reception {
   // The signed time of the first header that verified, whatever the range.
   std::optional<uint64_t> beginning_us() const { return range_.beginning_us(); }
 
+  // Whether every stream of the session that is wanted was seen behind the range's end, and
+  // nothing of the range is unfinished: where they come in order, no more of it comes.
+  bool IsBehindRange() const;
+
   // Sums over the sub-sessions.
   PlayOutStatistics adus() const;
   ReassemblerStatistics datagrams() const;
@@ -83,11 +87,13 @@ class Reception {
                                                          PlaintextSink& sink,
                                                          const ReceptionOptions& options,
                                                          const MakePlayOut& make_play_out);
-  Reception(PlaintextSink& sink, const net::PlayRange& range) : sink_(sink), range_(range) {}
+  Reception(const VerifiedSession& session, PlaintextSink& sink, const net::PlayRange& range)
+      : session_(session), sink_(sink), range_(range) {}
   // Whose the datagram is by its tag; the first where it is nobody's, to count it.
   Part* Route(ByteView datagram);
   static void MoveFloors(Part& part);
 
+  const VerifiedSession& session_;
   PlaintextSink& sink_;
   RangeFilter range_;
   std::vector<std::unique_ptr<Part>> parts_;

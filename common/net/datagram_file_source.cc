@@ -35,26 +35,42 @@ class FileSource final : public Recording {
       return absl::InvalidArgumentError(
           path_ + " holds no datagrams; want a file that nark-sender --output file:PATH wrote");
     }
+    struct stat info {};
+    if (::fstat(reader_.fd(), &info) != 0) return FileError(errno, "cannot look at", path_);
+    // A writer may leave it open and write no more.
+    pipe_ = S_ISFIFO(info.st_mode);
+    if (pipe_ && ::fcntl(reader_.fd(), F_SETFL, O_NONBLOCK) != 0) {
+      return FileError(errno, "cannot set up", path_);
+    }
+    if (S_ISREG(info.st_mode)) file_bytes_ = static_cast<uint64_t>(info.st_size);
     return counts() ? GoToStart() : absl::OkStatus();
   }
 
   absl::StatusOr<size_t> Receive(size_t most, absl::FunctionRef<void(ByteView)> consume) override {
     const uint64_t enough = reader_.passed_bytes() + kMostBytesACall;
     size_t count = 0;
-    while (count < most && !exhausted_ && reader_.passed_bytes() < enough) {
-      ASSIGN_OR_RETURN(const ByteView datagram, Next());
-      if (datagram.empty() || !MayTake(datagram)) continue;
-      consume(datagram);
+    auto step = RecordReader::Step::kPassed;
+    while (count < most && reader_.passed_bytes() < enough &&
+           step != RecordReader::Step::kNothingYet && step != RecordReader::Step::kEnd) {
+      ParsedRecord record;
+      ASSIGN_OR_RETURN(step, reader_.Next(record));
+      if (step != RecordReader::Step::kRecord) continue;
+      ended_ = record.kind == RecordKind::kIndexEnd;
+      if (record.kind != RecordKind::kDatagram || !MayTake(record.content)) continue;
+      consume(record.content);
       ++count;
     }
+    waits_ = pipe_ && step == RecordReader::Step::kNothingYet;
+    exhausted_ = exhausted_ || step == RecordReader::Step::kEnd;
     if (exhausted_) Tell();
     return count;
   }
 
-  int descriptor() const override { return -1; }
-  bool more() const override { return !exhausted_; }
+  int descriptor() const override { return pipe_ ? reader_.fd() : -1; }
+  bool more() const override { return !exhausted_ && !waits_; }
   bool exhausted() const override { return exhausted_; }
 
+  bool in_order() const override { return reader_.damaged_places() == 0; }
   absl::Status SetBeginning(uint64_t signed_time_us) override {
     if (counts()) return absl::OkStatus();
     range_ = range_.CountedFrom(signed_time_us);
@@ -67,13 +83,8 @@ class FileSource final : public Recording {
 
   // Where the index leads to, if that lies ahead: what came before was handed over.
   absl::Status GoToStart() {
-    struct stat info {};
-    if ((!range_.from_adu && !range_.from_time_us) || ::fstat(reader_.fd(), &info) != 0 ||
-        !S_ISREG(info.st_mode)) {
-      return absl::OkStatus();
-    }
-    const std::optional<uint64_t> start =
-        LookUpStart(reader_.fd(), static_cast<uint64_t>(info.st_size), range_);
+    if (!file_bytes_ || (!range_.from_adu && !range_.from_time_us)) return absl::OkStatus();
+    const std::optional<uint64_t> start = LookUpStart(reader_.fd(), *file_bytes_, range_);
     return start && *start > reader_.offset() ? reader_.SeekTo(*start) : absl::OkStatus();
   }
 
@@ -82,17 +93,10 @@ class FileSource final : public Recording {
   bool MayTake(ByteView datagram) const {
     if (!counts() || datagram.size() < kPrefixBytes) return true;
     const uint64_t id = LoadBig64(&datagram[16]);
-    return id >= range_.from_adu.value_or(0) && id <= range_.to_adu.value_or(UINT64_MAX);
-  }
-
-  // One step: a datagram, or nothing where there was none or the file is exhausted.
-  absl::StatusOr<ByteView> Next() {
-    ParsedRecord record;
-    ASSIGN_OR_RETURN(const RecordReader::Step step, reader_.Next(record));
-    exhausted_ = step == RecordReader::Step::kEnd;
-    if (step != RecordReader::Step::kRecord) return ByteView();
-    ended_ = record.kind == RecordKind::kIndexEnd;
-    return record.kind == RecordKind::kDatagram ? record.content : ByteView();
+    if (id < range_.from_adu.value_or(0)) return false;
+    // A header behind the end tells that its stream has no more to come.
+    IndexEntry header;
+    return id <= range_.to_adu.value_or(UINT64_MAX) || ReadIndexEntry(datagram, header);
   }
 
   void Tell() {
@@ -110,7 +114,10 @@ class FileSource final : public Recording {
   RecordReader reader_;
   PlayRange range_;
   Notify notify_;
-  bool ended_ = false;  // the last record seen is the index's end
+  bool pipe_ = false;
+  std::optional<uint64_t> file_bytes_;  // of a file that can be read in any order
+  bool waits_ = false;                  // the pipe was empty at the last look
+  bool ended_ = false;                  // the last record seen is the index's end
   bool exhausted_ = false;
 };
 

@@ -80,6 +80,8 @@ class Recording : public DatagramSource {
   // this signed time, of a header that has verified; it goes on at its place. Of a range
   // that counts from the epoch, and after the first call, nothing. lseek(2)'s errors.
   virtual absl::Status SetBeginning(uint64_t signed_time_us) = 0;
+  // Nothing so far was damaged: what comes stands as it was recorded, each stream in order.
+  virtual bool in_order() const = 0;
 };
 
 // Whether the kernel may be asked to cut and join runs of datagrams (UDP GSO and

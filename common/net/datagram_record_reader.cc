@@ -17,7 +17,7 @@ absl::Status FileError(int error, std::string_view what, const std::string& path
 }
 
 absl::StatusOr<bool> RecordReader::TakeBeginning(std::string_view text) {
-  RETURN_IF_ERROR(Need(text.size()));
+  RETURN_IF_ERROR(Need(text.size()).status());
   if (Unread().size() < text.size() || !Equal(Unread().first(text.size()), AsBytes(text))) {
     return false;
   }
@@ -27,12 +27,14 @@ absl::StatusOr<bool> RecordReader::TakeBeginning(std::string_view text) {
 }
 
 absl::StatusOr<RecordReader::Step> RecordReader::Next(ParsedRecord& record) {
-  RETURN_IF_ERROR(Need(kRecordHeadBytes));
+  ASSIGN_OR_RETURN(Filled filled, Need(kRecordHeadBytes));
   record = ParseRecord(Unread());
-  if (record.result == ParsedRecord::Result::kNeedsMore) {
-    RETURN_IF_ERROR(Need(record.bytes));
+  if (record.result == ParsedRecord::Result::kNeedsMore && filled == Filled::kEnough) {
+    ASSIGN_OR_RETURN(filled, Need(record.bytes));
     record = ParseRecord(Unread());
   }
+  const bool lacks = Unread().empty() || record.result == ParsedRecord::Result::kNeedsMore;
+  if (lacks && filled == Filled::kNothingYet) return Step::kNothingYet;
   if (Unread().empty()) return Step::kEnd;
   if (record.result != ParsedRecord::Result::kRecord) {
     Search(record.result == ParsedRecord::Result::kDamaged ? record.bytes : 0);
@@ -53,16 +55,17 @@ absl::Status RecordReader::SeekTo(uint64_t offset) {
   return absl::OkStatus();
 }
 
-absl::Status RecordReader::Need(size_t bytes) {
+absl::StatusOr<RecordReader::Filled> RecordReader::Need(size_t bytes) {
   while (Unread().size() < bytes) {
     const MutableByteView room = buffer_.Room();
     const ssize_t n = ::read(file_.fd(), room.data(), room.size());
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return Filled::kNothingYet;
     if (n < 0) return FileError(errno, "cannot read", path_);
-    if (n == 0) break;
+    if (n == 0) return Filled::kEnd;
     buffer_.Filled(static_cast<size_t>(n));
   }
-  return absl::OkStatus();
+  return Filled::kEnough;
 }
 
 void RecordReader::Pass(size_t bytes) {

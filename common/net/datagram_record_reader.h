@@ -35,8 +35,9 @@ class RecordReader {
   absl::StatusOr<bool> TakeBeginning(std::string_view text);
 
   // kRecord: `record` is the next one, valid until the next call. kPassed: what stood there
-  // is none, and was passed up to where one may begin. kEnd: the file is read to its end.
-  enum class Step { kRecord, kPassed, kEnd };
+  // is none, and was passed up to where one may begin. kNothingYet: a read would block, of a
+  // descriptor that says so. kEnd: the file is read to its end.
+  enum class Step { kRecord, kPassed, kNothingYet, kEnd };
   absl::StatusOr<Step> Next(ParsedRecord& record);
 
   // Goes on at this place of the file.
@@ -54,8 +55,9 @@ class RecordReader {
 
  private:
   ByteView Unread() const { return buffer_.unread(); }
-  // Reads until `bytes` are there, or the file ends.
-  absl::Status Need(size_t bytes);
+  // Reads until `bytes` are there, or there are no more, for now or at all.
+  enum class Filled { kEnough, kNothingYet, kEnd };
+  absl::StatusOr<Filled> Need(size_t bytes);
   void Pass(size_t bytes);
   void Search(size_t checksummed);
 
