@@ -3,10 +3,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sstream>
+#include <string>
 #include <system_error>
 
 namespace nark::serve {
@@ -43,6 +44,26 @@ double MostFiles() {
   return static_cast<double>(limit.rlim_cur);
 }
 
+// The 22nd field of stat(5), in clock ticks since the machine began. Names may hold anything:
+// what follows the last parenthesis is counted.
+double StartTime() {
+  std::ifstream file("/proc/self/stat");
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  const size_t name_ends = text.rfind(')');
+  if (name_ends == std::string::npos) return 0;
+  std::istringstream fields(text.substr(name_ends + 1));
+  std::string skipped;
+  for (int field = 3; field < 22; ++field) fields >> skipped;
+  double ticks = 0;
+  fields >> ticks;
+  std::ifstream machine("/proc/stat");
+  double began = 0;
+  for (std::string word; machine >> word;) {
+    if (word == "btime" && machine >> began) break;
+  }
+  return began + ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
 }  // namespace
 
 void AddProcessMetrics(Metrics& metrics) {
@@ -52,9 +73,8 @@ void AddProcessMetrics(Metrics& metrics) {
       metrics.AddGauge("process_resident_memory_bytes", "Memory that is not swapped out.");
   Gauge& open = metrics.AddGauge("process_open_fds", "File descriptors in use.");
   Gauge& most = metrics.AddGauge("process_max_fds", "File descriptors there may be.");
-  metrics.AddGauge("process_start_time_seconds", "When these metrics began, since the Unix epoch.")
-      .Set(std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
-               .count());
+  metrics.AddGauge("process_start_time_seconds", "When the process began, since the Unix epoch.")
+      .Set(StartTime());
   metrics.OnCollect([&] {
     cpu.Add(CpuSeconds() - cpu.value());
     memory.Set(ResidentBytes());

@@ -236,5 +236,31 @@ TEST(SignalsTest, WithoutAWatchdogNothingWakes) {
   EXPECT_EQ((*signals)->Beat(), milliseconds::max());
 }
 
+TEST(ProcessMetricsTest, TellsOfThisProcess) {
+  Metrics metrics;
+  auto server = HttpServer::Start(
+      {.listen = "127.0.0.1:0", .program = "p", .version = "1", .state = nullptr, .ready = nullptr},
+      &metrics);
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto value = [&](const std::string& name) {
+    const std::string text = metrics.Exposition();
+    const size_t at = text.find("\n" + name + " ");
+    EXPECT_NE(at, std::string::npos) << name << " in\n" << text;
+    return at == std::string::npos ? 0 : std::stod(text.substr(at + name.size() + 2));
+  };
+  EXPECT_GT(value("process_resident_memory_bytes"), 1e6);
+  const double open = value("process_open_fds");
+  EXPECT_GT(open, 3);
+  EXPECT_LT(open, value("process_max_fds"));
+  const auto now =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch());
+  EXPECT_NEAR(value("process_start_time_seconds"), now.count(), 3600);
+  const double before = value("process_cpu_seconds_total");
+  // Reading it takes time itself.
+  for (int i = 0; i < 100'000 && value("process_cpu_seconds_total") <= before; ++i) {
+  }
+  EXPECT_GT(value("process_cpu_seconds_total"), before);
+}
+
 }  // namespace
 }  // namespace nark::serve
