@@ -8,6 +8,9 @@
 
 namespace nark::keymanager {
 
+// The name in every key manager's TLS certificate.
+inline constexpr char kServerName[] = "keymanager.nark";
+
 // How a receiver host reaches a pool; the gRPC client and the decision core in
 // the same process serve alike. Refusals keep their reason (ReasonOf). Thread-safe.
 class Client {

@@ -10,9 +10,6 @@
 
 namespace nark::keymanager {
 
-// The name in every key manager's TLS certificate.
-inline constexpr char kServerName[] = "keymanager.nark";
-
 // One replica, or a balancer in front of several, over gRPC. Connects when it is
 // first used. Errors are the server's with their reason, or gRPC's own:
 // UNAVAILABLE where there is no connection, DEADLINE_EXCEEDED; all are remote

@@ -1,8 +1,12 @@
 // nark-keymanager: one replica of a provider's pool.
 
+#include <iostream>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
 #include "common/base/status.h"
 #include "common/cli/program.h"
@@ -11,6 +15,7 @@
 #include "common/serve/log.h"
 #include "common/serve/process.h"
 #include "common/serve/shutdown.h"
+#include "keymanager/check.h"
 #include "keymanager/offline.h"
 #include "keymanager/replica.h"
 
@@ -25,6 +30,7 @@ struct Flags {
   uint64_t queue = 1024;
   std::chrono::microseconds queue_wait{std::chrono::milliseconds(100)};
   bool plaintext = false;
+  bool json = false;
   OfflineChallengeSettings challenge;
   OfflineGrantSettings grant;
 };
@@ -112,8 +118,21 @@ absl::Status Grant(const Flags& flags) {
   return RunOfflineGrant(flags.grant, clock, random);
 }
 
-absl::Status SetQueue(Flags& flags) {
-  serve::WorkQueue::Limits& queue = flags.options.queue;
+// What is said about one flag by another, and what a number may be.
+absl::Status Complete(Flags& flags) {
+  ReplicaOptions& options = flags.options;
+  if (options.files.tls_certificates.empty() != options.files.tls_key.empty()) {
+    return absl::InvalidArgumentError("--tls-certificate and --tls-key go together");
+  }
+  if (flags.plaintext) {
+    if (!options.files.tls_key.empty()) {
+      return absl::InvalidArgumentError("--plaintext leaves no use for --tls-certificate");
+    }
+    options.transport = Transport::kPlaintext;
+  }
+  if (flags.drain.count() < 0) return absl::InvalidArgumentError("--drain can not be negative");
+  options.drain = std::chrono::duration_cast<std::chrono::milliseconds>(flags.drain);
+  serve::WorkQueue::Limits& queue = options.queue;
   if (flags.threads > 1024) return absl::InvalidArgumentError("--threads: want at most 1024");
   if (flags.queue == 0 || flags.queue > 1'000'000) {
     return absl::InvalidArgumentError("--queue: want 1 to 1000000");
@@ -128,26 +147,32 @@ absl::Status SetQueue(Flags& flags) {
   return absl::OkStatus();
 }
 
+absl::Status Check(Flags& flags) {
+  RETURN_IF_ERROR(DisableCoreDumps());
+  const ReplicaFiles& files = flags.options.files;
+  for (const auto& [flag, missing] : {std::pair("--pool", files.pool.empty()),
+                                      {"--issuer", files.issuers.empty()},
+                                      {"--listen", flags.options.listen.empty()}}) {
+    if (missing) return absl::InvalidArgumentError(absl::StrCat(flag, " is missing; see --help"));
+  }
+  RETURN_IF_ERROR(Complete(flags));
+  serve::RaiseFileLimit();
+  SystemClock clock;
+  SystemRandom random;
+  const std::vector<Finding> findings = CheckReplica(flags.options, clock, random);
+  std::cout << (flags.json ? ShowJson(findings) : ShowText(findings));
+  if (AllServes(findings)) return absl::OkStatus();
+  return absl::FailedPreconditionError("a replica would not serve so: see what is bad above");
+}
+
 absl::Status Run(Flags& flags, const cli::LogSettings& log) {
   RETURN_IF_ERROR(DisableCoreDumps());
-  ReplicaOptions& options = flags.options;
-  if (options.files.tls_certificates.empty() != options.files.tls_key.empty()) {
-    return absl::InvalidArgumentError("--tls-certificate and --tls-key go together");
-  }
-  if (flags.plaintext) {
-    if (!options.files.tls_key.empty()) {
-      return absl::InvalidArgumentError("--plaintext leaves no use for --tls-certificate");
-    }
-    options.transport = Transport::kPlaintext;
-  }
-  if (flags.drain.count() < 0) return absl::InvalidArgumentError("--drain can not be negative");
-  RETURN_IF_ERROR(SetQueue(flags));
-  options.drain = std::chrono::duration_cast<std::chrono::milliseconds>(flags.drain);
+  RETURN_IF_ERROR(Complete(flags));
   // Before any thread is made, so that all of them have the signals blocked.
   ASSIGN_OR_RETURN(const auto signals, serve::Signals::Take());
   RETURN_IF_ERROR(serve::StartLog("nark-keymanager", log.level, log.format));
   serve::RaiseFileLimit();
-  const absl::Status status = RunReplica(options, *signals);
+  const absl::Status status = RunReplica(flags.options, *signals);
   serve::StopLog();
   return status;
 }
@@ -162,6 +187,15 @@ int main(int argc, char** argv) {
   nark::keymanager::Flags flags;
   nark::keymanager::Declare(flags, program.command());
   program.command().Action([&] { return nark::keymanager::Run(flags, program.log()); });
+  program.command()
+      .Subcommand("check",
+                  "look at all that a replica with the flags above would use, and start nothing; "
+                  "exits 1 where it would not serve")
+      .Switch("--json", &flags.json, "as JSON")
+      .Examples(
+          "nark-keymanager --config /etc/nark/keymanager.toml check\n"
+          "nark-keymanager check --pool pool --issuer issuer/issuer.pem --listen 0.0.0.0:7400")
+      .Action([&] { return nark::keymanager::Check(flags); });
   nark::cli::Command& challenge = program.command().Subcommand(
       "challenge", "a challenge as a file, for a join without a network");
   nark::keymanager::DeclareChallenge(flags, challenge);

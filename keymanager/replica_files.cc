@@ -14,6 +14,7 @@
 #include "common/crypto/tls.h"
 #include "common/object/file.h"
 #include "common/object/pool_folder.h"
+#include "keymanager/client.h"
 
 namespace nark::keymanager {
 namespace {
@@ -127,13 +128,17 @@ void ReplicaSource::ReadPool(Timestamp now, Refusals& refused) {
            .challenge_key_made = folder->challenge_keys.back().made};
   pool_tls_ = {.certificates = std::move(folder->tls_certificates_pem),
                .key = std::move(folder->tls_key_pem),
-               .ends = {}};
+               .ends = {},
+               .names_role = false};
 }
 
 void ReplicaSource::ReadTls(Timestamp now, Refusals& refused) {
   const auto read = [&]() -> absl::StatusOr<Tls> {
     const bool own = !files_.tls_certificates.empty();
-    Tls tls = {.certificates = pool_tls_.certificates, .key = pool_tls_.key.Clone(), .ends = {}};
+    Tls tls = {.certificates = pool_tls_.certificates,
+               .key = pool_tls_.key.Clone(),
+               .ends = {},
+               .names_role = false};
     if (own) {
       ASSIGN_OR_RETURN(const Bytes pem, ReadFile(files_.tls_certificates, 1 << 20));
       tls.certificates = ToText(pem);
@@ -148,6 +153,7 @@ void ReplicaSource::ReadTls(Timestamp now, Refusals& refused) {
           now < leaf->not_before ? "is not valid yet" : "has expired", "; put another there"));
     }
     tls.ends = leaf->not_after;
+    tls.names_role = std::ranges::count(leaf->dns_names, kServerName) > 0;
     return tls;
   };
   absl::StatusOr<Tls> tls = read();

@@ -70,6 +70,8 @@ class ReplicaSource {
   const std::shared_ptr<GrantAuthority>& authority() const { return authority_; }
   const std::string& tls_certificates_pem() const { return tls_.certificates; }  // leaf first
   const SecretBytes& tls_key_pem() const { return tls_.key; }
+  // Whether the TLS certificate is for the name that receivers ask for (kServerName).
+  bool tls_names_role() const { return tls_.names_role; }
   ReplicaDates dates() const;
 
  private:
@@ -82,6 +84,7 @@ class ReplicaSource {
     std::string certificates;
     SecretBytes key;
     Timestamp ends;
+    bool names_role = false;
   };
   // By path.
   using Lists = std::map<std::string, RevocationList>;

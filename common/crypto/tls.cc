@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <ctime>
@@ -60,6 +61,22 @@ absl::StatusOr<Timestamp> TimeOf(const ASN1_TIME* time) {
   return Timestamp(std::chrono::seconds(timegm(&parts)));
 }
 
+std::vector<std::string> DnsNamesOf(const X509* certificate) {
+  std::vector<std::string> names;
+  const std::unique_ptr<GENERAL_NAMES, OpenSslFree<GENERAL_NAMES_free>> all(
+      static_cast<GENERAL_NAMES*>(
+          X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; all != nullptr && i < sk_GENERAL_NAME_num(all.get()); ++i) {
+    int type = 0;
+    const void* value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(all.get(), i), &type);
+    if (type != GEN_DNS) continue;
+    const auto* text = static_cast<const ASN1_STRING*>(value);
+    names.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                       static_cast<size_t>(ASN1_STRING_length(text)));
+  }
+  return names;
+}
+
 }  // namespace
 
 absl::Status ConfigureTlsServer(ssl_ctx_st& context, std::string_view certificates_pem,
@@ -89,6 +106,7 @@ absl::StatusOr<TlsLeaf> CheckTlsServer(std::string_view certificates_pem,
   TlsLeaf found;
   ASSIGN_OR_RETURN(found.not_before, TimeOf(X509_get0_notBefore(leaf)));
   ASSIGN_OR_RETURN(found.not_after, TimeOf(X509_get0_notAfter(leaf)));
+  found.dns_names = DnsNamesOf(leaf);
   return found;
 }
 

@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -26,6 +28,7 @@ absl::Status ConfigureTlsServer(ssl_ctx_st& context, std::string_view certificat
 struct TlsLeaf {
   Timestamp not_before;
   Timestamp not_after;
+  std::vector<std::string> dns_names;
 };
 
 // Refuses what ConfigureTlsServer would.

@@ -44,6 +44,11 @@ void SetLimits(const ServerOptions& options, grpc::ServerBuilder& builder) {
 
 }  // namespace
 
+absl::Status CheckListen(const std::string& listen) {
+  ASSIGN_OR_RETURN(const Address address, ParseAddress(listen));
+  return address.unix_path.empty() ? Acceptor::Listen(address, {}).status() : absl::OkStatus();
+}
+
 Server::Server(std::shared_ptr<TlsCredentials> tls) : tls_(std::move(tls)) {}
 
 Server::~Server() { Drain(std::chrono::milliseconds(0)); }

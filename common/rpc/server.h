@@ -41,6 +41,10 @@ struct ServerOptions {
   size_t memory_quota_bytes = 256 << 20;
 };
 
+// Whether a server could listen there now; of a unix socket only, whether it is written as
+// one. INVALID_ARGUMENT, UNAVAILABLE, as of Server::Start.
+absl::Status CheckListen(const std::string& listen);
+
 // A running gRPC server with the standard health service and reflection (both
 // answer without further work). Thread-safe.
 class Server {
