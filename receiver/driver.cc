@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "common/base/status.h"
 
@@ -19,9 +20,9 @@ constexpr size_t kMostBatches = 8;
 
 absl::StatusOr<Driver::Source> Driver::Turn(std::span<const int> wake, microseconds longest) {
   Wait(wake, WaitTime(longest));
-  ASSIGN_OR_RETURN(const Source source, TakeIn());
+  RETURN_IF_ERROR(TakeIn());
   const Timestamp now = clock_.Now();
-  RETURN_IF_ERROR(PlayDue(now));
+  ASSIGN_OR_RETURN(const Source source, PlayDue(now));
   RETURN_IF_ERROR(outputs_.Service(now));
   return source;
 }
@@ -30,11 +31,13 @@ microseconds Driver::WaitTime(microseconds longest) const {
   for (const Feed& feed : feeds_) {
     if (feed.source->more() && Reading(feed)) return microseconds(0);
   }
-  const bool asking = playing_ && !outputs_.congested();
+  const bool asking = Asking();
+  if (asking && (ask_again_ || ended())) return microseconds(0);
   const Timestamp now = clock_.Now();
   microseconds wait = longest;
-  for (const auto& next :
-       {asking ? reception_.NextDeadline() : reception_.NextHold(), outputs_.NextDeadline()}) {
+  std::optional<Timestamp> reception;
+  if (!waits_for_grant()) reception = asking ? reception_.NextDeadline() : reception_.NextHold();
+  for (const auto& next : {reception, outputs_.NextDeadline()}) {
     if (!next) continue;
     wait = *next <= now ? microseconds(0) : std::min<microseconds>(wait, *next - now);
   }
@@ -61,13 +64,17 @@ void Driver::SetSources(std::vector<net::DatagramSource*> sources) {
   for (net::DatagramSource* source : sources) feeds_.push_back({source});
 }
 
-absl::StatusOr<Driver::Source> Driver::TakeIn() {
-  bool open = false;
-  for (Feed& feed : feeds_) {
-    RETURN_IF_ERROR(TakeIn(feed));
-    open |= !feed.ended;
-  }
-  return open ? Source::kOpen : Source::kEnded;
+bool Driver::plays_files() const {
+  return std::all_of(feeds_.begin(), feeds_.end(), [](const Feed& feed) { return feed.is_file(); });
+}
+
+bool Driver::ended() const {
+  return std::all_of(feeds_.begin(), feeds_.end(), [](const Feed& feed) { return feed.ended; });
+}
+
+absl::Status Driver::TakeIn() {
+  for (Feed& feed : feeds_) RETURN_IF_ERROR(TakeIn(feed));
+  return absl::OkStatus();
 }
 
 absl::Status Driver::TakeIn(Feed& feed) {
@@ -90,10 +97,20 @@ absl::Status Driver::TakeIn(Feed& feed) {
   return absl::OkStatus();
 }
 
-absl::Status Driver::PlayDue(Timestamp now) {
-  if (playing_ && !outputs_.congested()) return reception_.Advance(now);
-  reception_.Hold(now);
-  return absl::OkStatus();
+absl::StatusOr<Driver::Source> Driver::PlayDue(Timestamp now) {
+  if (waits_for_grant()) return Source::kOpen;
+  if (!Asking()) {
+    reception_.Hold(now);
+    return Source::kOpen;
+  }
+  ask_again_ = false;
+  if (!ended()) {
+    RETURN_IF_ERROR(reception_.Advance(now));
+    return Source::kOpen;
+  }
+  // Nothing comes that could be waited for.
+  RETURN_IF_ERROR(reception_.Flush(now));
+  return reception_.kept() > 0 ? Source::kOpen : Source::kEnded;
 }
 
 absl::Status Driver::Finish(microseconds longest) {

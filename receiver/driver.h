@@ -35,10 +35,17 @@ class Driver {
   // From now on keys are asked for; before, complete ADUs wait (bounded).
   void StartPlaying() { playing_ = true; }
 
+  // Whether all sources are files.
+  bool plays_files() const;
+  // Whether ADUs are kept for a newer grant (PlayOut::SetLapsed): no file is read on, nothing
+  // is asked for and nothing grows old until AskAgain.
+  bool waits_for_grant() const { return reception_.kept() > 0 && !ask_again_; }
+  void AskAgain() { ask_again_ = true; }
+
   enum class Source { kOpen, kEnded };
   // Waits until there is something to do, one of `wake` is readable or `longest`
   // has passed, and does it. kEnded: every source is a file, read to its end or, where it
-  // is in order, to that of the range.
+  // is in order, to that of the range, and all that came of it was asked for.
   absl::StatusOr<Source> Turn(std::span<const int> wake, std::chrono::microseconds longest);
 
   // Takes in what has arrived, plays all that is complete, and passes it on for at
@@ -52,21 +59,23 @@ class Driver {
     bool ended = false;
     bool is_file() const { return source->recording() != nullptr; }
   };
+  // Keys are asked for now.
+  bool Asking() const { return playing_ && !outputs_.congested() && !waits_for_grant(); }
   // A file waits until what it holds can be played.
-  bool Reading(const Feed& feed) const {
-    return !feed.ended && (!feed.is_file() || (playing_ && !outputs_.congested()));
-  }
+  bool Reading(const Feed& feed) const { return !feed.ended && (!feed.is_file() || Asking()); }
   std::chrono::microseconds WaitTime(std::chrono::microseconds longest) const;
   void Wait(std::span<const int> wake, std::chrono::microseconds longest);
-  absl::StatusOr<Source> TakeIn();
+  absl::Status TakeIn();
   absl::Status TakeIn(Feed& feed);
-  absl::Status PlayDue(Timestamp now);
+  bool ended() const;
+  absl::StatusOr<Source> PlayDue(Timestamp now);
 
   std::vector<Feed> feeds_;
   Reception& reception_;
   OutputSet& outputs_;
   Clock& clock_;
   bool playing_ = false;
+  bool ask_again_ = false;
   std::vector<pollfd> polls_;
 };
 

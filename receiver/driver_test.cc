@@ -71,6 +71,46 @@ TEST_F(DriverTest, AFileEndsOnlyWhenItIsExhausted) {
   EXPECT_EQ(reception_->datagrams().datagrams, 1u);
 }
 
+// What wants a newer grant waits for it, and so does the file, to its last ADU.
+TEST_F(DriverTest, AFileWaitsForANewerGrant) {
+  AduMaker maker(session_);
+  RecordingSpace space(session_, maker);
+  auto created = Reception::Create(session_.session(), space, sink_);
+  ASSERT_TRUE(created.ok()) << created.status();
+  reception_ = *std::move(created);
+  driver_.emplace(std::vector<net::DatagramSource*>{&file_}, *reception_, outputs_, clock_);
+  EXPECT_TRUE(driver_->plays_files());
+  reception_->SetLapsed(PlayOut::Lapsed::kKeep);
+  driver_->StartPlaying();
+  // 9 waits for those before it, which never come, until the file ends.
+  for (const uint64_t id : {0, 1, 2, 9}) {
+    file_.calls.push_back(maker.Make(id, maker.Text(id, 3000)).datagrams);
+    space.refuse[id] = v1::REFUSAL_REASON_LEASE;
+  }
+  space.refuse.erase(0);
+  EXPECT_EQ(Turn(), Driver::Source::kOpen);
+  EXPECT_EQ(Turn(), Driver::Source::kOpen);
+  EXPECT_TRUE(driver_->waits_for_grant());
+  const size_t calls = space.calls.size(), left = file_.calls.size();
+  EXPECT_EQ(Turn(), Driver::Source::kOpen);
+  EXPECT_EQ(space.calls.size(), calls);
+  EXPECT_EQ(file_.calls.size(), left);
+
+  space.refuse.erase(1);
+  space.refuse.erase(2);
+  driver_->AskAgain();
+  for (int turn = 0; turn < 9 && reception_->kept() + file_.calls.size() > 0; ++turn) {
+    EXPECT_EQ(Turn(), Driver::Source::kOpen);
+    if (file_.calls.empty()) break;
+  }
+  EXPECT_TRUE(driver_->waits_for_grant());
+  EXPECT_EQ(Turn(), Driver::Source::kOpen);
+  space.refuse.clear();
+  driver_->AskAgain();
+  EXPECT_EQ(Turn(), Driver::Source::kEnded);
+  EXPECT_EQ(sink_.ids, (std::vector<uint64_t>{0, 1, 2, 9}));
+}
+
 // Two ADUs in one burst: headers before all fragments, and behind them again.
 std::vector<Bytes> Burst(const MadeAdu& one, const MadeAdu& two) {
   std::vector<Bytes> burst = {one.datagrams.front(), two.datagrams.front()};

@@ -67,6 +67,14 @@ class JoinRun {
   // the background, as often as it takes.
   absl::Status Renew();
   absl::Status StartRenewal(Timestamp now);
+  // Whether ADUs whose keys want a newer grant are kept for it. What was kept is asked for
+  // again in either case.
+  void KeepLapsed();
+  void RefuseLapsed();
+  // What a recording that waited for a newer grant does once the exchange came to this.
+  void GoOn(const absl::Status& renewed);
+  // The error of those that it had to leave out, if any.
+  absl::Status LeftOut() const;
   // A later descriptor in the session file: its senders are heard, its transports and
   // key managers used from now on.
   void TakeLaterSession();
@@ -101,6 +109,11 @@ class JoinRun {
   std::unique_ptr<serve::HttpServer> http_;
   std::unique_ptr<JoinThread> join_thread_;
   RenewalRule renewal_rule_{random_};
+
+  // Of a recording: what was delivered when the grant was last renewed, and why it was not
+  // when ADUs waited for it.
+  std::optional<uint64_t> delivered_at_renewal_;
+  absl::Status not_renewed_;
 
   std::atomic<bool> playing_{false};
   absl::Status first_output_error_;
@@ -240,13 +253,16 @@ absl::Status JoinRun::Play() {
         signals_.Next(std::chrono::milliseconds(0)) == serve::Signals::Event::kShutdown;
     if (told || *turn == Driver::Source::kEnded || Idle()) break;
   }
-  return driver_->Finish(kFlushTime);
+  RefuseLapsed();
+  RETURN_IF_ERROR(driver_->Finish(kFlushTime));
+  return LeftOut();
 }
 
 absl::Status JoinRun::OnJoined() {
   RETURN_IF_ERROR(join_thread_->result());
   join_thread_.reset();
   driver_->StartPlaying();
+  KeepLapsed();
   playing_ = true;
   last_progress_ = clock_.Now();
   spdlog::info(joiner_->used_installed_grant() ? "the grant is installed already" : "joined");
@@ -257,7 +273,7 @@ absl::Status JoinRun::OnJoined() {
 
 absl::Status JoinRun::Renew() {
   const PlayOutStatistics adus = reception_->adus();
-  const RenewalRule::Counts counts{adus.refused, adus.delivered};
+  const RenewalRule::Counts counts{adus.refusals(), adus.delivered};
   const Digest& descriptor = purchase_->session.descriptor_identity();
   if (join_thread_ != nullptr) {
     if (!join_thread_->done()) return absl::OkStatus();
@@ -273,6 +289,11 @@ absl::Status JoinRun::Renew() {
                    reason.empty() ? "" : " (" + reason + ")");
       renewal_rule_.OnFailed();
     }
+    GoOn(result);
+  }
+  if (driver_->waits_for_grant() && delivered_at_renewal_ == reception_->adus().delivered) {
+    // The newest grant does not release it either.
+    RefuseLapsed();
   }
   const Timestamp now = clock_.Now();
   ASSIGN_OR_RETURN(const bool due, renewal_rule_.Due(counts, descriptor, now));
@@ -288,6 +309,44 @@ absl::Status JoinRun::StartRenewal(Timestamp now) {
   joiner_->Start(options, now);
   ASSIGN_OR_RETURN(join_thread_, JoinThread::Start(*joiner_, clock_));
   return absl::OkStatus();
+}
+
+// What is on the air is gone by the time that a grant comes; a recording can wait for it.
+void JoinRun::KeepLapsed() {
+  reception_->SetLapsed(driver_->plays_files() ? PlayOut::Lapsed::kKeep : PlayOut::Lapsed::kRefuse);
+  driver_->AskAgain();
+}
+
+void JoinRun::GoOn(const absl::Status& renewed) {
+  if (!driver_->plays_files()) return;
+  if (renewed.ok()) {
+    delivered_at_renewal_ = reception_->adus().delivered;
+    KeepLapsed();
+  } else if (driver_->waits_for_grant()) {
+    not_renewed_ = renewed;
+    RefuseLapsed();
+  }
+}
+
+void JoinRun::RefuseLapsed() {
+  reception_->SetLapsed(PlayOut::Lapsed::kRefuse);
+  driver_->AskAgain();
+}
+
+absl::Status JoinRun::LeftOut() const {
+  if (not_renewed_.ok()) return absl::OkStatus();
+  uint64_t count = 0;
+  for (const auto& [reason, refused] : reception_->adus().refused) {
+    if (reason == v1::REFUSAL_REASON_LEASE || reason == v1::REFUSAL_REASON_CONTACT) {
+      count += refused;
+    }
+  }
+  if (count == 0) return absl::OkStatus();
+  return MarkRemote(Annotate(
+      not_renewed_,
+      absl::StrCat("the secure space refused the keys of ", count,
+                   " ADUs until the grant is renewed (without a network: nark-receiver request, "
+                   "nark-keymanager grant, nark-receiver install; then play again)")));
 }
 
 void JoinRun::TakeLaterSession() {
@@ -316,6 +375,7 @@ absl::Status JoinRun::Adopt(VerifiedSession later) {
   if (moves) {
     driver_->SetSources(moved.borrowed());
     sources_ = std::move(moved);
+    KeepLapsed();
   }
   key_managers_ = std::move(managers);
   // In place: reassembly and play-out look at it by reference.
@@ -332,7 +392,7 @@ void JoinRun::Watch(const absl::Status& ended) {
     if (first_output_error_.ok()) first_output_error_ = error;
   }
   const PlayOutStatistics adus = reception_->adus();
-  for (const auto& [reason, count] : adus.refused) {
+  for (const auto& [reason, count] : adus.refusals()) {
     if (!reasons_told_.insert(reason).second) continue;
     const bool went_back =
         reason == v1::REFUSAL_REASON_LATE && absl::StartsWith(settings_.input, "file:");
@@ -342,7 +402,7 @@ void JoinRun::Watch(const absl::Status& ended) {
                            : "");
   }
   const Timestamp now = clock_.Now();
-  if (adus.received != last_received_) {
+  if (adus.received != last_received_ || driver_->waits_for_grant()) {
     last_received_ = adus.received;
     last_progress_ = now;
   }

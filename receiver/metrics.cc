@@ -66,6 +66,13 @@ void ReceiverMetrics::Collect() {
                               {{"reason", ReasonName(reason)}}),
           count);
   }
+  for (const auto& [reason, count] : latest_.adus.put_off) {
+    Raise(metrics_.AddCounter("nark_receiver_adus_put_off_total",
+                              "Refusals of a recording's ADUs that waited for a newer grant, by "
+                              "reason.",
+                              {{"reason", ReasonName(reason)}}),
+          count);
+  }
 }
 
 }  // namespace nark::receiver

@@ -1,6 +1,7 @@
 #include "receiver/play_out.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -29,6 +30,12 @@ std::string ReasonName(v1::RefusalReason reason) {
   return name.empty() ? absl::StrCat("REASON_", static_cast<int>(reason)) : name;
 }
 
+std::map<v1::RefusalReason, uint64_t> PlayOutStatistics::refusals() const {
+  std::map<v1::RefusalReason, uint64_t> all = refused;
+  for (const auto& [reason, count] : put_off) all[reason] += count;
+  return all;
+}
+
 PlayOutStatistics& PlayOutStatistics::operator+=(const PlayOutStatistics& other) {
   received += other.received;
   delivered += other.delivered;
@@ -39,6 +46,7 @@ PlayOutStatistics& PlayOutStatistics::operator+=(const PlayOutStatistics& other)
   crowded_out += other.crowded_out;
   damaged += other.damaged;
   for (const auto& [reason, count] : other.refused) refused[reason] += count;
+  for (const auto& [reason, count] : other.put_off) put_off[reason] += count;
   for (const auto& [stream, count] : other.delivered_of) delivered_of[stream] += count;
   return *this;
 }
@@ -155,14 +163,14 @@ PlayOut::Sender* PlayOut::Longest() {
 
 absl::Status PlayOut::Run(Timestamp now) {
   RETURN_IF_ERROR(broken_);
-  std::vector<CompleteAdu> due;
+  std::vector<CompleteAdu> due = std::exchange(kept_, {});
   TakeDue(now, due);
   return Play(due, now);
 }
 
 absl::Status PlayOut::Flush(Timestamp now) {
   RETURN_IF_ERROR(broken_);
-  std::vector<CompleteAdu> rest;
+  std::vector<CompleteAdu> rest = std::exchange(kept_, {});
   for (auto& [id, sender] : senders_) {
     while (!sender.queue.empty()) TakeFirst(sender, rest);
   }
@@ -195,20 +203,37 @@ std::vector<uint32_t> PlayOut::senders() const {
   return ids;
 }
 
-absl::Status PlayOut::Play(std::span<const CompleteAdu> adus, Timestamp now) {
+size_t PlayOut::FitOneCall(std::span<const CompleteAdu> adus) const {
+  if (demands_digest_) return 1;
   const bool by_card = way_ == Way::kByCard;
+  const size_t most = std::min(adus.size(), by_card ? kMostAdus : kMostHeaders);
+  size_t bytes = adus[0].ciphertext.size();
+  uint64_t deadline_us = UINT64_MAX;
+  for (size_t count = 1; count < most; ++count) {
+    const wire::Header& before = adus[count - 1].header;
+    if (before.deadline_us != 0) deadline_us = std::min(deadline_us, before.deadline_us);
+    // One that is refused moves the clock all the same: those to be asked for again must not
+    // be late by then.
+    if (lapsed_ == Lapsed::kKeep && adus[count].header.signed_time_us > deadline_us) return count;
+    bytes += adus[count].ciphertext.size();
+    if (by_card && bytes > kMostCiphertextBytes) return count;
+  }
+  return most;
+}
+
+void PlayOut::OnRefused(CompleteAdu& adu, v1::RefusalReason reason) {
+  const bool lapsed = reason == v1::REFUSAL_REASON_LEASE || reason == v1::REFUSAL_REASON_CONTACT;
+  if (!lapsed || lapsed_ == Lapsed::kRefuse) {
+    ++statistics_.refused[reason];
+    return;
+  }
+  ++statistics_.put_off[reason];
+  kept_.push_back(std::move(adu));
+}
+
+absl::Status PlayOut::Play(std::span<CompleteAdu> adus, Timestamp now) {
   while (!adus.empty()) {
-    size_t count = std::min(adus.size(), by_card ? kMostAdus : kMostHeaders);
-    if (demands_digest_) {
-      count = 1;
-    } else if (by_card) {
-      size_t bytes = adus[0].ciphertext.size();
-      size_t fitting = 1;
-      while (fitting < count && bytes + adus[fitting].ciphertext.size() <= kMostCiphertextBytes) {
-        bytes += adus[fitting++].ciphertext.size();
-      }
-      count = fitting;
-    }
+    const size_t count = FitOneCall(adus);
     const auto batch = adus.first(count);
     // After an error it is in doubt what was released: nothing more is asked.
     switch (way_) {
@@ -224,6 +249,9 @@ absl::Status PlayOut::Play(std::span<const CompleteAdu> adus, Timestamp now) {
     }
     RETURN_IF_ERROR(broken_);
     adus = adus.subspan(count);
+    if (kept_.empty()) continue;
+    std::move(adus.begin(), adus.end(), std::back_inserter(kept_));
+    break;
   }
   if (!digests_.empty()) broken_ = GiveDigests();
   return broken_;
@@ -240,7 +268,7 @@ absl::Status PlayOut::GiveDigests() {
       .status();
 }
 
-absl::Status PlayOut::PlayByKey(std::span<const CompleteAdu> adus, Timestamp now) {
+absl::Status PlayOut::PlayByKey(std::span<CompleteAdu> adus, Timestamp now) {
   securespace::ReleaseRequest request{
       session_.name(), sub_session_, {}, std::exchange(digests_, {})};
   request.headers.reserve(adus.size());
@@ -252,7 +280,7 @@ absl::Status PlayOut::PlayByKey(std::span<const CompleteAdu> adus, Timestamp now
   }
   for (size_t i = 0; i < adus.size(); ++i) {
     if (decisions[i].refusal != v1::REFUSAL_REASON_UNSPECIFIED) {
-      ++statistics_.refused[decisions[i].refusal];
+      OnRefused(adus[i], decisions[i].refusal);
       continue;
     }
     const wire::Header& header = adus[i].header;
@@ -267,7 +295,7 @@ absl::Status PlayOut::PlayByKey(std::span<const CompleteAdu> adus, Timestamp now
   return absl::OkStatus();
 }
 
-absl::Status PlayOut::PlayByCard(std::span<const CompleteAdu> adus, Timestamp now) {
+absl::Status PlayOut::PlayByCard(std::span<CompleteAdu> adus, Timestamp now) {
   securespace::OpenRequest request{session_.name(), sub_session_, {}, std::exchange(digests_, {})};
   request.adus.reserve(adus.size());
   for (const CompleteAdu& adu : adus) request.adus.push_back({adu.signed_header, adu.ciphertext});
@@ -278,7 +306,7 @@ absl::Status PlayOut::PlayByCard(std::span<const CompleteAdu> adus, Timestamp no
   }
   for (size_t i = 0; i < adus.size(); ++i) {
     if (decisions[i].refusal != v1::REFUSAL_REASON_UNSPECIFIED) {
-      ++statistics_.refused[decisions[i].refusal];
+      OnRefused(adus[i], decisions[i].refusal);
       continue;
     }
     RETURN_IF_ERROR(Write(adus[i], decisions[i].plaintext, now));

@@ -61,7 +61,12 @@ struct PlayOutStatistics {
   uint64_t crowded_out = 0;      // given up unasked: outputs did not keep up, or failed
   uint64_t damaged = 0;          // key released, did not decrypt; no preview of it
   std::map<v1::RefusalReason, uint64_t> refused;
+  // Refusals of ADUs that were kept, to be asked for again (PlayOut::Lapsed).
+  std::map<v1::RefusalReason, uint64_t> put_off;
   std::map<std::pair<uint32_t, uint32_t>, uint64_t> delivered_of;  // by sub-session and sender
+
+  // Of both kinds.
+  std::map<v1::RefusalReason, uint64_t> refusals() const;
 
   PlayOutStatistics& operator+=(const PlayOutStatistics& other);
 };
@@ -95,6 +100,13 @@ class PlayOut {
   // Plays what is due, asking for all keys in as few calls as there can be. An
   // error of the secure space or of the sink is final: nothing more is asked.
   absl::Status Run(Timestamp now);
+  // What becomes of an ADU whose key is refused for want of a newer grant (LEASE, CONTACT).
+  // kRefuse: it is passed, as with any other reason. kKeep: it is kept, with all that is due
+  // behind it and was not asked for; the next Run or Flush asks again.
+  enum class Lapsed : uint8_t { kRefuse, kKeep };
+  void SetLapsed(Lapsed lapsed) { lapsed_ = lapsed; }
+  // ADUs that are kept so; not of the queue any more.
+  size_t kept() const { return kept_.size(); }
   // Plays everything that is there, in order, waiting for nothing.
   absl::Status Flush(Timestamp now);
   // When Run has something to do; now or earlier where it has already.
@@ -135,10 +147,13 @@ class PlayOut {
   void TakeDue(Timestamp now, std::vector<CompleteAdu>& to);
   // The sender whose first ADU has waited longest; nullptr where nothing waits.
   Sender* Longest();
-  absl::Status Play(std::span<const CompleteAdu> adus, Timestamp now);
-  absl::Status PlayByKey(std::span<const CompleteAdu> adus, Timestamp now);
+  absl::Status Play(std::span<CompleteAdu> adus, Timestamp now);
+  // How many of them, from the first on, go into one call.
+  size_t FitOneCall(std::span<const CompleteAdu> adus) const;
+  void OnRefused(CompleteAdu& adu, v1::RefusalReason reason);
+  absl::Status PlayByKey(std::span<CompleteAdu> adus, Timestamp now);
   absl::Status GiveDigests();
-  absl::Status PlayByCard(std::span<const CompleteAdu> adus, Timestamp now);
+  absl::Status PlayByCard(std::span<CompleteAdu> adus, Timestamp now);
   absl::Status PlayPreview(std::span<const CompleteAdu> adus, Timestamp now);
   MutableByteView Room(const wire::Header& header);
   absl::Status Write(const CompleteAdu& adu, ByteView plaintext, Timestamp now);
@@ -155,6 +170,8 @@ class PlayOut {
   std::unique_ptr<wire::AduCipher> cipher_;
   std::map<uint32_t, Sender> senders_;
   size_t queue_bytes_ = 0;
+  Lapsed lapsed_ = Lapsed::kRefuse;
+  std::vector<CompleteAdu> kept_;
   Bytes plaintext_;
   absl::Status broken_;
   PlayOutStatistics statistics_;

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "receiver/testing.h"
 
@@ -107,6 +108,54 @@ TEST_F(PlayOutTest, AsksForAtMostAThousandAndTwentyFourHeadersInACall) {
   ASSERT_EQ(space_->calls.size(), 2u);
   EXPECT_EQ(space_->calls[0].size(), 1024u);
   EXPECT_EQ(sink_.ids.size(), 1030u);
+}
+
+// In order, once, and nothing behind them is asked for meanwhile.
+TEST_F(PlayOutTest, KeepsWhatWantsANewerGrant) {
+  play_out_->SetLapsed(PlayOut::Lapsed::kKeep);
+  for (uint64_t id = 0; id < 1030; ++id) Add(id);
+  for (uint64_t id = 1; id < 1030; ++id) space_->refuse[id] = v1::REFUSAL_REASON_LEASE;
+  space_->refuse[2] = v1::REFUSAL_REASON_RANGE;
+  Run();
+  EXPECT_THAT(sink_.ids, ElementsAre(0));
+  EXPECT_EQ(space_->calls.size(), 1u);
+  EXPECT_EQ(play_out_->kept(), 1030u - 2);
+  EXPECT_THAT(numbers().refused, ElementsAre(Pair(v1::REFUSAL_REASON_RANGE, 1)));
+  EXPECT_THAT(numbers().put_off, ElementsAre(Pair(v1::REFUSAL_REASON_LEASE, 1022)));
+
+  space_->refuse = {{500, v1::REFUSAL_REASON_CONTACT}};
+  Add(1030);
+  Run();
+  EXPECT_EQ(play_out_->kept(), 1u + 5);
+  space_->refuse.clear();
+  ASSERT_TRUE(play_out_->Flush(now_).ok());
+  EXPECT_EQ(play_out_->kept(), 0u);
+  EXPECT_EQ(numbers().delivered, 1030u);
+  EXPECT_EQ(std::set<uint64_t>(sink_.ids.begin(), sink_.ids.end()).size(), 1030u);
+
+  play_out_->SetLapsed(PlayOut::Lapsed::kRefuse);
+  space_->refuse[1031] = v1::REFUSAL_REASON_LEASE;
+  Add(1031);
+  Run();
+  EXPECT_EQ(play_out_->kept(), 0u);
+  EXPECT_EQ(numbers().refused.at(v1::REFUSAL_REASON_LEASE), 1u);
+}
+
+// A refused one moves the clock in the secure space, too.
+TEST_F(PlayOutTest, AsksForNoneWhoseTimeMakesThoseBeforeItLate) {
+  ASSERT_EQ(session_->session().terms().timeliness(), v1::TIMELINESS_LIVE);
+  play_out_->SetLapsed(PlayOut::Lapsed::kKeep);
+  for (uint64_t id = 0; id < 25; ++id) {
+    maker_->set_signed_time(kTestTime + std::chrono::seconds(id));
+    Add(id);
+  }
+  Run();
+  ASSERT_GT(space_->calls.size(), 1u);
+  for (const std::vector<uint64_t>& call : space_->calls) {
+    EXPECT_LE((call.back() - call.front()) * 1'000'000,
+              Complete(0).header.deadline_us - Complete(0).header.signed_time_us);
+  }
+  EXPECT_EQ(sink_.ids.size(), 25u);
 }
 
 TEST_F(PlayOutTest, WaitsForAMissingAduAsLongAsTheDelay) {

@@ -110,6 +110,16 @@ absl::Status Reception::Flush(Timestamp now) {
   return absl::OkStatus();
 }
 
+void Reception::SetLapsed(PlayOut::Lapsed lapsed) {
+  for (const auto& part : parts_) part->play_out->SetLapsed(lapsed);
+}
+
+size_t Reception::kept() const {
+  size_t sum = 0;
+  for (const auto& part : parts_) sum += part->play_out->kept();
+  return sum;
+}
+
 std::optional<Timestamp> Reception::NextDeadline() const {
   std::optional<Timestamp> next = NextHold();
   for (const auto& part : parts_) Earlier(part->play_out->NextDeadline(), next);

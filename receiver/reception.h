@@ -53,6 +53,9 @@ class Reception {
   void Hold(Timestamp now);
   // Plays all that is complete, without waiting.
   absl::Status Flush(Timestamp now);
+  // ADUs whose keys want a newer grant (PlayOut::SetLapsed), and how many are kept.
+  void SetLapsed(PlayOut::Lapsed lapsed);
+  size_t kept() const;
   // When Advance has something to do, and when Hold has.
   std::optional<Timestamp> NextDeadline() const;
   std::optional<Timestamp> NextHold() const;

@@ -35,6 +35,9 @@ std::string Statistics::ToText() const {
                                   adus.delivered_bytes, " bytes), incomplete ", incomplete,
                                   ", missing ", adus.missing, ", refused ", refused);
   if (!reasons.empty()) absl::StrAppend(&text, " (", absl::StrJoin(reasons, ", "), ")");
+  uint64_t put_off = 0;
+  for (const auto& [reason, count] : adus.put_off) put_off += count;
+  if (put_off != 0) absl::StrAppend(&text, ", put off ", put_off);
   if (adus.behind != 0) absl::StrAppend(&text, ", behind ", adus.behind);
   if (adus.crowded_out != 0) absl::StrAppend(&text, ", crowded out ", adus.crowded_out);
   if (datagrams.repaired != 0) {
@@ -55,6 +58,8 @@ std::string Statistics::ToText() const {
 std::string Statistics::ToJson() const {
   nlohmann::ordered_json refused = nlohmann::ordered_json::object();
   for (const auto& [reason, count] : adus.refused) refused[ReasonName(reason)] = count;
+  nlohmann::ordered_json put_off = nlohmann::ordered_json::object();
+  for (const auto& [reason, count] : adus.put_off) put_off[ReasonName(reason)] = count;
   nlohmann::ordered_json dropped = nlohmann::ordered_json::object();
   for (size_t i = 0; i < kDrops; ++i) {
     dropped[std::string(Name(static_cast<Drop>(i)))] = datagrams.drops[i];
@@ -77,6 +82,7 @@ std::string Statistics::ToJson() const {
       {"repaired_fragments", datagrams.repaired_fragments},
       {"wrong_parity", datagrams.wrong_parity},
       {"refused", refused},
+      {"put_off", put_off},
       {"senders", senders},
       {"signatures_checked", signatures_checked},
       {"datagrams",

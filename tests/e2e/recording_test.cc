@@ -21,12 +21,12 @@ constexpr uint64_t kAdus = 40;
 class RecordingTest : public testing::Test {
  protected:
   // A recording, and a card that was granted all of it while there was a key manager.
-  void Record(const Words& flags = {"--timeliness", "none"}) {
+  void Record(const Words& flags = {"--timeliness", "none"}, const Words& voucher = {}) {
     Words more = {"--adu", "8KiB"};
     more.insert(more.end(), flags.begin(), flags.end());
     session_ = world_.MakeSession({}, more);
     space_ = world_.MakeSecureSpace();
-    Grant();
+    Grant(voucher);
     input_ = RandomBytes(kAdus * kAduBytes, 5);
     WriteAll(world_.Path("input"), input_);
     world_.SendAll(session_, world_.Path("input"),
@@ -135,6 +135,31 @@ TEST_F(RecordingTest, PlaysUpToAndBeyondDamage) {
   EXPECT_LT(delivered.size(), kAdus);
   EXPECT_LT(delivered.front(), kAdus / 3);
   EXPECT_GT(delivered.back(), kAdus / 2) << "nothing beyond the damage";
+}
+
+// The recording was made long after the grant: a newer one is fetched before it is played on.
+TEST_F(RecordingTest, ALeaseThatLapsedCostsNothingWhereAKeyManagerIs) {
+  for (const Words& flags : {Words{"--timeliness", "none"}, Words{"--deadline", "50ms"}}) {
+    Record(flags, {"--lease", "1ms"});
+    const Server replica = world_.StartKeyManager();
+    const std::string output = world_.NewPath("out");
+    const Outcome played = Play({"--key-manager", replica.listen}, output);
+    EXPECT_EQ(played.status, 0) << played.ToString();
+    EXPECT_TRUE(ReadAll(output) == input_) << played.ToString();
+    EXPECT_EQ(Delivered().size(), kAdus);
+  }
+}
+
+TEST_F(RecordingTest, ALeaseThatLapsedIsToldWhereNoneIs) {
+  Record({"--timeliness", "none"}, {"--lease", "1ms"});
+  const std::string output = world_.Path("out");
+  const Outcome played =
+      Play({"--key-manager", "127.0.0.1:" + std::to_string(FreePort()), "--timeout", "1s"}, output);
+  EXPECT_EQ(played.status, 2) << played.ToString();
+  EXPECT_EQ(ReadAll(output), "");
+  EXPECT_NE(played.err.find("the keys of 40 ADUs"), std::string::npos) << played.err;
+  EXPECT_NE(played.err.find("nark-receiver request"), std::string::npos) << played.err;
+  EXPECT_TRUE(Delivered().empty());
 }
 
 TEST_F(RecordingTest, SaysWhatALiveSessionMakesOfGoingBack) {
