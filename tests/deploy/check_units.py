@@ -29,6 +29,8 @@ def check_text(top, unit, text):
     for key, value in WANTED.items():
         if value not in values(text, key):
             found.append(f"{unit}: {key}={value} is missing")
+    if "yes" not in values(text, "DynamicUser") and values(text, "User") in ([], ["root"]):
+        found.append(f"{unit}: runs as root")
     if not values(text, "WatchdogSec"):
         found.append(f"{unit}: WatchdogSec is missing")
     if int((values(text, "LimitNOFILE") or ["0"])[0]) < 16384:
@@ -50,35 +52,36 @@ def check_text(top, unit, text):
     return found
 
 
-def verify(folder, unit):
-    """What `systemd-analyze verify` says about the unit or its template."""
-    name = unit.replace("@.", "@name.")
+def verify(folder, units):
+    """What `systemd-analyze verify` says about units, and instances of templates."""
+    names = [unit.replace("@.", "@name.") for unit in units]
     environment = dict(os.environ, SYSTEMD_UNIT_PATH=f"{folder}:", SYSTEMD_LOG_COLOR="0")
-    command = [tool("systemd-analyze", "systemd"), "verify", "--man=no", name]
+    command = [tool("systemd-analyze", "systemd"), "verify", "--man=no", *names]
     status, said = run(command, env=environment)
     lines = [line for line in said.splitlines() if folder in line or "nark" in line]
     if status != 0 and not lines:
         lines = said.splitlines()[-1:] or [f"systemd-analyze verify ended with {status}"]
-    return [f"{unit}: {line.replace(folder + '/', '')}" for line in lines]
+    return [line.replace(folder + "/", "") for line in lines]
 
 
-def exposure(folder, unit):
+def exposure(folder, units):
     command = [tool("systemd-analyze", "systemd"), "security", "--offline=true", "--no-pager"]
-    status, said = run([*command, f"--threshold={MOST_EXPOSURE}", os.path.join(folder, unit)])
+    command.append(f"--threshold={MOST_EXPOSURE}")
+    status, said = run([*command, *(os.path.join(folder, unit) for unit in units)])
     if status == 0:
         return []
+    if len(units) > 1:
+        return [finding for unit in units for finding in exposure(folder, [unit])]
     level = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
-    worst = []
-    status, said = run([*command, "--json=short", os.path.join(folder, unit)])
+    _, said = run([*command, "--json=short", os.path.join(folder, units[0])])
     try:
-        rated = [row for row in json.loads(said) if row["exposure"]]
-        rated.sort(key=lambda row: -float(row["exposure"]))
-        worst = [row["name"] for row in rated[:3]]
+        rated = sorted((row for row in json.loads(said) if row["exposure"]), key=lambda row: -float(row["exposure"]))
     except ValueError:
-        pass
+        rated = []
+    worst = " ".join(row["name"] for row in rated[:3])
     return [
-        f"{unit}: exposure {level.group(1) if level else 'unknown'}, at most "
-        f"{MOST_EXPOSURE / 10} is wanted; most by {' '.join(worst)}"
+        f"{units[0]}: exposure {level.group(1) if level else 'unknown'}, at most "
+        f"{MOST_EXPOSURE / 10} is wanted; most by {worst}"
     ]
 
 
@@ -92,10 +95,9 @@ def findings(top):
             with open(os.path.join(folder, os.path.basename(path)), "w", encoding="utf-8") as copy:
                 copy.write(text)
         for path in units:
-            unit = os.path.basename(path)
-            found += check_text(top, unit, read(os.path.join(top, path)))
-            found += verify(folder, unit)
-            found += exposure(folder, unit)
+            found += check_text(top, os.path.basename(path), read(os.path.join(top, path)))
+        names = [os.path.basename(path) for path in units]
+        found += verify(folder, names) + exposure(folder, names)
     users = read(os.path.join(top, "deploy/systemd/nark.sysusers"))
     folders = read(os.path.join(top, "deploy/systemd/nark.tmpfiles"))
     made = set(re.findall(r"^u (\S+)", users, re.M)) | {"root"}

@@ -11,6 +11,16 @@ class Missing(Exception):
     """A tool that a check needs is not installed."""
 
 
+# What files that do not parse make parsers raise. PyYAML's own is added where it is there.
+UNREADABLE = (OSError, KeyError, TypeError, ValueError)
+try:
+    import yaml
+
+    UNREADABLE += (yaml.YAMLError,)
+except ImportError:
+    yaml = None
+
+
 def tool(name, package):
     """The path of a program; where it is not installed, says which package has it."""
     # A copy that a machine's owner put in front may be of another version or syntax.
