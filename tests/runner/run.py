@@ -14,6 +14,18 @@ from cases import FAILED, PASSED, SKIPPED, Case
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NOT_UNIT = ["-//tests/e2e/..."]
+# What tests/deploy/check knows.
+DEPLOY_PARTS = (
+    "units",
+    "configuration",
+    "kubernetes",
+    "metrics",
+    "rules",
+    "package",
+    "container",
+    "pages",
+    "mistakes",
+)
 # Bazel's exit statuses that only say that tests failed, or that there are none.
 TOLD_BY_CASES = (0, 3, 4)
 
@@ -104,6 +116,8 @@ def lint(_arguments=None):
     buf = os.path.join(ROOT, "tests", "buf_lint.sh")
     if os.path.exists(buf):
         found.append(run_command("contracts (buf lint)", [buf]))
+    for part in DEPLOY_PARTS:
+        found.append(run_command(f"deployment ({part})", [os.path.join("tests", "deploy", "check"), part]))
     return found
 
 
