@@ -8,10 +8,10 @@ from check_rules import expressions
 from tree import sources
 
 ROOMS = ("common", "keymanager", "receiver", "refunds", "relay", "securespace", "sender")
-# Prometheus' own, and the blackbox exporter's.
-OTHERS = {"up", "probe_success", "ALERTS"}
-# What Prometheus adds to every series.
-ADDED = {"job", "instance", "le", "alertname", "alertstate"}
+# Prometheus' own, blackbox-exporter's and kube-state-metrics'.
+OTHERS = {"up", "probe_success", "kube_pod_status_ready", "ALERTS"}
+# What they add to every series.
+ADDED = {"job", "instance", "le", "alertname", "alertstate", "namespace", "condition"}
 NAME = re.compile(r"(?<![\w:$.\"])([a-zA-Z_:][a-zA-Z0-9_:]*)(?![\w:]*\s*\()")
 WORDS = {"by", "without", "on", "ignoring", "group_left", "group_right", "or", "and", "unless", "bool", "offset"}
 
