@@ -32,7 +32,8 @@ def findings(top):
                 found.append(f"deploy/kubernetes/{path}: {kind} is not the image's user {number}")
     programs = set(re.search(r"programs=\(([^)]*)\)", collect).group(1).split())
     for path in ("keymanager.yaml", "refunds.yaml"):
-        for command in re.findall(r'command: \["(nark-[a-z]+)"', read(os.path.join(top, "deploy/kubernetes", path))):
+        text = read(os.path.join(top, "deploy/kubernetes", path))
+        for command in re.findall(r'command: \["(nark-[a-z]+)"', text):
             if command not in programs:
                 found.append(f"deploy/kubernetes/{path}: the image has no {command}")
     return found

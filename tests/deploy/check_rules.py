@@ -17,8 +17,8 @@ def promtool(top, *words):
     status, said = run([tool("promtool", "prometheus"), *words], cwd=os.path.join(top, FOLDER))
     if status == 0:
         return []
-    lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith(("Checking", "Unit"))]
-    what = " ".join(lines[:12]) or f"ended with {status}"
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    what = " ".join(line for line in lines[:14] if not line.startswith(("Checking", "Unit"))) or f"ended with {status}"
     return [f"{FOLDER}: promtool {' '.join(words[:2])}: {what}"]
 
 
@@ -57,10 +57,9 @@ def check_alerts(top):
                 continue
             name = rule["alert"]
             names.add(name)
-            if name in fires and name in rests:
-                pass
-            else:
-                found.append(f"{FOLDER}/alerts_test.yml: {name} is not seen to {'rest' if name in fires else 'fire'}")
+            for seen, how in ((fires, "fire"), (rests, "rest")):
+                if name not in seen:
+                    found.append(f"{FOLDER}/alerts_test.yml: {name} is not seen to {how}")
             if rule.get("labels", {}).get("severity") not in ("warning", "critical"):
                 found.append(f"{FOLDER}/alerts.yml: {name} has no severity")
             link = rule.get("annotations", {}).get("runbook_url", "")
@@ -71,7 +70,8 @@ def check_alerts(top):
         links = {r.get("annotations", {}).get("runbook_url") for g in rules["groups"] for r in g["rules"]}
         if f"{PAGE}#{anchor}" not in links:
             found.append(f"{PAGE}: no alert leads to #{anchor}")
-    for name in sorted(set(re.findall(r"\bNark[A-Z]\w+", read(os.path.join(top, FOLDER, "dashboard.json")))) - names):
+    mentioned = set(re.findall(r"\bNark[A-Z]\w+", read(os.path.join(top, FOLDER, "dashboard.json"))))
+    for name in sorted(mentioned - names):
         found.append(f"{FOLDER}/dashboard.json: there is no alert {name}")
     return found
 
@@ -123,7 +123,8 @@ def check_expressions(top):
         if not where.startswith("dashboard.json") or where.startswith("dashboard.json, $"):
             continue
         plain = expression.replace("$__rate_interval", "1m").replace("$instance", ".*")
-        rules.append({"alert": "Panel" + re.sub(r"\W", "", where), "expr": plain, "labels": {"n": str(len(rules))}})
+        alert = "Panel" + re.sub(r"\W", "", where)
+        rules.append({"alert": alert, "expr": plain, "labels": {"n": str(len(rules))}})
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
         json.dump({"groups": [{"name": "panels", "rules": rules}]}, file)
         file.flush()

@@ -75,7 +75,8 @@ def exposure(folder, units):
     level = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
     _, said = run([*command, "--json=short", os.path.join(folder, units[0])])
     try:
-        rated = sorted((row for row in json.loads(said) if row["exposure"]), key=lambda row: -float(row["exposure"]))
+        rated = [row for row in json.loads(said) if row["exposure"]]
+        rated.sort(key=lambda row: -float(row["exposure"]))
     except ValueError:
         rated = []
     worst = " ".join(row["name"] for row in rated[:3])
@@ -91,7 +92,8 @@ def findings(top):
     with tempfile.TemporaryDirectory() as folder:
         for path in units:
             # The programs need not be installed where this runs.
-            text = re.sub(r"(?m)^(ExecStart=)/usr/bin/nark-[a-z]+", r"\1/bin/true", read(os.path.join(top, path)))
+            text = read(os.path.join(top, path))
+            text = re.sub(r"(?m)^(ExecStart=)/usr/bin/nark-[a-z]+", r"\1/bin/true", text)
             with open(os.path.join(folder, os.path.basename(path)), "w", encoding="utf-8") as copy:
                 copy.write(text)
         for path in units:
