@@ -31,6 +31,9 @@ def findings(top):
         for page in re.findall(r"file:///usr/share/doc/nark/(\S+)", read(os.path.join(top, unit))):
             if not os.path.exists(os.path.join(top, "docs", page)):
                 found.append(f"{unit}: the package has no {page}")
+    # `kill` is not of the base system.
+    if re.search(r"^Depends: .*\bprocps\b", build, re.M) is None:
+        found.append(f"{FOLDER}/build: the units' ExecReload needs procps")
     # Units without instances that a maintainer script forgets would stay masked after a purge.
     for unit in paths(top, "deploy/systemd/*.service"):
         name = os.path.basename(unit)
