@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/base/status.h"
+#include "common/rpc/call_ids.h"
 #include "common/rpc/status.h"
 #include "nark/v1/keymanager.grpc.pb.h"
 
@@ -13,8 +14,10 @@ namespace {
 
 class GrpcClient final : public Client {
  public:
-  GrpcClient(std::string endpoint, std::shared_ptr<grpc::Channel> channel)
-      : endpoint_(std::move(endpoint)), stub_(v1::KeyManager::NewStub(std::move(channel))) {}
+  GrpcClient(std::string endpoint, std::string request_id, std::shared_ptr<grpc::Channel> channel)
+      : endpoint_(std::move(endpoint)),
+        request_id_(std::move(request_id)),
+        stub_(v1::KeyManager::NewStub(std::move(channel))) {}
 
   absl::StatusOr<v1::GetChallengeResponse> GetChallenge(
       const v1::GetChallengeRequest& request, std::chrono::milliseconds timeout) override {
@@ -33,6 +36,7 @@ class GrpcClient final : public Client {
                                 const Request& request, std::chrono::milliseconds timeout) {
     grpc::ClientContext context;
     rpc::SetTimeout(context, timeout);
+    if (!request_id_.empty()) context.AddMetadata(rpc::kRequestIdKey, request_id_);
     Response response;
     const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
     if (!status.ok()) return Annotate(rpc::FromGrpc(status), "key manager " + endpoint_);
@@ -40,14 +44,16 @@ class GrpcClient final : public Client {
   }
 
   const std::string endpoint_;
+  const std::string request_id_;
   const std::unique_ptr<v1::KeyManager::Stub> stub_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Client>> MakeGrpcClient(const rpc::ChannelOptions& options) {
+absl::StatusOr<std::unique_ptr<Client>> MakeGrpcClient(const rpc::ChannelOptions& options,
+                                                       std::string request_id) {
   ASSIGN_OR_RETURN(auto channel, rpc::MakeChannel(options));
-  return std::make_unique<GrpcClient>(options.endpoint, std::move(channel));
+  return std::make_unique<GrpcClient>(options.endpoint, std::move(request_id), std::move(channel));
 }
 
 }  // namespace nark::keymanager

@@ -14,7 +14,9 @@ namespace nark::keymanager {
 // first used. Errors are the server's with their reason, or gRPC's own:
 // UNAVAILABLE where there is no connection, DEADLINE_EXCEEDED; all are remote
 // (IsRemote) and name the endpoint. INVALID_ARGUMENT for an endpoint that is none.
-absl::StatusOr<std::unique_ptr<Client>> MakeGrpcClient(const rpc::ChannelOptions& options);
+// `request_id` goes along with each call, for the replicas' logs; empty: none.
+absl::StatusOr<std::unique_ptr<Client>> MakeGrpcClient(const rpc::ChannelOptions& options,
+                                                       std::string request_id = {});
 
 }  // namespace nark::keymanager
 

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <memory>
@@ -17,6 +18,7 @@
 #include "common/rpc/server.h"
 #include "common/rpc/watchdog.h"
 #include "common/serve/http.h"
+#include "common/serve/log.h"
 #include "common/serve/metrics.h"
 #include "common/serve/ready_file.h"
 #include "keymanager/service.h"
@@ -25,6 +27,14 @@ namespace nark::keymanager {
 namespace {
 
 constexpr int kRefusalLinesPerSecond = 20;
+
+// A detail may quote a stranger.
+std::string Printable(std::string_view detail) {
+  std::string text(detail);
+  std::ranges::replace_if(
+      text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+  return text;
+}
 
 // Counts every refusal, and logs as many as a person could read.
 class LoggedRefusals final : public RefusalLog {
@@ -41,9 +51,9 @@ class LoggedRefusals final : public RefusalLog {
     counters_[static_cast<int>(cause)]->Increment();
     if (!MayLog()) return;
     if (cause == Cause::kInternal) {
-      spdlog::error("a join failed: {}", detail);
+      spdlog::error("a join failed: {}{}", Printable(detail), serve::LogFields());
     } else {
-      spdlog::info("refused ({}): {}", CauseName(cause), detail);
+      spdlog::info("refused ({}): {}{}", CauseName(cause), Printable(detail), serve::LogFields());
     }
   }
 

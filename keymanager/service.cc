@@ -4,7 +4,9 @@
 #include <utility>
 #include <vector>
 
+#include "common/rpc/call_ids.h"
 #include "common/rpc/status.h"
+#include "common/serve/log.h"
 
 namespace nark::keymanager {
 namespace {
@@ -91,6 +93,8 @@ grpc::ServerUnaryReactor* KeyManagerService::GetChallenge(grpc::CallbackServerCo
                                                           const v1::GetChallengeRequest* request,
                                                           v1::GetChallengeResponse* response) {
   const Clock::time_point arrival = Clock::now();
+  const CallIds ids = rpc::CallIdsOf(*context);
+  const serve::CallScope scope(ids);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   absl::Status status;
   // An exchange that can not be finished had better not begin: what is left of the line is
@@ -114,6 +118,8 @@ grpc::ServerUnaryReactor* KeyManagerService::IssueGrant(grpc::CallbackServerCont
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const bool added = queue_.TryAdd([=, this](serve::WorkQueue::Turn turn, Clock::duration waited) {
     queue_seconds_.Observe(Seconds(waited));
+    const CallIds ids = rpc::CallIdsOf(*context);
+    const serve::CallScope scope(ids);
     absl::Status status;
     if (context->IsCancelled()) {
       status = absl::CancelledError("nobody waits for the answer any more");
@@ -131,7 +137,11 @@ grpc::ServerUnaryReactor* KeyManagerService::IssueGrant(grpc::CallbackServerCont
     }
     Finish(Method::kIssueGrant, *reactor, arrival, status);
   });
-  if (!added) Finish(Method::kIssueGrant, *reactor, arrival, Overloaded());
+  if (!added) {
+    const CallIds ids = rpc::CallIdsOf(*context);
+    const serve::CallScope scope(ids);
+    Finish(Method::kIssueGrant, *reactor, arrival, Overloaded());
+  }
   return reactor;
 }
 

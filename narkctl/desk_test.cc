@@ -149,6 +149,21 @@ TEST_F(IssuerTest, KeepsItsKeyToItself) {
   EXPECT_EQ(ModeOf(desk_.issuer() + "/key.pem"), 0600);
 }
 
+TEST_F(IssuerTest, RenewsItsListWithoutRevokingAnybody) {
+  const std::string request = desk_.PathOf("request.pem"), out = desk_.PathOf("card.pem");
+  desk_.WriteRequest(request);
+  ASSERT_TRUE(Certify(desk_.issuer(), {request, out}, desk_.now()).ok());
+  ASSERT_TRUE(Revoke(desk_.issuer(), out, desk_.now()).ok());
+  const RevocationList before = Revocations();
+  const absl::StatusOr<Timestamp> until = RenewRevocations(desk_.issuer(), desk_.now() + days(7));
+  ASSERT_TRUE(until.ok()) << until.status();
+  const RevocationList after = Revocations();
+  EXPECT_EQ(after.serials_hex(), before.serials_hex());
+  EXPECT_GT(after.number(), before.number());
+  EXPECT_EQ(after.next_update(), *until);
+  EXPECT_EQ(after.next_update(), before.next_update() + days(7));
+}
+
 TEST_F(ProviderFolderTest, KeepsItsKeysToItself) {
   size_t keys = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(desk_.provider())) {

@@ -153,4 +153,13 @@ absl::StatusOr<Digest> Revoke(const std::string& folder, const std::string& cert
   return id;
 }
 
+absl::StatusOr<Timestamp> RenewRevocations(const std::string& folder, Timestamp now) {
+  ASSIGN_OR_RETURN(SigningIdentity issuer, ReadIssuer(folder, now));
+  const std::string path = folder + kRevocations;
+  ASSIGN_OR_RETURN(RevocationList old, ReadRevocations(path, issuer.certificate));
+  ASSIGN_OR_RETURN(RevocationList list, NewList(issuer, old.serials_hex(), now, old.number() + 1));
+  RETURN_IF_ERROR(WriteFile(path, AsBytes(list.ToPem()), FileMode::kPublic));
+  return list.next_update();
+}
+
 }  // namespace nark::narkctl

@@ -41,6 +41,9 @@ absl::StatusOr<Digest> Certify(const std::string& folder, const CertifyRequest& 
 absl::StatusOr<Digest> Revoke(const std::string& folder, const std::string& certificate,
                               Timestamp now);
 
+// Signs crl.pem anew with what it holds, so that it is current for longer. Returns until when.
+absl::StatusOr<Timestamp> RenewRevocations(const std::string& folder, Timestamp now);
+
 }  // namespace nark::narkctl
 
 #endif  // NARK_NARKCTL_ISSUER_H_

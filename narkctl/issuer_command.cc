@@ -2,6 +2,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/time/time.h"
 #include "common/base/status.h"
 #include "narkctl/commands.h"
 #include "narkctl/issuer.h"
@@ -64,11 +65,21 @@ void AddRevoke(cli::Command& issuer) {
       .Subcommand(
           "revoke",
           "Revokes all certificates of a secure space and signs DIR/crl.pem anew; prints the id. "
-          "Again renews the list.")
+          "Without --certificate only renews the list; prints until when it holds.")
       .Text("DIR", &flags->folder, "the issuer's folder", Need::kRequired)
-      .Text("--certificate", &flags->certificate, "one of its certificates", Need::kRequired)
-      .Examples("narkctl issuer revoke issuer --certificate card.pem")
+      .Text("--certificate", &flags->certificate, "one of its certificates")
+      .Examples(
+          "narkctl issuer revoke issuer --certificate card.pem\n"
+          "narkctl issuer revoke issuer")
       .Action([flags]() -> absl::Status {
+        if (flags->certificate.empty()) {
+          ASSIGN_OR_RETURN(const Timestamp until,
+                           RenewRevocations(flags->folder, SystemClock().Now()));
+          std::cout << absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromChrono(until),
+                                        absl::UTCTimeZone())
+                    << "\n";
+          return absl::OkStatus();
+        }
         ASSIGN_OR_RETURN(Digest id, Revoke(flags->folder, flags->certificate, SystemClock().Now()));
         std::cout << ToHex(id) << "\n";
         return absl::OkStatus();

@@ -16,11 +16,12 @@ absl::Status RunAmend(const AmendSettings& settings, Clock& clock, Random& rando
                                                          clock, random, settings.insecure));
   ASSIGN_OR_RETURN(
       const KeyManagers key_managers,
-      KeyManagers::Connect(purchase.session, settings.key_managers, settings.transport));
+      KeyManagers::Connect(purchase.session, settings.key_managers, settings.transport, random));
   Joiner joiner(purchase.session, purchase.voucher, purchase.verified_voucher, connection.space(),
                 key_managers.endpoints);
   JoinOptions options;
   options.timeout = settings.timeout;
+  options.spread = key_managers.spread;
   joiner.Start(options, clock.Now());
   RETURN_IF_ERROR(RunToEnd(joiner, clock));
   std::puts(joiner.used_installed_grant() ? "installed already" : "installed");

@@ -139,11 +139,12 @@ absl::Status JoinRun::CheckLocally() {
                    securespace::Connect(settings_.secure_space, securespace::WhenLocked::kFail,
                                         clock_, random_, settings_.insecure));
   ASSIGN_OR_RETURN(key_managers_, KeyManagers::Connect(purchase_->session, settings_.key_managers,
-                                                       settings_.transport));
+                                                       settings_.transport, random_));
   joiner_.emplace(purchase_->session, purchase_->voucher, purchase_->verified_voucher,
                   connection_->space(), key_managers_.endpoints);
   JoinOptions options;
   options.timeout = settings_.timeout;
+  options.spread = key_managers_.spread;
   joiner_->Start(options, clock_.Now());
   // The first step asks the secure space only.
   joiner_->Step(clock_.Now());
@@ -265,7 +266,11 @@ absl::Status JoinRun::OnJoined() {
   KeepLapsed();
   playing_ = true;
   last_progress_ = clock_.Now();
-  spdlog::info(joiner_->used_installed_grant() ? "the grant is installed already" : "joined");
+  if (joiner_->used_installed_grant()) {
+    spdlog::info("the grant is installed already");
+  } else {
+    spdlog::info("joined; key managers know it as request {}", key_managers_.request_id);
+  }
   std::vector<std::pair<std::string, std::string>> addresses;
   if (http_ != nullptr) addresses.emplace_back("http", http_->address());
   return serve::AnnounceReady(settings_.ready_file, addresses);
@@ -285,8 +290,8 @@ absl::Status JoinRun::Renew() {
       renewal_rule_.OnRenewed(counts, descriptor);
     } else {
       const std::string reason = ReasonOf(result);
-      spdlog::warn("the grant is not renewed yet: {}{}", std::string(result.message()),
-                   reason.empty() ? "" : " (" + reason + ")");
+      spdlog::warn("the grant is not renewed yet: {}{}; request {}", std::string(result.message()),
+                   reason.empty() ? "" : " (" + reason + ")", key_managers_.request_id);
       renewal_rule_.OnFailed();
     }
     GoOn(result);
@@ -305,6 +310,7 @@ absl::Status JoinRun::StartRenewal(Timestamp now) {
                   connection_->space(), key_managers_.endpoints);
   JoinOptions options;
   options.timeout = settings_.timeout;
+  options.spread = key_managers_.spread;
   options.installed = JoinOptions::Installed::kRenew;
   joiner_->Start(options, now);
   ASSIGN_OR_RETURN(join_thread_, JoinThread::Start(*joiner_, clock_));
@@ -370,8 +376,8 @@ absl::Status JoinRun::Adopt(VerifiedSession later) {
         moved, SessionSources::Open(later, sub_sessions_, settings_.input,
                                     [this](const std::string& uri) { return OpenSource(uri); }));
   }
-  ASSIGN_OR_RETURN(KeyManagers managers,
-                   KeyManagers::Connect(later, settings_.key_managers, settings_.transport));
+  ASSIGN_OR_RETURN(KeyManagers managers, KeyManagers::Connect(later, settings_.key_managers,
+                                                              settings_.transport, random_));
   if (moves) {
     driver_->SetSources(moved.borrowed());
     sources_ = std::move(moved);

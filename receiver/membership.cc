@@ -3,6 +3,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <array>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -31,13 +33,18 @@ absl::StatusOr<Purchase> Purchase::Load(const std::string& session_path,
 
 absl::StatusOr<KeyManagers> KeyManagers::Connect(const VerifiedSession& session,
                                                  const std::vector<std::string>& instead,
-                                                 KeyManagerTransport transport) {
+                                                 KeyManagerTransport transport, Random& random) {
   const v1::SessionDescriptor& descriptor = session.descriptor();
   std::vector<std::string> names = instead;
   if (names.empty()) {
     names.assign(descriptor.key_managers().begin(), descriptor.key_managers().end());
   }
   KeyManagers managers;
+  std::array<uint8_t, 16> drawn;
+  RETURN_IF_ERROR(random.Fill(drawn));
+  managers.request_id = ToHex(ByteView(drawn).first(8));
+  // 53 bits: every value of a double in [0, 1) that they give is exact.
+  managers.spread = std::ldexp(static_cast<double>(LoadBig64(drawn.data() + 8) >> 11), -53);
   for (const std::string& name : names) {
     rpc::ChannelOptions options;
     options.endpoint = name;
@@ -46,7 +53,7 @@ absl::StatusOr<KeyManagers> KeyManagers::Connect(const VerifiedSession& session,
           rpc::TlsTrust{ToBytes(AsBytes(descriptor.tls_ca_certificate())), keymanager::kServerName};
     }
     ASSIGN_OR_RETURN(std::unique_ptr<keymanager::Client> client,
-                     keymanager::MakeGrpcClient(options));
+                     keymanager::MakeGrpcClient(options, managers.request_id));
     managers.endpoints.push_back({name, client.get()});
     managers.clients.push_back(std::move(client));
   }

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/clock.h"
+#include "common/crypto/random.h"
 #include "common/net/descriptor.h"
 #include "common/object/session.h"
 #include "keymanager/client.h"
@@ -36,10 +37,13 @@ enum class KeyManagerTransport { kTls, kPlaintext };
 struct KeyManagers {
   std::vector<std::unique_ptr<keymanager::Client>> clients;
   std::vector<KeyManagerEndpoint> endpoints;
+  // What the replicas' logs call the requests of this receiver: drawn at random.
+  std::string request_id;
+  double spread = 0;  // JoinOptions::spread, drawn at random
 
   static absl::StatusOr<KeyManagers> Connect(const VerifiedSession& session,
                                              const std::vector<std::string>& instead,
-                                             KeyManagerTransport transport);
+                                             KeyManagerTransport transport, Random& random);
 };
 
 // Runs a started Joiner to its end in this thread, and returns its result.

@@ -33,8 +33,8 @@ constexpr microseconds kFlushTime = std::chrono::seconds(1);
 // Joins, then plays into one end of a socket pair from a thread of its own.
 class PlayingSocket final : public SessionSocket {
  public:
-  PlayingSocket(securespace::SecureSpace& secure_space, Clock& clock)
-      : secure_space_(secure_space), clock_(clock) {}
+  PlayingSocket(securespace::SecureSpace& secure_space, Clock& clock, Random& random)
+      : secure_space_(secure_space), clock_(clock), random_(random) {}
   ~PlayingSocket() override;
 
   absl::Status Open(const SocketRequest& request);
@@ -65,6 +65,7 @@ class PlayingSocket final : public SessionSocket {
 
   securespace::SecureSpace& secure_space_;
   Clock& clock_;
+  Random& random_;
   std::optional<Purchase> purchase_;
   OutputSet outputs_;
   SessionSources sources_;
@@ -133,11 +134,12 @@ absl::Status PlayingSocket::Bind(const SocketRequest& request) {
 absl::Status PlayingSocket::Join(const SocketRequest& request) {
   ASSIGN_OR_RETURN(
       const KeyManagers managers,
-      KeyManagers::Connect(purchase_->session, request.key_managers, request.transport));
+      KeyManagers::Connect(purchase_->session, request.key_managers, request.transport, random_));
   Joiner joiner(purchase_->session, purchase_->voucher, purchase_->verified_voucher, secure_space_,
                 managers.endpoints);
   JoinOptions options;
   options.timeout = request.timeout;
+  options.spread = managers.spread;
   joiner.Start(options, clock_.Now());
   ASSIGN_OR_RETURN(const auto thread, JoinThread::Start(joiner, clock_));
   while (!thread->done()) {
@@ -179,7 +181,7 @@ absl::Status PlayingSocket::PlayToTheEnd() {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SessionSocket>> SocketFactory::Open(const SocketRequest& request) {
-  auto socket = std::make_unique<PlayingSocket>(secure_space_, clock_);
+  auto socket = std::make_unique<PlayingSocket>(secure_space_, clock_, random_);
   RETURN_IF_ERROR(socket->Open(request));
   return socket;
 }

@@ -53,8 +53,8 @@ class SessionSocket {
 class SocketFactory {
  public:
   // All must outlive the factory and its sockets.
-  SocketFactory(securespace::SecureSpace& secure_space, Clock& clock)
-      : secure_space_(secure_space), clock_(clock) {}
+  SocketFactory(securespace::SecureSpace& secure_space, Clock& clock, Random& random)
+      : secure_space_(secure_space), clock_(clock), random_(random) {}
 
   // Reads and verifies the files, binds, gets a grant where none is installed, and
   // plays from a thread of its own. Returns once the grant is installed; errors
@@ -64,6 +64,7 @@ class SocketFactory {
  private:
   securespace::SecureSpace& secure_space_;
   Clock& clock_;
+  Random& random_;
 };
 
 }  // namespace nark::receiver

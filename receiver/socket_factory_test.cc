@@ -39,7 +39,7 @@ class TestTimeClock final : public Clock {
 
 class SocketFactoryTest : public testing::Test {
  protected:
-  SocketFactoryTest() : maker_(world_.session), factory_(world_.space(), clock_) {
+  SocketFactoryTest() : maker_(world_.session), factory_(world_.space(), clock_, random_) {
     std::string pattern = testing::TempDir() + "/sockets-XXXXXX";
     folder_ = ::mkdtemp(pattern.data());
     voucher_ = world_.Voucher(0, 1000);
@@ -78,6 +78,7 @@ class SocketFactoryTest : public testing::Test {
   securespace::TestWorld world_;
   AduMaker maker_;
   TestTimeClock clock_;
+  SystemRandom random_;
   SocketFactory factory_;
   std::string folder_;
   v1::SignedEnvelope voucher_;

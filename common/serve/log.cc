@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -17,31 +18,45 @@ namespace {
 
 constexpr size_t kQueueLines = 8192;
 
-// The message as the inside of a JSON string; in text, line breaks are escaped
-// too, so that no peer can forge a line.
+// Before the name of each field that follows a message, and before its value. Texts of
+// strangers have lost their control characters before they are logged.
+constexpr char kField = '\x1e', kValue = '\x1f';
+
+thread_local const CallIds* current_call = nullptr;
+
+// The message as the inside of a JSON string, and what fields follow it; in text, line
+// breaks are escaped too, so that no peer can forge a line.
 class EscapedMessage final : public spdlog::custom_flag_formatter {
  public:
+  enum class Form { kText, kJson };
+  explicit EscapedMessage(Form form) : form_(form) {}
+
   void format(const spdlog::details::log_msg& message, const std::tm&,
               spdlog::memory_buf_t& to) override {
-    constexpr char kHex[] = "0123456789abcdef";
-    for (const char c : message.payload) {
-      const auto byte = static_cast<unsigned char>(c);
-      if (byte < 0x20 || byte == 0x7f) {
-        const char escaped[] = {'\\', 'u', '0', '0', kHex[byte >> 4], kHex[byte & 15]};
-        to.append(escaped, escaped + sizeof escaped);
-      } else {
-        if (escape_quotes_ && (c == '"' || c == '\\')) to.push_back('\\');
-        to.push_back(c);
-      }
-    }
+    for (const char c : message.payload) Append(c, to);
   }
   std::unique_ptr<custom_flag_formatter> clone() const override {
-    return std::make_unique<EscapedMessage>(escape_quotes_);
+    return std::make_unique<EscapedMessage>(form_);
   }
-  explicit EscapedMessage(bool escape_quotes) : escape_quotes_(escape_quotes) {}
 
  private:
-  bool escape_quotes_;
+  void Append(char c, spdlog::memory_buf_t& to) const {
+    constexpr char kHex[] = "0123456789abcdef";
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == kField || c == kValue) {
+      // The pattern closes the last string.
+      const std::string_view between =
+          form_ == Form::kText ? (c == kField ? " " : "=") : (c == kField ? "\",\"" : "\":\"");
+      to.append(between.data(), between.data() + between.size());
+    } else if (byte < 0x20 || byte == 0x7f) {
+      const char escaped[] = {'\\', 'u', '0', '0', kHex[byte >> 4], kHex[byte & 15]};
+      to.append(escaped, escaped + sizeof escaped);
+    } else {
+      if (form_ == Form::kJson && (c == '"' || c == '\\')) to.push_back('\\');
+      to.push_back(c);
+    }
+  }
+  const Form form_;
 };
 
 std::optional<spdlog::level::level_enum> ParseLevel(std::string_view level) {
@@ -72,7 +87,8 @@ absl::Status StartLog(std::string_view program, std::string_view level, std::str
       std::string(program), std::make_shared<spdlog::sinks::stderr_sink_mt>(),
       spdlog::thread_pool(), spdlog::async_overflow_policy::overrun_oldest);
   auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
-  formatter->add_flag<EscapedMessage>('*', format == "json");
+  formatter->add_flag<EscapedMessage>(
+      '*', format == "json" ? EscapedMessage::Form::kJson : EscapedMessage::Form::kText);
   formatter->set_pattern(
       format == "json"
           ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","program":"%n","message":"%*"})"
@@ -82,6 +98,23 @@ absl::Status StartLog(std::string_view program, std::string_view level, std::str
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
   return absl::OkStatus();
+}
+
+CallScope::CallScope(const CallIds& ids) { current_call = &ids; }
+CallScope::~CallScope() { current_call = nullptr; }
+
+std::string LogFields() {
+  std::string fields;
+  if (current_call == nullptr) return fields;
+  for (const auto& [name, id] : {std::pair("request_id", &current_call->request_id),
+                                 {"trace_id", &current_call->trace_id}}) {
+    if (id->empty()) continue;
+    fields += kField;
+    fields += name;
+    fields += kValue;
+    fields += *id;
+  }
+  return fields;
 }
 
 void StopLog() { spdlog::shutdown(); }
