@@ -30,16 +30,6 @@ absl::StatusOr<std::vector<SecretBytes>> ReadListed(Journal& journal, const std:
 
 }  // namespace
 
-absl::StatusOr<SessionTools> SessionTools::Find(const v1::Terms& terms) {
-  SessionTools tools;
-  ASSIGN_OR_RETURN(tools.suite, wire::FindCipher(terms.cipher()));
-  ASSIGN_OR_RETURN(tools.generator, schedule::FindGenerator(terms.generator().id()));
-  RETURN_IF_ERROR(MakeReceipts(terms.receipt_type()).status());
-  tools.parameters = {terms.generator().id(), terms.generator().depth()};
-  RETURN_IF_ERROR(tools.generator->Check(tools.parameters));
-  return tools;
-}
-
 Session::Session(VerifiedSession verified, SessionTools tools, SessionState state, Journal journal)
     : verified_(std::move(verified)),
       tools_(std::move(tools)),

@@ -11,7 +11,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
-#include "common/crypto/hpke.h"
 #include "common/fec/coder.h"
 #include "common/object/session.h"
 #include "common/schedule/generator.h"
@@ -20,24 +19,14 @@
 #include "common/wire/header.h"
 #include "securespace/emulation.h"
 #include "securespace/freshness.h"
+#include "securespace/grant_exchange.h"
 #include "securespace/journal.h"
+#include "securespace/session_tools.h"
 #include "securespace/state.h"
 
 namespace nark::securespace {
 
 class ReleaseList;
-
-// What the terms of a session ask for, found in the registries.
-struct SessionTools {
-  const wire::CipherSuite* suite = nullptr;
-  const schedule::Generator* generator = nullptr;
-  schedule::Parameters parameters;
-
-  // INVALID_ARGUMENT where something is not built in.
-  static absl::StatusOr<SessionTools> Find(const v1::Terms& terms);
-
-  bool secure() const { return suite->properties().secure && generator->properties().secure; }
-};
 
 // A (sub-)session's name on the wire, and the batch roots seen in it.
 struct SubSession {
@@ -98,24 +87,6 @@ class Session {
   std::unique_ptr<fec::Coder> coder_;
 };
 
-// Evidence that was given, and waits for its grant.
-struct Exchange {
-  VerifiedSession session;
-  uint64_t verified_at_us = 0;
-  VerifiedVoucher voucher;
-  v1::SignedEnvelope voucher_envelope;
-  HpkePrivateKey key;
-  uint64_t contact_sequence = 0;
-  Digest transcript{};
-  bool answered = false;  // a grant of it is installed
-};
-
-// A grant that was opened and checked, not yet installed.
-struct OpenedGrant {
-  Grant grant;
-  uint64_t contact_sequence = 0;
-};
-
 // What a FINAL note is to name though it was never granted, verified.
 struct UnservedVouchers {
   VerifiedSession session;
@@ -148,8 +119,6 @@ class Emulation::Core {
   // Its grant is installed. A kept one goes; of another the grant can be installed again,
   // for who did not hear that it was.
   absl::Status EndExchange(Exchange& exchange);
-  absl::StatusOr<OpenedGrant> OpenGrant(const Exchange& exchange,
-                                        const v1::SignedEnvelope& envelope) const;
   absl::Status InstallInto(Session& session, const Exchange& exchange, OpenedGrant opened);
   absl::StatusOr<std::unique_ptr<Session>> NewSession(const Exchange& exchange) const;
 
