@@ -1,6 +1,7 @@
 #include "common/rpc/client.h"
 
 #include <grpcpp/create_channel.h>
+#include <grpcpp/security/auth_context.h>
 #include <grpcpp/security/credentials.h>
 
 #include "absl/strings/escaping.h"
@@ -38,6 +39,24 @@ std::shared_ptr<grpc::ChannelCredentials> Credentials(const ChannelOptions& opti
 
 }  // namespace
 
+TlsSessionCache::TlsSessionCache(size_t capacity)
+    : cache_(grpc_ssl_session_cache_create_lru(capacity)) {}
+
+TlsSessionCache::~TlsSessionCache() { grpc_ssl_session_cache_destroy(cache_); }
+
+void TlsSessionCache::AddTo(grpc::ChannelArguments& arguments) const {
+  const grpc_arg argument = grpc_ssl_session_cache_create_channel_arg(cache_);
+  arguments.SetPointerWithVtable(argument.key, argument.value.pointer.p,
+                                 argument.value.pointer.vtable);
+}
+
+bool ResumedTlsSession(const grpc::ClientContext& context) {
+  const auto authentication = context.auth_context();
+  if (authentication == nullptr) return false;
+  const auto values = authentication->FindPropertyValues(GRPC_SSL_SESSION_REUSED_PROPERTY);
+  return !values.empty() && values.front() == "true";
+}
+
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions& options) {
   PrepareGrpc();
   ASSIGN_OR_RETURN(const Address address, ParseAddress(options.endpoint));
@@ -47,7 +66,10 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions&
         absl::StrCat(options.endpoint, ": TLS needs a CA certificate and a server name"));
   }
   grpc::ChannelArguments arguments;
-  if (options.tls) arguments.SetSslTargetNameOverride(options.tls->server_name);
+  if (options.tls) {
+    arguments.SetSslTargetNameOverride(options.tls->server_name);
+    if (options.tls_sessions != nullptr) options.tls_sessions->AddTo(arguments);
+  }
   arguments.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
   arguments.SetMaxSendMessageSize(static_cast<int>(options.max_message_bytes));
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -64,8 +86,12 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions&
   return grpc::CreateCustomChannel(target, Credentials(options), arguments);
 }
 
+std::chrono::system_clock::time_point DeadlineAfter(std::chrono::milliseconds timeout) {
+  return std::chrono::system_clock::now() + timeout;
+}
+
 void SetTimeout(grpc::ClientContext& context, std::chrono::milliseconds timeout) {
-  context.set_deadline(std::chrono::system_clock::now() + timeout);
+  context.set_deadline(DeadlineAfter(timeout));
 }
 
 }  // namespace nark::rpc

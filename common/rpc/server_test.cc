@@ -112,6 +112,25 @@ TEST_F(ServerTest, ServesTlsToWhoTrustsItsCa) {
   EXPECT_EQ(*answer, "hello");
 }
 
+TEST_F(ServerTest, ATlsSessionIsResumedByWhoKeepsIt) {
+  const auto server = Start(Tls(provider_.key_manager_tls));
+  const auto resumed = [&](const TlsSessionCache* sessions) {
+    auto channel =
+        MakeChannel({.endpoint = server->address(), .tls = Trust(), .tls_sessions = sessions});
+    EXPECT_TRUE(channel.ok());
+    auto stub = v1::KeyManager::NewStub(*channel);
+    grpc::ClientContext context;
+    SetTimeout(context, std::chrono::seconds(10));
+    v1::GetChallengeResponse response;
+    EXPECT_TRUE(stub->GetChallenge(&context, v1::GetChallengeRequest(), &response).ok());
+    return ResumedTlsSession(context);
+  };
+  const TlsSessionCache sessions(4);
+  EXPECT_FALSE(resumed(&sessions)) << "there was none yet";
+  EXPECT_TRUE(resumed(&sessions));
+  EXPECT_FALSE(resumed(nullptr)) << "nobody asked for it";
+}
+
 TEST_F(ServerTest, RefusalsKeepTheirReasonAcrossTheWire) {
   const auto server = Start(Plain());
   const auto status = Call({.endpoint = server->address()}, "refuse").status();
