@@ -14,6 +14,7 @@
 
 #include "common/base/storage.h"
 #include "common/serve/http.h"
+#include "common/serve/http_get.h"
 #include "common/serve/metrics.h"
 #include "common/serve/process.h"
 #include "common/serve/ready_file.h"
@@ -116,6 +117,26 @@ TEST_F(HttpTest, ShowsMetricsAndHealth) {
   response = Get("/nothing");
   ASSERT_TRUE(response);
   EXPECT_EQ(response->status, 404);
+}
+
+TEST_F(HttpTest, WhatItShowsCanBeRead) {
+  metrics_.AddCounter("things_total", "Things.").Increment();
+  HttpOptions options;
+  options.ready = [] { return absl::UnavailableError("not yet"); };
+  Start(std::move(options));
+  const auto metrics = HttpGet(server_->address(), "/metrics", std::chrono::seconds(5));
+  ASSERT_TRUE(metrics.ok()) << metrics.status();
+  EXPECT_NE(metrics->find("things_total 1"), std::string::npos);
+  const auto unready = HttpGet(server_->address(), "/readyz", std::chrono::seconds(5)).status();
+  EXPECT_EQ(unready.code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(unready.message().find("503"), std::string::npos) << unready;
+  const std::string address = server_->address();
+  server_.reset();
+  const auto gone = HttpGet(address, "/metrics", std::chrono::seconds(5)).status();
+  EXPECT_EQ(gone.code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(gone.message().find(address), std::string::npos) << gone;
+  EXPECT_EQ(HttpGet("no address", "/", std::chrono::seconds(5)).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(HttpTest, APortInUseIsRefusedWithItsCause) {
