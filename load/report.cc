@@ -114,7 +114,7 @@ std::string Warnings(const RunReport& report) {
                     "busy for ",
                     absl::StrFormat("%.0f %%", 100 * report.generator_busiest_thread),
                     " of the time. The figures tell of it as well as of the key managers: give "
-                    "it a processor of its own, or more of them and --threads.\n");
+                    "it a processor that nobody else uses, and --threads where it is busy.\n");
   }
   if (counts.not_started > 0) {
     absl::StrAppend(&text, "warning: ", Grouped(counts.not_started),

@@ -18,7 +18,8 @@ namespace nark::harness {
 namespace {
 
 const std::vector<std::string> kPrograms = {"narkctl",       "nark-keymanager",  "nark-sender",
-                                            "nark-receiver", "nark-securespace", "nark-relay"};
+                                            "nark-receiver", "nark-securespace", "nark-relay",
+                                            "nark-load"};
 
 class EveryProgram : public testing::TestWithParam<std::string> {
  protected:

@@ -25,13 +25,10 @@ namespace {
 
 const std::map<std::string, std::string>& Rooms() {
   static const auto* rooms = new std::map<std::string, std::string>{
-      {"narkctl", "narkctl"},
-      {"nark-keymanager", "keymanager"},
-      {"nark-sender", "sender"},
-      {"nark-receiver", "receiver"},
-      {"nark-securespace", "securespace"},
-      {"nark-refunds", "refunds"},
-      {"nark-relay", "relay"},
+      {"narkctl", "narkctl"},         {"nark-keymanager", "keymanager"},
+      {"nark-load", "load"},          {"nark-sender", "sender"},
+      {"nark-receiver", "receiver"},  {"nark-securespace", "securespace"},
+      {"nark-refunds", "refunds"},    {"nark-relay", "relay"},
       {"bad-network", "tests/relay"},
   };
   return *rooms;
