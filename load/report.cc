@@ -1,5 +1,6 @@
 #include "load/report.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,12 @@ double Milliseconds(std::chrono::microseconds duration) {
 
 double PerSecond(uint64_t count, double seconds) {
   return seconds > 0 ? static_cast<double>(count) / seconds : 0;
+}
+
+// For how long joins were offered.
+double OfferedSeconds(const RunReport& report) {
+  const double planned = report.plan.profile.seconds();
+  return report.end == RunReport::End::kInterrupted ? std::min(planned, report.seconds) : planned;
 }
 
 double MicrosecondsEach(double seconds, double count) {
@@ -210,7 +217,7 @@ Json ToObject(const RunReport& report) {
       {"seconds", report.seconds},
       {"interrupted", report.end == RunReport::End::kInterrupted},
       {"joins", JoinsObject(counts)},
-      {"offered_per_second", PerSecond(counts.offered, report.plan.profile.seconds())},
+      {"offered_per_second", PerSecond(counts.offered, OfferedSeconds(report))},
       {"granted_per_second", PerSecond(counts.granted, report.seconds)},
       {"latency_ms", ToObject(tally.latency())},
       {"service_ms",
@@ -238,7 +245,7 @@ bool RunReport::generator_was_late() const {
 std::string ToText(const RunReport& report) {
   const Tally& tally = report.tally;
   const Counts& counts = tally.counts();
-  const double planned = report.plan.profile.seconds();
+  const double planned = OfferedSeconds(report);
   std::string text = absl::StrCat(PatternOf(report.plan), "\n", ConnectOf(report.plan), ", ",
                                   Grouped(report.plan.viewers), " viewers\n\n");
   Counted(text, "offered", counts.offered, planned);
@@ -287,7 +294,7 @@ std::string CurveToText(const std::vector<RunReport>& steps) {
     absl::StrAppend(
         &text, absl::StrFormat(
                    "%9.1f %9.1f %8u %8u %9.2f %9.2f %9.2f %9.2f %9.2f %7.2f%s\n",
-                   PerSecond(tally.counts().offered, step.plan.profile.seconds()),
+                   PerSecond(tally.counts().offered, OfferedSeconds(step)),
                    PerSecond(tally.counts().granted, step.seconds), tally.counts().failed,
                    tally.counts().not_started, Milliseconds(tally.latency().Quantile(0.5)),
                    Milliseconds(tally.latency().Quantile(0.99)),

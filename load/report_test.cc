@@ -103,6 +103,16 @@ TEST(ReportTest, ALateGeneratorIsNotHidden) {
   }
 }
 
+TEST(ReportTest, AnInterruptedRunOfferedUntilThen) {
+  RunReport report = Some();
+  report.plan.profile.duration = seconds(60);
+  report.end = RunReport::End::kInterrupted;
+  const auto json = nlohmann::json::parse(ToJson(report));
+  EXPECT_EQ(json["offered_per_second"], 100.0);
+  EXPECT_EQ(json["interrupted"], true);
+  EXPECT_NE(ToText(report).find("warning: interrupted"), std::string::npos);
+}
+
 TEST(ReportTest, WhatWasNotStartedIsNoGrant) {
   RunReport report = Some();
   EXPECT_FALSE(report.all_granted());
