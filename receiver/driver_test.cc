@@ -7,6 +7,8 @@
 #include <optional>
 #include <vector>
 
+#include "common/base/status.h"
+#include "receiver/grant_wait.h"
 #include "receiver/testing.h"
 
 namespace nark::receiver {
@@ -109,6 +111,44 @@ TEST_F(DriverTest, AFileWaitsForANewerGrant) {
   driver_->AskAgain();
   EXPECT_EQ(Turn(), Driver::Source::kEnded);
   EXPECT_EQ(sink_.ids, (std::vector<uint64_t>{0, 1, 2, 9}));
+}
+
+// A renewal that comes to nothing, or helps nothing: the rest is played without those ADUs.
+TEST_F(DriverTest, AFileGoesOnWhereNoNewerGrantHelps) {
+  AduMaker maker(session_);
+  RecordingSpace space(session_, maker);
+  for (const bool reached : {false, true}) {
+    SCOPED_TRACE(reached);
+    sink_.ids.clear();
+    auto created = Reception::Create(session_.session(), space, sink_);
+    ASSERT_TRUE(created.ok()) << created.status();
+    reception_ = *std::move(created);
+    driver_.emplace(std::vector<net::DatagramSource*>{&file_}, *reception_, outputs_, clock_);
+    GrantWait wait(*driver_, *reception_);
+    driver_->StartPlaying();
+    wait.Begin();
+    for (const uint64_t id : {0, 1, 2, 3}) {
+      file_.calls.push_back(maker.Make(id, maker.Text(id, 3000)).datagrams);
+    }
+    space.refuse = {{1, v1::REFUSAL_REASON_LEASE}, {2, v1::REFUSAL_REASON_CONTACT}};
+    for (int turn = 0; turn < 5; ++turn) {
+      EXPECT_EQ(Turn(), Driver::Source::kOpen);
+      wait.AfterTurn();
+    }
+    EXPECT_TRUE(driver_->waits_for_grant());
+    EXPECT_TRUE(wait.LeftOut().ok());
+    wait.OnRenewed(reached ? absl::OkStatus() : absl::UnavailableError("nobody is there"));
+    for (int turn = 0; turn < 9 && Turn() == Driver::Source::kOpen; ++turn) wait.AfterTurn();
+    EXPECT_EQ(sink_.ids, (std::vector<uint64_t>{0, 3}));
+    EXPECT_EQ(reception_->kept(), 0u);
+    const absl::Status left_out = wait.LeftOut();
+    // Those that nobody would release are refused as for any reason.
+    EXPECT_EQ(left_out.ok(), reached) << left_out;
+    if (reached) continue;
+    EXPECT_TRUE(IsRemote(left_out));
+    EXPECT_NE(left_out.message().find("the keys of 2 ADUs"), absl::string_view::npos) << left_out;
+    EXPECT_NE(left_out.message().find("nobody is there"), absl::string_view::npos) << left_out;
+  }
 }
 
 // Two ADUs in one burst: headers before all fragments, and behind them again.

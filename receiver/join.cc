@@ -14,7 +14,6 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/bytes.h"
 #include "common/base/status.h"
@@ -25,6 +24,7 @@
 #include "common/serve/http.h"
 #include "common/serve/ready_file.h"
 #include "receiver/driver.h"
+#include "receiver/grant_wait.h"
 #include "receiver/metrics.h"
 #include "receiver/output.h"
 #include "receiver/renewal_rule.h"
@@ -67,14 +67,6 @@ class JoinRun {
   // the background, as often as it takes.
   absl::Status Renew();
   absl::Status StartRenewal(Timestamp now);
-  // Whether ADUs whose keys want a newer grant are kept for it. What was kept is asked for
-  // again in either case.
-  void KeepLapsed();
-  void RefuseLapsed();
-  // What a recording that waited for a newer grant does once the exchange came to this.
-  void GoOn(const absl::Status& renewed);
-  // The error of those that it had to leave out, if any.
-  absl::Status LeftOut() const;
   // A later descriptor in the session file: its senders are heard, its transports and
   // key managers used from now on.
   void TakeLaterSession();
@@ -104,16 +96,12 @@ class JoinRun {
   SessionSources sources_;
   std::unique_ptr<Reception> reception_;
   std::optional<Driver> driver_;
+  std::optional<GrantWait> grant_wait_;
   serve::Metrics metrics_;
   std::optional<ReceiverMetrics> receiver_metrics_;
   std::unique_ptr<serve::HttpServer> http_;
   std::unique_ptr<JoinThread> join_thread_;
   RenewalRule renewal_rule_{random_};
-
-  // Of a recording: what was delivered when the grant was last renewed, and why it was not
-  // when ADUs waited for it.
-  std::optional<uint64_t> delivered_at_renewal_;
-  absl::Status not_renewed_;
 
   std::atomic<bool> playing_{false};
   absl::Status first_output_error_;
@@ -196,6 +184,7 @@ absl::Status JoinRun::Bind() {
       sources_, SessionSources::Open(purchase_->session, sub_sessions_, settings_.input,
                                      [this](const std::string& uri) { return OpenSource(uri); }));
   driver_.emplace(sources_.borrowed(), *reception_, outputs_, clock_);
+  grant_wait_.emplace(*driver_, *reception_);
   for (const std::string& uri : sources_.uris) {
     spdlog::info("session {} {}: receiving from {}", purchase_->session.name().ToString(),
                  purchase_->session.terms().title(), uri);
@@ -254,16 +243,16 @@ absl::Status JoinRun::Play() {
         signals_.Next(std::chrono::milliseconds(0)) == serve::Signals::Event::kShutdown;
     if (told || *turn == Driver::Source::kEnded || Idle()) break;
   }
-  RefuseLapsed();
+  grant_wait_->End();
   RETURN_IF_ERROR(driver_->Finish(kFlushTime));
-  return LeftOut();
+  return grant_wait_->LeftOut();
 }
 
 absl::Status JoinRun::OnJoined() {
   RETURN_IF_ERROR(join_thread_->result());
   join_thread_.reset();
   driver_->StartPlaying();
-  KeepLapsed();
+  grant_wait_->Begin();
   playing_ = true;
   last_progress_ = clock_.Now();
   if (joiner_->used_installed_grant()) {
@@ -294,12 +283,9 @@ absl::Status JoinRun::Renew() {
                    reason.empty() ? "" : " (" + reason + ")", key_managers_.request_id);
       renewal_rule_.OnFailed();
     }
-    GoOn(result);
+    grant_wait_->OnRenewed(result);
   }
-  if (driver_->waits_for_grant() && delivered_at_renewal_ == reception_->adus().delivered) {
-    // The newest grant does not release it either.
-    RefuseLapsed();
-  }
+  grant_wait_->AfterTurn();
   const Timestamp now = clock_.Now();
   ASSIGN_OR_RETURN(const bool due, renewal_rule_.Due(counts, descriptor, now));
   return due ? StartRenewal(now) : absl::OkStatus();
@@ -315,44 +301,6 @@ absl::Status JoinRun::StartRenewal(Timestamp now) {
   joiner_->Start(options, now);
   ASSIGN_OR_RETURN(join_thread_, JoinThread::Start(*joiner_, clock_));
   return absl::OkStatus();
-}
-
-// What is on the air is gone by the time that a grant comes; a recording can wait for it.
-void JoinRun::KeepLapsed() {
-  reception_->SetLapsed(driver_->plays_files() ? PlayOut::Lapsed::kKeep : PlayOut::Lapsed::kRefuse);
-  driver_->AskAgain();
-}
-
-void JoinRun::GoOn(const absl::Status& renewed) {
-  if (!driver_->plays_files()) return;
-  if (renewed.ok()) {
-    delivered_at_renewal_ = reception_->adus().delivered;
-    KeepLapsed();
-  } else if (driver_->waits_for_grant()) {
-    not_renewed_ = renewed;
-    RefuseLapsed();
-  }
-}
-
-void JoinRun::RefuseLapsed() {
-  reception_->SetLapsed(PlayOut::Lapsed::kRefuse);
-  driver_->AskAgain();
-}
-
-absl::Status JoinRun::LeftOut() const {
-  if (not_renewed_.ok()) return absl::OkStatus();
-  uint64_t count = 0;
-  for (const auto& [reason, refused] : reception_->adus().refused) {
-    if (reason == v1::REFUSAL_REASON_LEASE || reason == v1::REFUSAL_REASON_CONTACT) {
-      count += refused;
-    }
-  }
-  if (count == 0) return absl::OkStatus();
-  return MarkRemote(Annotate(
-      not_renewed_,
-      absl::StrCat("the secure space refused the keys of ", count,
-                   " ADUs until the grant is renewed (without a network: nark-receiver request, "
-                   "nark-keymanager grant, nark-receiver install; then play again)")));
 }
 
 void JoinRun::TakeLaterSession() {
@@ -381,7 +329,7 @@ absl::Status JoinRun::Adopt(VerifiedSession later) {
   if (moves) {
     driver_->SetSources(moved.borrowed());
     sources_ = std::move(moved);
-    KeepLapsed();
+    grant_wait_->Begin();
   }
   key_managers_ = std::move(managers);
   // In place: reassembly and play-out look at it by reference.

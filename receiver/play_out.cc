@@ -222,8 +222,7 @@ size_t PlayOut::FitOneCall(std::span<const CompleteAdu> adus) const {
 }
 
 void PlayOut::OnRefused(CompleteAdu& adu, v1::RefusalReason reason) {
-  const bool lapsed = reason == v1::REFUSAL_REASON_LEASE || reason == v1::REFUSAL_REASON_CONTACT;
-  if (!lapsed || lapsed_ == Lapsed::kRefuse) {
+  if (lapsed_ == Lapsed::kRefuse || !WantsNewerGrant(reason)) {
     ++statistics_.refused[reason];
     return;
   }

@@ -104,6 +104,9 @@ class PlayOut {
   // kRefuse: it is passed, as with any other reason. kKeep: it is kept, with all that is due
   // behind it and was not asked for; the next Run or Flush asks again.
   enum class Lapsed : uint8_t { kRefuse, kKeep };
+  static bool WantsNewerGrant(v1::RefusalReason reason) {
+    return reason == v1::REFUSAL_REASON_LEASE || reason == v1::REFUSAL_REASON_CONTACT;
+  }
   void SetLapsed(Lapsed lapsed) { lapsed_ = lapsed; }
   // ADUs that are kept so; not of the queue any more.
   size_t kept() const { return kept_.size(); }
