@@ -27,7 +27,7 @@ absl::Status Refuse(Cause cause, const absl::Status& why) {
   return Refuse(cause, Std(why.message()));
 }
 
-Cause CauseOf(const absl::Status& status) {
+Cause RefusedFor(const absl::Status& status) {
   const auto payload = status.GetPayload(kCauseUrl);
   return payload ? static_cast<Cause>((*payload)[0]) : Cause::kInternal;
 }
@@ -123,7 +123,9 @@ absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::IssueGrant(
 absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::Decide(
     const v1::IssueGrantRequest& request) {
   if (absl::Status shape = CheckShape(request); !shape.ok()) {
-    return Refuse(Cause::kMalformed, shape);
+    return Refuse(ChainFaultOf(shape) == ChainFault::kLength ? Cause::kCertificateChainLength
+                                                             : Cause::kMalformed,
+                  shape);
   }
   const Timestamp now = world_.clock.Now();
   ASSIGN_OR_RETURN(const VerifiedChallenge challenge, CheckChallenge(request.challenge(), now));
@@ -148,6 +150,9 @@ absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::DecideAnew(
   ASSIGN_OR_RETURN(const auto secure_space, FindSecureSpace(request, now));
   if (secure_space->id != challenge.secure_space_id) {
     return Refuse(Cause::kChallengeSession, "the challenge was made for another secure space");
+  }
+  if (!Equal(AsBytes(request.evidence().key_id()), secure_space->attestation_key.id())) {
+    return Refuse(Cause::kCertificateKey, "the evidence names another key than the certificate's");
   }
   if (absl::Status signature = VerifyEnvelope(request.evidence(), payload_type::kEvidence,
                                               secure_space->attestation_key);
@@ -233,8 +238,7 @@ absl::StatusOr<std::shared_ptr<const GrantAuthority::SecureSpace>> GrantAuthorit
   }
   const absl::StatusOr<SecureSpaceLeaf> leaf =
       trust_.VerifySecureSpace(request.secure_space_certificates(), now);
-  if (absl::IsPermissionDenied(leaf.status())) return Refuse(Cause::kRevoked, leaf.status());
-  if (!leaf.ok()) return Refuse(Cause::kCertificate, leaf.status());
+  if (!leaf.ok()) return Refuse(CauseOf(ChainFaultOf(leaf.status())), leaf.status());
   const Digest id = SecureSpaceId(leaf->attestation_key.spki(), leaf->note_spki);
   auto space = std::make_shared<const SecureSpace>(
       SecureSpace{.attestation_key = leaf->attestation_key, .id = id, .verified_at = now});
@@ -268,7 +272,7 @@ bool GrantAuthority::IsFresh(Timestamp verified_at, Timestamp now) const {
 }
 
 absl::Status GrantAuthority::Answer(const absl::Status& refused) {
-  const Cause cause = CauseOf(refused);
+  const Cause cause = RefusedFor(refused);
   world_.refusals.OnRefusal(cause, Std(refused.message()));
   return RefusalFor(cause);
 }

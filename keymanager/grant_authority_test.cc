@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/crypto/odd_certificate.h"
 #include "common/object/envelope.h"
 #include "common/object/sealed_session.h"
 #include "common/schedule/generator.h"
@@ -331,7 +334,7 @@ TEST_F(GrantAuthorityTest, RefusesASecureSpaceOfAnIssuerThatNobodyTrusts) {
   const v1::SignedEnvelope voucher = provider_.MakeVoucher(session_, space.id, 0, 9);
   ExpectNotAttested(
       Attest({session_.descriptor(), voucher, space}, Challenge(space), random_).request,
-      Cause::kCertificate);
+      Cause::kCertificateUntrusted);
 }
 
 TEST_F(GrantAuthorityTest, TrustsEachOfSeveralIssuers) {
@@ -350,7 +353,123 @@ TEST_F(GrantAuthorityTest, RefusesARoleCertificateInPlaceOfASecureSpaces) {
   Exchange exchange = Good();
   exchange.request.clear_secure_space_certificates();
   exchange.request.add_secure_space_certificates(ToText(provider_.till.certificate.der()));
-  ExpectNotAttested(exchange.request, Cause::kCertificate);
+  ExpectNotAttested(exchange.request, Cause::kCertificateUsage);
+}
+
+// The operator learns which it was; the caller, whoever it is, always the same.
+class CertificateFaultTest : public GrantAuthorityTest {
+ protected:
+  using Chain = std::vector<Bytes>;
+  struct Case {
+    std::string name;
+    Chain chain;
+    Cause cause;
+    std::string detail;
+  };
+
+  // For the keys of space_, signed by `issuer`.
+  Certificate Card(const SigningIdentity& issuer, std::chrono::hours from, std::chrono::hours to) {
+    const CertificateTemplate content = {
+        .common_name = "card",
+        .role = CertificateRole::kSecureSpace,
+        .not_before = kTestTime + from,
+        .not_after = kTestTime + to,
+        .sender_scope = std::nullopt,
+        .secure_space_scope =
+            SecureSpaceScope{.note_spki = space_.note_key.public_key().spki(), .assurance = 1},
+        .dns_name = ""};
+    return IssueCertificate(content, space_.attestation_key.public_key(), issuer.certificate,
+                            issuer.key)
+        .value();
+  }
+  Certificate Card(const SigningIdentity& issuer) {
+    return Card(issuer, -std::chrono::hours(1), std::chrono::hours(1));
+  }
+  v1::IssueGrantRequest With(const Chain& chain) {
+    v1::IssueGrantRequest request = Good().request;
+    request.clear_secure_space_certificates();
+    for (const Bytes& der : chain) request.add_secure_space_certificates(ToText(der));
+    return request;
+  }
+  Trust TrustIn(const std::vector<Certificate>& issuers) {
+    const auto list = IssueRevocationList(provider_.issuer.certificate, provider_.issuer.key,
+                                          {revoked_.serial_hex()}, clock_.Now(),
+                                          clock_.Now() + std::chrono::hours(1), 1);
+    return Trust::Create(issuers, {*list}, std::nullopt).value();
+  }
+
+  const Certificate revoked_ = Card(provider_.issuer);
+};
+
+TEST_F(CertificateFaultTest, EachHasACauseOfItsOwn) {
+  using std::chrono::hours;
+  TestProvider stranger(kTestTime, 3), also_trusted(kTestTime, 4);
+  const SigningIdentity& issuer = provider_.issuer;
+  const Certificate good = Card(issuer);
+  Bytes damaged = good.der();
+  damaged.pop_back();
+  const Bytes& root = issuer.certificate.der();
+  const std::vector<Case> cases = {
+      {"expired",
+       {Card(issuer, -hours(2), -hours(1)).der()},
+       Cause::kCertificateExpired,
+       "has expired"},
+      {"not yet valid",
+       {Card(issuer, hours(1), hours(2)).der()},
+       Cause::kCertificateNotYetValid,
+       "not yet valid"},
+      {"revoked", {revoked_.der()}, Cause::kRevoked, revoked_.serial_hex()},
+      {"another CA of the same name",
+       {Card(stranger.issuer).der()},
+       Cause::kCertificateUntrusted,
+       "issuer certificate"},
+      {"a till", {provider_.till.certificate.der()}, Cause::kCertificateUsage, "is a till"},
+      {"a key manager",
+       {provider_.key_manager.certificate.der()},
+       Cause::kCertificateUsage,
+       "is a key-manager"},
+      {"self-signed",
+       {SelfIssued(good, space_.attestation_key)},
+       Cause::kCertificateSelfSigned,
+       "but itself"},
+      {"the issuer's own", {root}, Cause::kCertificateSelfSigned, "but itself"},
+      {"P-192", {WithOddKey(good, OddKey::kP192, issuer.key)}, Cause::kCertificateWeakKey, "P-256"},
+      {"P-384", {WithOddKey(good, OddKey::kP384, issuer.key)}, Cause::kCertificateWeakKey, "P-256"},
+      {"RSA-1024",
+       {WithOddKey(good, OddKey::kRsa1024, issuer.key)},
+       Cause::kCertificateWeakKey,
+       "P-256"},
+      {"signed by RSA-1024", {SignedByRsa(good)}, Cause::kCertificateWeakKey, "ECDSA"},
+      {"two", {good.der(), root}, Cause::kCertificateChainLength, "longer"},
+      {"four", {good.der(), root, root, root}, Cause::kCertificateChainLength, "longer"},
+      {"five", {good.der(), root, root, root, root}, Cause::kCertificateChainLength, "more than 4"},
+      {"damaged", {damaged}, Cause::kCertificate, "not a certificate"},
+  };
+  const Certificate& own = issuer.certificate;
+  const Certificate& other = also_trusted.issuer.certificate;
+  for (const std::vector<Certificate>& issuers :
+       std::vector<std::vector<Certificate>>{{own}, {own, other}, {other, own}}) {
+    Rebuild(TrustIn(issuers));
+    // Also where a sound one has been seen, whose form is known then.
+    ExpectGranted(Good());
+    for (const Case& c : cases) {
+      SCOPED_TRACE(c.name);
+      ExpectNotAttested(With(c.chain), c.cause);
+      EXPECT_NE(refusals_.last_detail().find(c.detail), std::string::npos)
+          << refusals_.last_detail();
+    }
+  }
+  EXPECT_TRUE(authority_->IssueGrant(With({good.der()})).ok()) << refusals_.last_detail();
+}
+
+TEST_F(CertificateFaultTest, AStrangerIsToldTheSameWhicheverItIs) {
+  const absl::Status first = RefusalFor(Cause::kMalformed);
+  for (int i = 0; i <= static_cast<int>(Cause::kEvidence); ++i) {
+    EXPECT_EQ(RefusalFor(static_cast<Cause>(i)), first) << i;
+  }
+  std::set<std::string_view> names;
+  for (int i = 0; i < kCauses; ++i) names.insert(CauseName(static_cast<Cause>(i)));
+  EXPECT_EQ(names.size(), static_cast<size_t>(kCauses));
 }
 
 TEST_F(GrantAuthorityTest, RefusesAnExpiredSecureSpaceCertificateAlsoIfItIsCached) {
@@ -400,6 +519,9 @@ TEST_F(GrantAuthorityTest, RefusesEvidenceSignedByAnotherKey) {
         SignEnvelope(payload_type::kEvidence, good.request.evidence().payload(), *key, {});
     ASSERT_TRUE(signed_elsewhere.ok());
     *request.mutable_evidence() = *signed_elsewhere;
+    ExpectNotAttested(request, Cause::kCertificateKey);
+    // And with the name of the right key on it.
+    request.mutable_evidence()->set_key_id(good.request.evidence().key_id());
     ExpectNotAttested(request, Cause::kEvidence);
   }
 }
@@ -438,9 +560,6 @@ TEST_F(GrantAuthorityTest, RefusesMissingAndOversizedFields) {
       [](v1::IssueGrantRequest& r) { r.clear_secure_space_certificates(); },
       [](v1::IssueGrantRequest& r) { r.add_secure_space_certificates(""); },
       [](v1::IssueGrantRequest& r) { r.add_secure_space_certificates(std::string(4097, 'x')); },
-      [](v1::IssueGrantRequest& r) {
-        for (int i = 0; i < 4; ++i) r.add_secure_space_certificates("x");
-      },
       [](v1::IssueGrantRequest& r) {
         r.mutable_session_descriptor()->set_payload(std::string((1 << 20) + 1, 'x'));
       },

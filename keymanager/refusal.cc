@@ -31,7 +31,20 @@ constexpr std::array<Entry, kCauses> kEntries = {{
     {Cause::kChallengeSession, "challenge_session", kUnattested, kNotAttested, kSaysNothing, 0},
     {Cause::kVoucher, "voucher", kUnattested, kNotAttested, kSaysNothing, 0},
     {Cause::kCertificate, "certificate", kUnattested, kNotAttested, kSaysNothing, 0},
+    {Cause::kCertificateWeakKey, "certificate_weak_key", kUnattested, kNotAttested, kSaysNothing,
+     0},
+    {Cause::kCertificateChainLength, "certificate_chain_length", kUnattested, kNotAttested,
+     kSaysNothing, 0},
+    {Cause::kCertificateSelfSigned, "certificate_self_signed", kUnattested, kNotAttested,
+     kSaysNothing, 0},
+    {Cause::kCertificateUsage, "certificate_usage", kUnattested, kNotAttested, kSaysNothing, 0},
+    {Cause::kCertificateUntrusted, "certificate_untrusted", kUnattested, kNotAttested, kSaysNothing,
+     0},
+    {Cause::kCertificateNotYetValid, "certificate_not_yet_valid", kUnattested, kNotAttested,
+     kSaysNothing, 0},
+    {Cause::kCertificateExpired, "certificate_expired", kUnattested, kNotAttested, kSaysNothing, 0},
     {Cause::kRevoked, "revoked", kUnattested, kNotAttested, kSaysNothing, 0},
+    {Cause::kCertificateKey, "certificate_key", kUnattested, kNotAttested, kSaysNothing, 0},
     {Cause::kEvidence, "evidence", kUnattested, kNotAttested, kSaysNothing, 0},
     {Cause::kRateLimited, "rate_limited", absl::StatusCode::kResourceExhausted, "RATE_LIMITED",
      "too many joins of this secure space in a short time; wait a little", 5},
@@ -65,6 +78,30 @@ constexpr bool InOrder() {
 static_assert(InOrder());
 
 }  // namespace
+
+Cause CauseOf(ChainFault fault) {
+  switch (fault) {
+    case ChainFault::kNone:
+      return Cause::kCertificate;
+    case ChainFault::kWeakKey:
+      return Cause::kCertificateWeakKey;
+    case ChainFault::kLength:
+      return Cause::kCertificateChainLength;
+    case ChainFault::kSelfSigned:
+      return Cause::kCertificateSelfSigned;
+    case ChainFault::kUsage:
+      return Cause::kCertificateUsage;
+    case ChainFault::kUntrusted:
+      return Cause::kCertificateUntrusted;
+    case ChainFault::kNotYetValid:
+      return Cause::kCertificateNotYetValid;
+    case ChainFault::kExpired:
+      return Cause::kCertificateExpired;
+    case ChainFault::kRevoked:
+      return Cause::kRevoked;
+  }
+  return Cause::kCertificate;
+}
 
 std::string_view CauseName(Cause cause) { return kEntries[static_cast<int>(cause)].name; }
 

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "common/crypto/certificate.h"
 
 namespace nark::keymanager {
 
@@ -17,9 +18,18 @@ enum class Cause {
   kOtherProvider,     // a session that another provider's pool serves
   kChallengeSession,  // the challenge was made for another session or secure space
   kVoucher,           // the voucher does not verify for the session
-  kCertificate,       // the secure space's chain does not lead to a trusted issuer
-  kRevoked,           // it does, and the issuer has revoked it
-  kEvidence,          // the evidence is not signed by it, or names something else
+  // The secure space's certificates, each fault by itself.
+  kCertificate,             // malformed, or what no other cause says
+  kCertificateWeakKey,      // a key or signature other than ECDSA on P-256 with SHA-256
+  kCertificateChainLength,  // not the one certificate that a secure space has
+  kCertificateSelfSigned,
+  kCertificateUsage,      // of another role
+  kCertificateUntrusted,  // not signed by an issuer that is trusted
+  kCertificateNotYetValid,
+  kCertificateExpired,
+  kRevoked,         // its issuer has revoked it
+  kCertificateKey,  // the evidence says that it is signed by another key than its
+  kEvidence,        // the evidence is not signed by it, or names something else
   kRateLimited,
   kVoucherOtherSecureSpace,
   kDenied,
@@ -31,6 +41,9 @@ enum class Cause {
   kInternal,
 };
 inline constexpr int kCauses = static_cast<int>(Cause::kInternal) + 1;
+
+// What of the secure space's chain was refused, where `fault` is none: kCertificate.
+Cause CauseOf(ChainFault fault);
 
 // The label of the metric nark_keymanager_refusals_total{detail=...}.
 std::string_view CauseName(Cause cause);

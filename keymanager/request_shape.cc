@@ -2,9 +2,11 @@
 
 #include <array>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/crypto/certificate.h"
 #include "common/crypto/hash.h"
 
 namespace nark::keymanager {
@@ -62,7 +64,10 @@ absl::Status CheckShape(const v1::IssueGrantRequest& request) {
   if (request.secure_space_certificates().empty()) {
     return absl::InvalidArgumentError("the secure space's certificate is missing");
   }
-  return CheckCertificates(request.secure_space_certificates(), "the secure space");
+  absl::Status chain = CheckCertificates(request.secure_space_certificates(), "the secure space");
+  return request.secure_space_certificates_size() > kMaxCertificates
+             ? WithChainFault(std::move(chain), ChainFault::kLength)
+             : chain;
 }
 
 Digest NameOf(const v1::SignedEnvelope& envelope) {

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "absl/strings/cord.h"
 #include "common/base/status.h"
 #include "common/crypto/certificate_parsed.h"
 #include "common/crypto/hash.h"
@@ -15,6 +16,7 @@ namespace {
 
 constexpr char kPemLabel[] = "CERTIFICATE";
 constexpr size_t kMaxDerBytes = 64 << 10;
+constexpr char kFaultUrl[] = "nark/chain_fault";
 
 absl::Status Refused(std::string_view why) {
   return OpenSslRefusal(absl::StatusCode::kInvalidArgument, why);
@@ -48,7 +50,8 @@ absl::Status CheckForm(X509* x509, ByteView der) {
   X509_get0_signature(nullptr, &outer, x509);
   if (X509_get_version(x509) != X509_VERSION_3) return Refused("a certificate that is not X.509v3");
   if (!IsEcdsaSha256(X509_get0_tbs_sigalg(x509), outer)) {
-    return Refused("a certificate not signed with ECDSA and SHA-256");
+    return WithChainFault(Refused("a certificate not signed with ECDSA and SHA-256"),
+                          ChainFault::kWeakKey);
   }
   if (!ReencodesTo(x509, der)) return Refused("a certificate that is not DER");
   // Fills OpenSSL's view of the extensions now, while no other thread has the object.
@@ -60,10 +63,14 @@ absl::Status CheckForm(X509* x509, ByteView der) {
 }
 
 absl::StatusOr<PublicKey> KeyOf(X509* x509) {
-  EVP_PKEY* key = X509_get0_pubkey(x509);
-  if (key == nullptr) return Refused("a certificate whose key is not on P-256");
+  EVP_PKEY* decoded = X509_get0_pubkey(x509);
   Bytes spki = EncodeWhole(X509_get_X509_PUBKEY(x509), i2d_X509_PUBKEY);
-  return PublicKey::FromDecoded(spki, *key);
+  absl::StatusOr<PublicKey> key = absl::InvalidArgumentError("");
+  if (decoded != nullptr) key = PublicKey::FromDecoded(spki, *decoded);
+  if (absl::IsInvalidArgument(key.status())) {
+    return WithChainFault(Refused("a certificate whose key is not on P-256"), ChainFault::kWeakKey);
+  }
+  return key;
 }
 
 absl::StatusOr<RoleContent> RoleOf(X509* x509) {
@@ -74,6 +81,17 @@ absl::StatusOr<RoleContent> RoleOf(X509* x509) {
 }
 
 }  // namespace
+
+ChainFault ChainFaultOf(const absl::Status& status) {
+  const auto payload = status.GetPayload(kFaultUrl);
+  return payload ? static_cast<ChainFault>((*payload)[0]) : ChainFault::kNone;
+}
+
+absl::Status WithChainFault(absl::Status status, ChainFault fault) {
+  if (fault == ChainFault::kNone) return status;
+  status.SetPayload(kFaultUrl, absl::Cord(std::string(1, static_cast<char>(fault))));
+  return status;
+}
 
 absl::StatusOr<Certificate> Certificate::FromDer(ByteView der) {
   if (der.size() > kMaxDerBytes) return Refused("a certificate larger than 64 KiB");

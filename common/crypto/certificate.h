@@ -16,6 +16,26 @@
 
 namespace nark {
 
+// Why a certificate or a chain was refused: what a program decides by, where the
+// message is for people.
+enum class ChainFault : uint8_t {
+  kNone = 0,     // refused for something else, or not at all
+  kWeakKey,      // a key or a signature of another kind than ECDSA on P-256 with SHA-256
+  kLength,       // not as many certificates as the role asks for
+  kSelfSigned,   // the leaf vouches for itself
+  kUsage,        // a certificate of another role, or one that may not do what it did
+  kUntrusted,    // not signed by the root that it must lead to
+  kNotYetValid,  // some certificate's validity begins later
+  kExpired,      // some certificate's validity, or the root's, has ended
+  kRevoked,
+};
+
+// The fault that a refusal carries, of functions here and of those that pass their
+// statuses on; kNone where it carries none. Statuses lose it between processes.
+ChainFault ChainFaultOf(const absl::Status& status);
+// `status`, which is an error, with the fault.
+absl::Status WithChainFault(absl::Status status, ChainFault fault);
+
 // What a certificate of Nark's own makes its key good for. Written into the Nark
 // role extension; a key can do nothing but its role.
 enum class CertificateRole : uint8_t {
@@ -57,7 +77,8 @@ struct SecureSpaceScope {
 class Certificate {
  public:
   // Refuses trailing bytes, encodings that do not re-encode to `der`, and Nark
-  // extensions that are malformed or occur twice. INVALID_ARGUMENT.
+  // extensions that are malformed or occur twice. INVALID_ARGUMENT, with
+  // ChainFault::kWeakKey where key or signature are of another kind.
   static absl::StatusOr<Certificate> FromDer(ByteView der);
   // Exactly one certificate, in the strict form of RFC 7468.
   static absl::StatusOr<Certificate> FromPem(ByteView pem);
@@ -160,7 +181,7 @@ struct ChainRules {
 // issues kSender; kIssuerRoot issues kSecureSpace; kTlsCa issues kNone), by the
 // root's own signature, and by OpenSSL's path validation. No other chain is
 // accepted: its length must be just what the role asks for. Returns the leaf.
-// UNAUTHENTICATED where it fails, with the cause in one line.
+// UNAUTHENTICATED where it fails, with the cause in one line and its ChainFault.
 absl::StatusOr<Certificate> VerifyChain(const std::vector<Certificate>& chain,
                                         const Certificate& root, const ChainRules& rules);
 

@@ -1,3 +1,5 @@
+#include <openssl/err.h>
+
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -17,9 +19,49 @@ struct FreeStack {
 };
 using UniqueStack = std::unique_ptr<STACK_OF(X509), FreeStack>;
 
-absl::Status Refused(std::string_view why) {
-  return OpenSslRefusal(absl::StatusCode::kUnauthenticated,
-                        absl::StrCat("certificate chain: ", Absl(why)));
+absl::Status Refused(ChainFault fault, std::string_view why) {
+  return WithChainFault(OpenSslRefusal(absl::StatusCode::kUnauthenticated,
+                                       absl::StrCat("certificate chain: ", Absl(why))),
+                        fault);
+}
+
+// What OpenSSL's path validation found.
+ChainFault FaultOf(int error) {
+  switch (error) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return ChainFault::kExpired;
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return ChainFault::kNotYetValid;
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+      return ChainFault::kSelfSigned;
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_SUBJECT_ISSUER_MISMATCH:
+    case X509_V_ERR_AKID_SKID_MISMATCH:
+    case X509_V_ERR_AKID_ISSUER_SERIAL_MISMATCH:
+      return ChainFault::kUntrusted;
+    case X509_V_ERR_INVALID_CA:
+    case X509_V_ERR_INVALID_PURPOSE:
+    case X509_V_ERR_KEYUSAGE_NO_CERTSIGN:
+    case X509_V_ERR_PATH_LENGTH_EXCEEDED:
+      return ChainFault::kUsage;
+    default:
+      return ChainFault::kNone;
+  }
+}
+
+// First, whatever else is wrong with it: nobody vouches for such a leaf. Costs a
+// signature only where subject and issuer are one.
+absl::Status CheckNotItsOwnIssuer(const std::vector<Certificate>& chain) {
+  if (chain.empty()) return absl::OkStatus();
+  const bool signed_itself = X509_self_signed(chain[0].parsed().x509.get(), 1) == 1;
+  ERR_clear_error();
+  if (!signed_itself) return absl::OkStatus();
+  return Refused(ChainFault::kSelfSigned,
+                 absl::StrCat("\"", chain[0].subject(), "\" is signed by nobody but itself"));
 }
 
 // The chain and its root carry, in order, the roles that `leaf_role` asks for.
@@ -28,17 +70,23 @@ absl::Status CheckRoles(const std::vector<Certificate>& chain, const Certificate
   std::optional<CertificateRole> expected = leaf_role;
   size_t length = 0;
   for (; IssuerRoleOf(*expected).has_value(); expected = IssuerRoleOf(*expected)) {
-    if (length == chain.size()) return Refused(RoleName(*expected) + " certificate missing");
+    if (length == chain.size()) {
+      return Refused(ChainFault::kLength, RoleName(*expected) + " certificate missing");
+    }
     const Certificate& certificate = chain[length++];
     if (certificate.role() != *expected) {
-      return Refused(absl::StrCat("\"", certificate.subject(), "\" is a ",
+      return Refused(ChainFault::kUsage,
+                     absl::StrCat("\"", certificate.subject(), "\" is a ",
                                   RoleName(certificate.role()), ", not a ", RoleName(*expected)));
     }
   }
-  if (length == 0) return Refused(absl::StrCat("a ", RoleName(leaf_role), " is no leaf"));
-  if (length != chain.size()) return Refused("longer than its role asks for");
+  if (length == 0) {
+    return Refused(ChainFault::kUsage, absl::StrCat("a ", RoleName(leaf_role), " is no leaf"));
+  }
+  if (length != chain.size()) return Refused(ChainFault::kLength, "longer than its role asks for");
   if (root.role() != *expected) {
-    return Refused(absl::StrCat("the root \"", root.subject(), "\" is a ", RoleName(root.role()),
+    return Refused(ChainFault::kUntrusted,
+                   absl::StrCat("the root \"", root.subject(), "\" is a ", RoleName(root.role()),
                                 ", not a ", RoleName(*expected)));
   }
   return absl::OkStatus();
@@ -92,12 +140,12 @@ absl::Status CheckPath(const std::vector<Certificate>& chain, const Certificate&
     int depth = X509_STORE_CTX_get_error_depth(context.get());
     const Certificate& at_fault =
         depth >= 0 && static_cast<size_t>(depth) < chain.size() ? chain[depth] : root;
-    return Refused(absl::StrCat(
-        "\"", at_fault.subject(),
-        "\": ", X509_verify_cert_error_string(X509_STORE_CTX_get_error(context.get()))));
+    const int error = X509_STORE_CTX_get_error(context.get());
+    return Refused(FaultOf(error), absl::StrCat("\"", at_fault.subject(),
+                                                "\": ", X509_verify_cert_error_string(error)));
   }
   if (!IsPath(X509_STORE_CTX_get0_chain(context.get()), chain, root)) {
-    return Refused("not the path from the leaf to the root");
+    return Refused(ChainFault::kUntrusted, "not the path from the leaf to the root");
   }
   return absl::OkStatus();
 }
@@ -114,7 +162,8 @@ absl::Status CheckRevocations(const std::vector<Certificate>& chain, const Certi
   const std::vector<std::string>& revoked = list.parsed().serials_hex;
   for (const Certificate& certificate : chain) {
     if (std::binary_search(revoked.begin(), revoked.end(), certificate.parsed().serial_hex)) {
-      return Refused(absl::StrCat("\"", certificate.subject(), "\" is revoked"));
+      return Refused(ChainFault::kRevoked,
+                     absl::StrCat("\"", certificate.subject(), "\" is revoked"));
     }
   }
   return absl::OkStatus();
@@ -126,7 +175,8 @@ absl::Status VerifySelfSigned(const Certificate& root) {
   const Certificate::Parsed& parsed = root.parsed();
   if (parsed.signed_itself.load(std::memory_order_acquire)) return absl::OkStatus();
   if (X509_self_signed(parsed.x509.get(), 1) != 1) {
-    return Refused(absl::StrCat("\"", root.subject(), "\" did not sign itself"));
+    return Refused(ChainFault::kUntrusted,
+                   absl::StrCat("\"", root.subject(), "\" did not sign itself"));
   }
   parsed.signed_itself.store(true, std::memory_order_release);
   return absl::OkStatus();
@@ -134,6 +184,7 @@ absl::Status VerifySelfSigned(const Certificate& root) {
 
 absl::StatusOr<Certificate> VerifyChain(const std::vector<Certificate>& chain,
                                         const Certificate& root, const ChainRules& rules) {
+  RETURN_IF_ERROR(CheckNotItsOwnIssuer(chain));
   RETURN_IF_ERROR(CheckRoles(chain, root, rules.leaf_role));
   RETURN_IF_ERROR(VerifySelfSigned(root));
   RETURN_IF_ERROR(CheckPath(chain, root, rules.at));

@@ -7,6 +7,7 @@
 #include "common/base/status.h"
 #include "common/crypto/certificate.h"
 #include "common/crypto/certificate_fixture.h"
+#include "common/crypto/odd_certificate.h"
 
 namespace nark {
 namespace {
@@ -160,6 +161,122 @@ TEST_F(ChainTest, OnlyRootsSignThemselves) {
   EXPECT_TRUE(VerifySelfSigned(provider_.certificate).ok());
   EXPECT_TRUE(VerifySelfSigned(provider_.certificate).ok()) << "remembered";
   EXPECT_EQ(VerifySelfSigned(pool_.certificate).code(), kUnauthenticated);
+}
+
+// One row for everything that can be wrong with a secure space's certificate, and with
+// the two of a key manager.
+class ChainFaultTest : public ChainTest {
+ protected:
+  struct Case {
+    std::string name;
+    std::vector<Certificate> chain;
+    ChainFault fault = ChainFault::kNone;
+    std::string message;
+    CertificateRole role = CertificateRole::kSecureSpace;
+    Timestamp at = kNow;
+  };
+  void ExpectFault(const Case& c) const {
+    SCOPED_TRACE(c.name);
+    const Certificate& root =
+        c.role == CertificateRole::kSecureSpace ? issuer_.certificate : provider_.certificate;
+    const RevocationList list = IssueRevocationList(issuer_.certificate, issuer_.key,
+                                                    {revoked_.serial_hex()}, kStart, kEnd, 1)
+                                    .value();
+    const ChainRules rules = {
+        .at = c.at,
+        .leaf_role = c.role,
+        .revocations = c.role == CertificateRole::kSecureSpace ? &list : nullptr};
+    const absl::Status status = VerifyChain(c.chain, root, rules).status();
+    EXPECT_EQ(ChainFaultOf(status), c.fault) << status;
+    EXPECT_EQ(status.code(), kUnauthenticated) << status;
+    EXPECT_NE(Std(status.message()).find(c.message), std::string::npos) << status;
+  }
+  Certificate Parsed(const Bytes& der) const { return Certificate::FromDer(der).value(); }
+  Certificate SecureSpaceUnder(const Ca& issuer) const {
+    CertificateTemplate content = Template(CertificateRole::kSecureSpace);
+    content.secure_space_scope = SecureSpaceScope{note_key_.public_key().spki(), 2};
+    return Issue(content, issuer);
+  }
+
+  const Certificate revoked_ = SecureSpace();
+};
+
+TEST_F(ChainFaultTest, EverySecureSpaceIsRefusedForItsOwnFault) {
+  const Certificate good = SecureSpace();
+  const Ca same_name = MakeRoot(CertificateRole::kIssuerRoot);
+  Bytes changed = good.der();
+  changed.back() ^= 1;  // of the signature's s
+  const Case cases[] = {
+      {"no certificate", {}, ChainFault::kLength, "certificate missing"},
+      {"too long", {good, issuer_.certificate}, ChainFault::kLength, "longer than"},
+      {"with a stranger's root", {good, same_name.certificate}, ChainFault::kLength, "longer than"},
+      {"self-signed", {Parsed(SelfIssued(good, key_))}, ChainFault::kSelfSigned, "but itself"},
+      {"the issuer itself", {issuer_.certificate}, ChainFault::kSelfSigned, "but itself"},
+      {"a till", {Issue(CertificateRole::kTill, provider_)}, ChainFault::kUsage, "is a till"},
+      {"a TLS server", {TlsServer()}, ChainFault::kUsage, "not a secure-space"},
+      {"another CA", {SecureSpaceUnder(same_name)}, ChainFault::kUntrusted, "issuer certificate"},
+      {"changed", {Parsed(changed)}, ChainFault::kUntrusted, "signature failure"},
+      {"too early",
+       {good},
+       ChainFault::kNotYetValid,
+       "not yet valid",
+       CertificateRole::kSecureSpace,
+       kStart - 1s},
+      {"expired",
+       {good},
+       ChainFault::kExpired,
+       "has expired",
+       CertificateRole::kSecureSpace,
+       kEnd + 1s},
+      {"revoked", {revoked_}, ChainFault::kRevoked, "is revoked"},
+  };
+  for (const Case& c : cases) ExpectFault(c);
+}
+
+TEST_F(ChainFaultTest, EveryKeyManagerIsRefusedForItsOwnFault) {
+  const auto kRole = CertificateRole::kKeyManager;
+  const Certificate leaf = KeyManagerChain()[0];
+  const Certificate& pool = pool_.certificate;
+  const Ca stranger = MakeRoot(CertificateRole::kProviderRoot);
+  const Ca theirs = MakeCa(CertificateRole::kPool, stranger);
+  const Case cases[] = {
+      {"alone", {leaf}, ChainFault::kLength, "pool certificate missing", kRole},
+      {"too long", {leaf, pool, provider_.certificate}, ChainFault::kLength, "longer", kRole},
+      {"self-signed",
+       {Parsed(SelfIssued(leaf, key_)), pool},
+       ChainFault::kSelfSigned,
+       "but itself",
+       kRole},
+      {"another role", {SenderChain()[0], pool}, ChainFault::kUsage, "is a sender", kRole},
+      {"under another role", {leaf, senders_.certificate}, ChainFault::kUsage, "not a pool", kRole},
+      {"another provider's",
+       {Issue(kRole, theirs), theirs.certificate},
+       ChainFault::kUntrusted,
+       "issuer certificate",
+       kRole},
+      {"too early", {leaf, pool}, ChainFault::kNotYetValid, "not yet valid", kRole, kStart - 1s},
+      {"expired", {leaf, pool}, ChainFault::kExpired, "has expired", kRole, kEnd + 1s},
+  };
+  for (const Case& c : cases) ExpectFault(c);
+}
+
+TEST_F(ChainFaultTest, KeysAndSignaturesOfOtherKindsAreWeak) {
+  const Certificate good = SecureSpace();
+  const std::pair<const char*, Bytes> cases[] = {
+      {"P-192", WithOddKey(good, OddKey::kP192, issuer_.key)},
+      {"P-384", WithOddKey(good, OddKey::kP384, issuer_.key)},
+      {"RSA-1024", WithOddKey(good, OddKey::kRsa1024, issuer_.key)},
+      {"signed by RSA-1024", SignedByRsa(good)},
+  };
+  for (const auto& [name, der] : cases) {
+    const absl::Status status = Certificate::FromDer(der).status();
+    EXPECT_EQ(status.code(), kInvalid) << name << status;
+    EXPECT_EQ(ChainFaultOf(status), ChainFault::kWeakKey) << name << status;
+  }
+  Bytes trailing = good.der();
+  trailing.push_back(0);
+  EXPECT_EQ(ChainFaultOf(Certificate::FromDer(trailing).status()), ChainFault::kNone);
+  EXPECT_EQ(ChainFaultOf(absl::OkStatus()), ChainFault::kNone);
 }
 
 TEST_F(ChainTest, ThreadsMayShareCertificates) {

@@ -105,15 +105,17 @@ absl::StatusOr<Certificate> VerifyEnvelopeChain(const v1::SignedEnvelope& envelo
 absl::StatusOr<std::vector<Certificate>> ParseCertificates(
     const google::protobuf::RepeatedPtrField<std::string>& certificates) {
   if (certificates.empty() || certificates.size() > kMaxEnvelopeCertificates) {
-    return absl::UnauthenticatedError(
-        absl::StrCat("1 to 4 certificates are needed, not ", certificates.size()));
+    return WithChainFault(absl::UnauthenticatedError(absl::StrCat(
+                              "1 to 4 certificates are needed, not ", certificates.size())),
+                          ChainFault::kLength);
   }
   std::vector<Certificate> chain;
   for (const std::string& der : certificates) {
     absl::StatusOr<Certificate> certificate = Certificate::FromDer(AsBytes(der));
     if (!certificate.ok()) {
-      return absl::UnauthenticatedError(
-          absl::StrCat("a certificate does not parse: ", certificate.status().message()));
+      return WithChainFault(absl::UnauthenticatedError(absl::StrCat(
+                                "a certificate does not parse: ", certificate.status().message())),
+                            ChainFaultOf(certificate.status()));
     }
     chain.push_back(*std::move(certificate));
   }

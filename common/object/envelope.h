@@ -67,7 +67,7 @@ absl::StatusOr<Certificate> VerifyEnvelopeChain(const v1::SignedEnvelope& envelo
                                                 const Certificate& root, const ChainRules& rules);
 
 // Certificates out of a message (X.509 DER, 1 to 4). Parsed, not verified.
-// UNAUTHENTICATED where one is none.
+// UNAUTHENTICATED where one is none, with its ChainFault.
 absl::StatusOr<std::vector<Certificate>> ParseCertificates(
     const google::protobuf::RepeatedPtrField<std::string>& certificates);
 

@@ -103,12 +103,15 @@ absl::StatusOr<SecureSpaceLeaf> Trust::VerifySecureSpace(
   if (chain.size() == 1) known = VerifyKnownForm(AsBytes(chain[0]), at);
   if (known) return *std::move(known);
   ASSIGN_OR_RETURN(const std::vector<Certificate> parsed, ParseCertificates(chain));
-  absl::StatusOr<SecureSpaceLeaf> leaf = absl::UnauthenticatedError("no issuer");
+  absl::Status refused =
+      WithChainFault(absl::UnauthenticatedError("no issuer"), ChainFault::kUntrusted);
   for (const Issuer& issuer : issuers_) {
-    leaf = VerifyChainOf(parsed, issuer, at);
+    absl::StatusOr<SecureSpaceLeaf> leaf = VerifyChainOf(parsed, issuer, at);
     if (!absl::IsUnauthenticated(leaf.status())) return leaf;
+    // Not another issuer's is what every issuer but its own says of it.
+    if (ChainFaultOf(refused) == ChainFault::kUntrusted) refused = leaf.status();
   }
-  return leaf;
+  return refused;
 }
 
 std::optional<SecureSpaceLeaf> Trust::VerifyKnownForm(ByteView der,
@@ -138,8 +141,9 @@ absl::StatusOr<SecureSpaceLeaf> Trust::VerifyChainOf(const std::vector<Certifica
       VerifyChain(chain, issuer.root, {.at = at, .leaf_role = CertificateRole::kSecureSpace}));
   for (const Certificate& certificate : chain) {
     if (issuer.revoked_serials.contains(certificate.serial_hex())) {
-      return absl::PermissionDeniedError(
-          absl::StrCat("the issuer revoked certificate ", certificate.serial_hex()));
+      return WithChainFault(absl::PermissionDeniedError(absl::StrCat(
+                                "the issuer revoked certificate ", certificate.serial_hex())),
+                            ChainFault::kRevoked);
     }
   }
   if (!leaf.secure_space_scope()) {

@@ -48,7 +48,8 @@ class Trust {
   // Verifies the chain of a secure space (X.509 DER, leaf first) at `at` under
   // whichever issuer it leads to, and returns the leaf; nullopt leaves validity
   // periods out, as in ChainRules, and revocation in. UNAUTHENTICATED where it
-  // leads to none, PERMISSION_DENIED where its issuer revoked it.
+  // leads to none, PERMISSION_DENIED where its issuer revoked it; both with their
+  // ChainFault, which is kUntrusted only where it is so of every issuer.
   absl::StatusOr<SecureSpaceLeaf> VerifySecureSpace(
       const google::protobuf::RepeatedPtrField<std::string>& chain,
       std::optional<Timestamp> at) const;

@@ -48,7 +48,8 @@ TEST_F(RefusalTest, AnIssuerThatNobodyTrusts) {
                 {"NOT_ATTESTED", replica.listen});
   // The detail is for the operator.
   const std::string metrics = HttpGet(replica.http, "/metrics");
-  EXPECT_EQ(MetricOf(metrics, "nark_keymanager_refusals_total", "certificate"), 1) << metrics;
+  EXPECT_EQ(MetricOf(metrics, "nark_keymanager_refusals_total", "certificate_untrusted"), 1)
+      << metrics;
 }
 
 TEST_F(RefusalTest, AVoucherMadeOutToAnotherSecureSpace) {
