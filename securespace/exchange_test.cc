@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "common/base/status.h"
+#include "common/crypto/odd_certificate.h"
 #include "common/object/envelope.h"
 #include "nark/v1/attestation.pb.h"
 #include "securespace/testing.h"
@@ -172,6 +173,76 @@ TEST(InstallGrantTest, BelievesKeyManagersOfTheSessionsProviderOnly) {
   GrantOptions options;
   options.signer = &replica;
   EXPECT_TRUE(world.Join(world.Voucher(0, 9), options).ok());
+}
+
+// A key manager's certificate with something wrong: for the key of `key_manager`.
+Certificate KeyManagerCertificate(const SigningIdentity& key_manager, const SigningIdentity& issuer,
+                                  std::chrono::hours from, std::chrono::hours to) {
+  return IssueCertificate({.common_name = "replica",
+                           .role = CertificateRole::kKeyManager,
+                           .not_before = kTestTime + from,
+                           .not_after = kTestTime + to,
+                           .sender_scope = std::nullopt,
+                           .secure_space_scope = std::nullopt,
+                           .dns_name = ""},
+                          key_manager.certificate.public_key(), issuer.certificate, issuer.key)
+      .value();
+}
+
+// Each refusal names what is wrong with the chain; the grant itself is true.
+TEST(InstallGrantTest, NamesWhatIsWrongWithAKeyManagersChain) {
+  using std::chrono::hours;
+  TestWorld world;
+  TestProvider stranger(kTestTime, 2);
+  const SigningIdentity& signer = world.provider.key_manager;
+  const SigningIdentity& pool = world.provider.pool_role;
+  const Certificate good = KeyManagerCertificate(signer, pool, -hours(1), hours(1));
+  const auto der = [](const Certificate& certificate) { return certificate.der(); };
+  struct Case {
+    std::string message;
+    std::vector<Bytes> chain;
+  };
+  const Case cases[] = {
+      {"signed by nobody but itself", {SelfIssued(good, signer.key), der(pool.certificate)}},
+      {"issuer certificate",
+       {der(KeyManagerCertificate(signer, stranger.pool_role, -hours(1), hours(1))),
+        der(stranger.pool_role.certificate)}},
+      {"has expired",
+       {der(KeyManagerCertificate(signer, pool, -hours(2), -hours(1))), der(pool.certificate)}},
+      {"not yet valid",
+       {der(KeyManagerCertificate(signer, pool, hours(1), hours(2))), der(pool.certificate)}},
+      {"is a till, not a key-manager",
+       {der(world.provider.till.certificate), der(pool.certificate)}},
+      {"not a pool", {der(good), der(world.provider.senders_role.certificate)}},
+      {"pool certificate missing", {der(good)}},
+      {"longer than its role asks for",
+       {der(good), der(pool.certificate), der(world.provider.root.certificate)}},
+      {"whose key is not on P-256",
+       {WithOddKey(good, OddKey::kP192, pool.key), der(pool.certificate)}},
+      {"whose key is not on P-256",
+       {WithOddKey(good, OddKey::kRsa1024, pool.key), der(pool.certificate)}},
+      {"names another key than its signer's",
+       {der(world.provider.MakeReplica().certificate), der(pool.certificate)}},
+  };
+  const v1::SignedEnvelope voucher = world.Voucher(0, 9);
+  const auto install = [&](const std::vector<Bytes>& chain) {
+    const v1::AttestRequest request = AttestRequestFor(world.session.descriptor(), voucher);
+    const v1::AttestResponse evidence = world.space().Attest(request).value();
+    v1::InstallGrantRequest grant;
+    *grant.mutable_session() = world.session.name().ToProto();
+    *grant.mutable_grant() =
+        MakeGrant(world.provider, world.session, voucher, request, evidence).value();
+    grant.mutable_grant()->clear_certificates();
+    for (const Bytes& one : chain) grant.mutable_grant()->add_certificates(ToText(one));
+    return world.space().InstallGrant(grant).status();
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.message);
+    const absl::Status status = install(c.chain);
+    ExpectRefusal(status, absl::StatusCode::kUnauthenticated, "GRANT_REFUSED");
+    EXPECT_NE(Std(status.message()).find(c.message), std::string::npos) << status;
+  }
+  EXPECT_TRUE(install({der(good), der(pool.certificate)}).ok());
 }
 
 TEST(InstallGrantTest, RefusesAGrantThatWasResealedOrBelongsElsewhere) {
