@@ -673,7 +673,7 @@ TEST_F(GrantAuthorityTest, RefusesASessionSealedToAnotherPool) {
   auto key = HpkePrivateKey::Generate(random);
   ASSERT_TRUE(key.ok());
   auto resealed = ResealSession(session_.session(), session_.seed(), provider_.descriptor_role,
-                                {key->public_key()}, clock_.Now(), random);
+                                {{key->public_key()}, {}}, clock_.Now(), random);
   ASSERT_TRUE(resealed.ok()) << resealed.status();
   ExpectRefused(Attest({*resealed, voucher_, space_}, Challenge(), random_).request,
                 Cause::kPoolKeyUnknown, absl::StatusCode::kFailedPrecondition, "POOL_KEY_UNKNOWN");

@@ -69,9 +69,8 @@ struct Resealed {
 };
 
 absl::StatusOr<Resealed> Reseal(const std::string& path, const PoolFolder& pool,
-                                const std::vector<X25519PublicKey>& to,
-                                const SigningIdentity& descriptor_role, Timestamp now,
-                                Random& random) {
+                                const SessionPool& to, const SigningIdentity& descriptor_role,
+                                Timestamp now, Random& random) {
   ASSIGN_OR_RETURN(v1::NarkFile file, ReadNarkFile(path, v1::NarkFile::kSessionDescriptor));
   absl::StatusOr<VerifiedSession> session = VerifiedSession::Verify(file.session_descriptor(), now);
   if (!session.ok()) return Annotate(session.status(), path);
@@ -87,8 +86,8 @@ absl::StatusOr<Resealed> Reseal(const std::string& path, const PoolFolder& pool,
 
 // The sessions of `change`, opened with any key of `opened`, sealed to `to`.
 absl::StatusOr<std::vector<Resealed>> ResealAll(const PoolChange& change, const OpenedPool& opened,
-                                                const std::vector<X25519PublicKey>& to,
-                                                Timestamp now, Random& random) {
+                                                const SessionPool& to, Timestamp now,
+                                                Random& random) {
   std::vector<Resealed> sessions;
   if (change.reseal.empty()) return sessions;
   ASSIGN_OR_RETURN(const SigningIdentity descriptor_role,
@@ -109,10 +108,11 @@ absl::Status WriteAll(const std::vector<Resealed>& sessions) {
 
 }  // namespace
 
-std::vector<X25519PublicKey> PublicKeysOf(const PoolFolder& pool) {
-  std::vector<X25519PublicKey> keys;
-  for (const HpkePrivateKey& key : pool.hpke_keys) keys.push_back(key.public_key());
-  return keys;
+SessionPool SessionPoolOf(const PoolFolder& pool) {
+  SessionPool said;
+  for (const HpkePrivateKey& key : pool.hpke_keys) said.keys.push_back(key.public_key());
+  for (const RevokedKeyManager& one : pool.revoked) said.revoked_key_managers.push_back(one.key_id);
+  return said;
 }
 
 absl::StatusOr<PoolFolder> LoadPoolOf(const std::string& folder, const Certificate& provider_root,
@@ -161,7 +161,7 @@ absl::StatusOr<Digest> RotatePool(const PoolChange& change,
   RETURN_IF_ERROR(AddChallengeKey(now, now + challenges_after, random, pool));
   RETURN_IF_ERROR(NewServerKeys(opened.pool_role, tls_ca, now, pool));
   ASSIGN_OR_RETURN(const std::vector<Resealed> sessions,
-                   ResealAll(change, opened, PublicKeysOf(pool), now, random));
+                   ResealAll(change, opened, SessionPoolOf(pool), now, random));
   // The pool first: a session sealed to a key that is not yet durable could be
   // lost for good.
   RETURN_IF_ERROR(WritePoolFolder(change.folder, pool, opened.pool_role, now));
@@ -184,8 +184,8 @@ absl::StatusOr<int> RetireKeys(const PoolChange& change, std::chrono::microsecon
     ++old_challenges;
   }
   if (old + old_challenges == 0) return 0;
-  std::vector<X25519PublicKey> to = PublicKeysOf(pool);
-  to.erase(to.begin(), to.begin() + old);
+  SessionPool to = SessionPoolOf(pool);
+  to.keys.erase(to.keys.begin(), to.keys.begin() + old);
   ASSIGN_OR_RETURN(const std::vector<Resealed> sessions,
                    ResealAll(change, opened, to, now, random));
   pool.hpke_keys.erase(pool.hpke_keys.begin(), pool.hpke_keys.begin() + old);

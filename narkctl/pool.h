@@ -10,6 +10,7 @@
 #include "common/base/clock.h"
 #include "common/crypto/random.h"
 #include "common/object/pool_folder.h"
+#include "common/object/provider.h"
 
 // The desk of a key-manager pool. Its folder: common/object/pool_folder.h.
 namespace nark::narkctl {
@@ -49,8 +50,8 @@ absl::Status MakeReplica(const std::string& folder, const std::string& provider,
 absl::StatusOr<PoolFolder> LoadPoolOf(const std::string& folder, const Certificate& provider_root,
                                       Timestamp now);
 
-// Of every HPKE key of the pool.
-std::vector<X25519PublicKey> PublicKeysOf(const PoolFolder& pool);
+// What a session that is sealed to the pool says of it: every HPKE key, and whom it revoked.
+SessionPool SessionPoolOf(const PoolFolder& pool);
 
 }  // namespace nark::narkctl
 

@@ -301,7 +301,7 @@ absl::StatusOr<SessionName> CreateSession(const SessionFlags& flags, Timestamp n
   ASSIGN_OR_RETURN(SenderSigners signers, ReadSigners(flags.provider, now));
   ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolOf(flags.pool, signers.root, now));
   ASSIGN_OR_RETURN(NewSession session,
-                   MakeSession(options, signers.borrowed(), PublicKeysOf(pool), now, random));
+                   MakeSession(options, signers.borrowed(), SessionPoolOf(pool), now, random));
   for (size_t i = 0; i < flags.sender_outs.size(); ++i) {
     RETURN_IF_ERROR(WriteSenderFile(session, options.senders[i].sender_id(), signers,
                                     flags.sender_outs[i], now));

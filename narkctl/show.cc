@@ -107,6 +107,10 @@ Json SessionJson(const VerifiedSession& session) {
   json["pool_keys"] = Json::array();
   for (const v1::PoolKey& key : descriptor.pool_keys())
     json["pool_keys"].push_back(Hex(key.key_id()));
+  json["revoked_key_managers"] = Json::array();
+  for (const std::string& id : descriptor.revoked_key_managers()) {
+    json["revoked_key_managers"].push_back(Hex(id));
+  }
   json["issue_time"] = FormatTime(descriptor.issue_time_us());
   return json;
 }
@@ -177,6 +181,9 @@ Shown ShowSession(const VerifiedSession& session) {
   }
   for (const v1::PoolKey& key : descriptor.pool_keys()) {
     shown.lines.emplace_back("Pool key", Hex(key.key_id()));
+  }
+  for (const std::string& id : descriptor.revoked_key_managers()) {
+    shown.lines.emplace_back("Revoked key manager", Hex(id));
   }
   shown.lines.emplace_back("Issued", FormatTime(descriptor.issue_time_us()));
   return shown;

@@ -169,6 +169,10 @@ absl::StatusOr<v1::InstallGrantResponse> Emulation::Core::InstallGrant(
     RETURN_IF_ERROR(session->CheckSameTerms(exchange->session));
   }
   ASSIGN_OR_RETURN(OpenedGrant opened, OpenGrant(*exchange, id_, request.grant()));
+  // A host that asks under an earlier descriptor is not heard where a later one is known.
+  if (session != nullptr && session->verified().RevokesKeyManager(opened.signer_id)) {
+    return GrantRefused(kRevokedKeyManager);
+  }
 
   v1::InstallGrantResponse response;
   response.set_grant_id(ToText(opened.grant.id));

@@ -245,6 +245,47 @@ TEST(InstallGrantTest, NamesWhatIsWrongWithAKeyManagersChain) {
   EXPECT_TRUE(install({der(good), der(pool.certificate)}).ok());
 }
 
+void ExpectRevoked(const absl::Status& status) {
+  ExpectRefusal(status, absl::StatusCode::kUnauthenticated, "GRANT_REFUSED");
+  EXPECT_NE(Std(status.message()).find("this key manager's certificate has been revoked"),
+            std::string::npos)
+      << status;
+}
+
+v1::SignedEnvelope Revoking(TestWorld& world, const SigningIdentity& key_manager) {
+  return ResealSession(world.session.session(), world.session.seed(),
+                       world.provider.descriptor_role,
+                       {{world.provider.pool_keys[0].public_key()},
+                        {key_manager.certificate.public_key().id()}},
+                       kTestTime, world.provider.random())
+      .value();
+}
+
+TEST(InstallGrantTest, RefusesAKeyManagerThatTheDescriptorRevokes) {
+  TestWorld world;
+  const SigningIdentity stolen = world.provider.MakeReplica();
+  GrantOptions by_stolen;
+  by_stolen.signer = &stolen;
+  const v1::SignedEnvelope earlier = world.session.descriptor();
+  const v1::SignedEnvelope later = Revoking(world, stolen);
+  const auto use = [&](const v1::SignedEnvelope& descriptor) {
+    world.session.made.descriptor = descriptor;
+    world.session.made.session = *VerifiedSession::Verify(descriptor, kTestTime);
+  };
+
+  use(later);
+  const v1::SignedEnvelope voucher = world.Voucher(0, 9);
+  ExpectRevoked(world.Join(voucher, by_stolen).status());
+  EXPECT_EQ(world.space().GetIdentity()->grants_size(), 0);
+  EXPECT_TRUE(world.Join(voucher).ok()) << "the other replica";
+  // Also asked under the descriptor of before: the later one is known here.
+  use(earlier);
+  ExpectRevoked(world.Join(voucher, by_stolen).status());
+  EXPECT_TRUE(world.Join(voucher).ok());
+  ASSERT_TRUE(world.Reopen().ok());
+  ExpectRevoked(world.Join(voucher, by_stolen).status());
+}
+
 TEST(InstallGrantTest, RefusesAGrantThatWasResealedOrBelongsElsewhere) {
   TestWorld world;
   const std::vector<std::function<void(v1::SealedGrant&)>> lies = {

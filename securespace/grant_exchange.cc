@@ -173,6 +173,9 @@ absl::StatusOr<OpenedGrant> OpenGrant(const Exchange& exchange, const Digest& se
   absl::StatusOr<Certificate> signer = VerifyEnvelopeChain(
       envelope, payload_type::kGrant, root, {std::nullopt, CertificateRole::kKeyManager, nullptr});
   if (!signer.ok()) return GrantRefused(Std(signer.status().message()));
+  if (exchange.session.RevokesKeyManager(signer->public_key().id())) {
+    return GrantRefused(kRevokedKeyManager);
+  }
   absl::StatusOr<v1::SealedGrant> sealed = PayloadOf<v1::SealedGrant>(envelope, "the grant");
   if (!sealed.ok()) return GrantRefused(Std(sealed.status().message()));
   if (!Same(sealed->transcript(), exchange.transcript)) {
@@ -200,6 +203,7 @@ absl::StatusOr<OpenedGrant> OpenGrant(const Exchange& exchange, const Digest& se
 
   OpenedGrant opened;
   opened.contact_sequence = message.contact_sequence();
+  opened.signer_id = signer->public_key().id();
   opened.grant.id = GrantId(exchange.voucher.identity, secure_space_id);
   opened.grant.voucher_identity = exchange.voucher.identity;
   opened.grant.voucher = exchange.voucher_envelope;

@@ -54,7 +54,12 @@ struct Exchange {
 struct OpenedGrant {
   Grant grant;
   uint64_t contact_sequence = 0;
+  Digest signer_id{};  // of the key manager's key
 };
+
+// Why a grant is refused whose key manager the session revokes (GrantRefused).
+inline constexpr std::string_view kRevokedKeyManager =
+    "this key manager's certificate has been revoked";
 
 // Verifies the key manager's signature and chain, opens what is sealed, and checks that it
 // is what the exchange asked for: every field that is repeated, and seeds for just what was

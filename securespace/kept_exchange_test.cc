@@ -107,7 +107,7 @@ std::pair<TestSession, TestSession> TwoTerms(TestWorld& world) {
     SeededRandom same_name(3);
     return TestSession{
         .made = *MakeSession(options, world.provider.signers(),
-                             {world.provider.pool_keys[0].public_key()}, now, same_name),
+                             {{world.provider.pool_keys[0].public_key()}, {}}, now, same_name),
         .sender_files = {}};
   };
   return {make("marks", v1::RECEIPT_TYPE_TREE, kTestTime),

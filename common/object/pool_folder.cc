@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <system_error>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "common/object/file.h"
 #include "common/object/provider.h"
 #include "common/object/sealed_session.h"
+#include "common/object/session.h"
 
 namespace nark {
 namespace {
@@ -188,6 +190,30 @@ absl::StatusOr<Certificate> VerifyManifest(const std::string& folder,
   return absl::InvalidArgumentError(absl::StrCat(path, " does not list ", kRoot));
 }
 
+absl::StatusOr<std::vector<RevokedKeyManager>> Revoked(const Reader& reader,
+                                                       const v1::PoolManifest& manifest) {
+  std::vector<RevokedKeyManager> revoked;
+  for (const v1::RevokedKeyManager& entry : manifest.revoked_key_managers()) {
+    RevokedKeyManager one;
+    if (entry.key_id().size() != one.key_id.size()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(reader.PathOf(kManifest), " revokes a key whose id is not 32 bytes"));
+    }
+    std::ranges::copy(AsBytes(entry.key_id()), one.key_id.begin());
+    one.not_after = FromMicros(entry.not_after_us());
+    if (!revoked.empty() && revoked.back().key_id >= one.key_id) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          reader.PathOf(kManifest), " does not list what it revokes in order, each once"));
+    }
+    revoked.push_back(one);
+  }
+  if (std::ssize(revoked) > kMaxRevokedKeyManagers) {
+    return absl::InvalidArgumentError(absl::StrCat(reader.PathOf(kManifest), " revokes more than ",
+                                                   kMaxRevokedKeyManagers, " key managers"));
+  }
+  return revoked;
+}
+
 SecretBytes CopyOf(const std::string& text) { return SecretBytes::CopyOf(AsBytes(text)); }
 
 std::string KeyName(std::string_view prefix, const Digest& id, std::string_view suffix) {
@@ -244,6 +270,11 @@ Digest ChallengeKeyId(const SecretBytes& key) {
   return LabelledHash("nark challenge mac key v1", {key.Reveal()});
 }
 
+bool PoolFolder::RevokesItself() const {
+  return std::ranges::binary_search(revoked, signing.certificate.public_key().id(), {},
+                                    &RevokedKeyManager::key_id);
+}
+
 absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp now) {
   const std::string path = absl::StrCat(folder, "/", kManifest);
   ASSIGN_OR_RETURN(v1::NarkFile file, ReadNarkFile(path, v1::NarkFile::kPoolManifest));
@@ -263,13 +294,15 @@ absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp n
   ASSIGN_OR_RETURN(SigningIdentity signing, Signing(reader, root, now));
   ASSIGN_OR_RETURN(std::vector<Certificate> tls, reader.Certificates(kTls));
   RETURN_IF_ERROR(reader.Key(kTlsKey, tls.front()).status());
+  ASSIGN_OR_RETURN(std::vector<RevokedKeyManager> revoked, Revoked(reader, manifest));
   return PoolFolder{.root = root,
                     .hpke_keys = std::move(hpke_keys),
                     .hpke_keys_made = std::move(hpke_keys_made),
                     .challenge_keys = std::move(challenge_keys),
                     .signing = std::move(signing),
                     .tls_certificates_pem = ToText(reader.files().at(kTls).bytes.Reveal()),
-                    .tls_key_pem = reader.files().at(kTlsKey).bytes.Clone()};
+                    .tls_key_pem = reader.files().at(kTlsKey).bytes.Clone(),
+                    .revoked = std::move(revoked)};
 }
 
 absl::Status WritePoolFolder(const std::string& folder, const PoolFolder& pool,
@@ -284,8 +317,9 @@ absl::Status WritePoolFolder(const std::string& folder, const PoolFolder& pool,
     listed.push_back(content.listed);
   }
   v1::NarkFile manifest;
-  ASSIGN_OR_RETURN(*manifest.mutable_pool_manifest(),
-                   MakePoolManifest(pool.root.public_key().id(), listed, pool_role, now));
+  ASSIGN_OR_RETURN(
+      *manifest.mutable_pool_manifest(),
+      MakePoolManifest(pool.root.public_key().id(), listed, pool.revoked, pool_role, now));
   RETURN_IF_ERROR(WriteNarkFile(absl::StrCat(folder, "/", kManifest), manifest, FileMode::kSecret));
   return RemoveRetiredKeys(folder, files);
 }

@@ -10,6 +10,7 @@
 #include "common/crypto/hpke.h"
 #include "common/crypto/secret_bytes.h"
 #include "common/object/identity.h"
+#include "common/object/provider.h"
 
 namespace nark {
 
@@ -36,11 +37,15 @@ struct PoolFolder {
   SigningIdentity signing;                   // Chain(): key manager, pool role
   std::string tls_certificates_pem;          // leaf first
   SecretBytes tls_key_pem;
+  std::vector<RevokedKeyManager> revoked = {};  // ascending by key id, each once
+
+  // Whether the pool has revoked the key that this folder signs with.
+  bool RevokesItself() const;
 };
 
-// Loads what `narkctl pool` wrote: verifies the manifest under the root of the
-// folder, reads each listed file once, compares its SHA-256, and parses those
-// same bytes. Files that are not listed are ignored. The message names the file.
+// Loads what `narkctl pool` wrote, also where it revokes itself: verifies the manifest under the
+// root of the folder, reads each listed file once, compares its SHA-256, and parses those same
+// bytes. Files that are not listed are ignored. The message names the file.
 absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp now);
 
 // Writes the files with mode 0600, then the manifest, signed by `pool_role`, then removes

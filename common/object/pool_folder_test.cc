@@ -75,6 +75,27 @@ TEST_F(PoolFolderTest, HoldsSeveralKeysTheOldestFirst) {
   EXPECT_EQ(loaded->challenge_keys[1].makes_from, later);
 }
 
+TEST_F(PoolFolderTest, RemembersWhatItRevoked) {
+  PoolFolder pool = Pool();
+  const Digest own = pool.signing.certificate.public_key().id();
+  pool.revoked = {{.key_id = Digest{}, .not_after = kTestTime}, {.key_id = own, .not_after = {}}};
+  ASSERT_TRUE(WritePoolFolder(folder_, pool, provider_.pool_role, kTestTime).ok());
+  absl::StatusOr<PoolFolder> loaded = LoadPoolFolder(folder_, kTestTime);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  ASSERT_EQ(loaded->revoked.size(), 2u);
+  EXPECT_EQ(loaded->revoked[0].key_id, Digest{});
+  EXPECT_EQ(loaded->revoked[0].not_after, kTestTime);
+  EXPECT_TRUE(loaded->RevokesItself());
+
+  pool.revoked.pop_back();
+  ASSERT_TRUE(WritePoolFolder(folder_, pool, provider_.pool_role, kTestTime).ok());
+  EXPECT_FALSE(LoadPoolFolder(folder_, kTestTime)->RevokesItself());
+
+  pool.revoked = {{.key_id = Digest{2}, .not_after = {}}, {.key_id = Digest{1}, .not_after = {}}};
+  ASSERT_TRUE(WritePoolFolder(folder_, pool, provider_.pool_role, kTestTime).ok());
+  EXPECT_THAT(Std(Load().message()), HasSubstr("in order, each once"));
+}
+
 // They are secrets that nothing needs any more.
 TEST_F(PoolFolderTest, RemovesKeysThatItNoLongerLists) {
   const size_t files = Names().size();

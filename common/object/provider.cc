@@ -54,13 +54,17 @@ v1::SessionDescriptor DescriptorOf(const SessionOptions& options, const SessionS
   return descriptor;
 }
 
-// Seals `seed` to `pool_keys` and nothing else.
-absl::Status SealTo(const std::vector<X25519PublicKey>& pool_keys, const SecretBytes& seed,
-                    const SessionName& name, Random& random, v1::SessionDescriptor& descriptor) {
+// Seals `seed` to the pool's keys and nothing else, and names whom it has revoked.
+absl::Status SealTo(const SessionPool& pool, const SecretBytes& seed, const SessionName& name,
+                    Random& random, v1::SessionDescriptor& descriptor) {
   const Digest terms_identity = ObjectIdentity(descriptor.terms());
   descriptor.clear_pool_keys();
   descriptor.clear_sealed_sessions();
-  for (const X25519PublicKey& public_key : pool_keys) {
+  descriptor.clear_revoked_key_managers();
+  for (const Digest& id : pool.revoked_key_managers) {
+    descriptor.add_revoked_key_managers(ToText(id));
+  }
+  for (const X25519PublicKey& public_key : pool.keys) {
     v1::PoolKey* key = descriptor.add_pool_keys();
     key->set_key_id(ToText(PoolKeyId(public_key)));
     key->set_public_key(ToText(public_key));
@@ -124,8 +128,7 @@ std::vector<v1::PermittedSender> SessionOptions::DefaultSenders() {
 }
 
 absl::StatusOr<NewSession> MakeSession(const SessionOptions& options, const SessionSigners& signers,
-                                       const std::vector<X25519PublicKey>& pool_keys, Timestamp now,
-                                       Random& random) {
+                                       const SessionPool& pool, Timestamp now, Random& random) {
   SessionName name;
   name.provider = signers.root.public_key().id();
   RETURN_IF_ERROR(random.Fill(name.session_id));
@@ -136,7 +139,7 @@ absl::StatusOr<NewSession> MakeSession(const SessionOptions& options, const Sess
                    Sign(payload_type::kTerms, terms, signers.descriptor));
   SecretBytes seed(kSeedBytes);
   RETURN_IF_ERROR(random.Fill(seed.RevealMutable()));
-  RETURN_IF_ERROR(SealTo(pool_keys, seed, name, random, descriptor));
+  RETURN_IF_ERROR(SealTo(pool, seed, name, random, descriptor));
   std::map<uint32_t, SigningIdentity> senders;
   for (const v1::PermittedSender& permission : options.senders) {
     ASSIGN_OR_RETURN(SigningIdentity sender, MakeSender(name, permission, signers.senders, now));
@@ -185,10 +188,10 @@ absl::StatusOr<NewSession> AddSender(const VerifiedSession& session, const Secre
 absl::StatusOr<v1::SignedEnvelope> ResealSession(const VerifiedSession& session,
                                                  const SecretBytes& seed,
                                                  const SigningIdentity& descriptor_role,
-                                                 const std::vector<X25519PublicKey>& pool_keys,
-                                                 Timestamp now, Random& random) {
+                                                 const SessionPool& pool, Timestamp now,
+                                                 Random& random) {
   v1::SessionDescriptor descriptor = session.descriptor();
-  RETURN_IF_ERROR(SealTo(pool_keys, seed, session.name(), random, descriptor));
+  RETURN_IF_ERROR(SealTo(pool, seed, session.name(), random, descriptor));
   StampAfter(session, now, descriptor);
   ASSIGN_OR_RETURN(v1::SignedEnvelope envelope,
                    Sign(payload_type::kSessionDescriptor, descriptor, descriptor_role));
@@ -259,11 +262,17 @@ absl::StatusOr<v1::SignedEnvelope> MakeSenderFile(const NewSession& session, uin
 
 absl::StatusOr<v1::SignedEnvelope> MakePoolManifest(const Digest& provider,
                                                     const std::vector<v1::PoolFile>& files,
+                                                    const std::vector<RevokedKeyManager>& revoked,
                                                     const SigningIdentity& pool_role,
                                                     Timestamp now) {
   v1::PoolManifest manifest;
   manifest.set_provider(ToText(provider));
   for (const v1::PoolFile& file : files) *manifest.add_files() = file;
+  for (const RevokedKeyManager& one : revoked) {
+    v1::RevokedKeyManager* entry = manifest.add_revoked_key_managers();
+    entry->set_key_id(ToText(one.key_id));
+    entry->set_not_after_us(ToMicros(one.not_after));
+  }
   manifest.set_issue_time_us(ToMicros(now));
   return Sign(payload_type::kPoolManifest, manifest, pool_role);
 }

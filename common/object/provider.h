@@ -69,12 +69,17 @@ struct NewSession {
   std::map<uint32_t, SigningIdentity> senders;  // those just made, by sender id
 };
 
+// What a session says of the pool of its key managers.
+struct SessionPool {
+  std::vector<X25519PublicKey> keys;         // to which its seed is sealed
+  std::vector<Digest> revoked_key_managers;  // ascending, each once
+};
+
 // Makes a session with a random id and seed, sealed to every pool key, and a
 // signing key for every sender. INVALID_ARGUMENT where the options contradict
 // each other. What it returns has been verified as a receiver would.
 absl::StatusOr<NewSession> MakeSession(const SessionOptions& options, const SessionSigners& signers,
-                                       const std::vector<X25519PublicKey>& pool_keys, Timestamp now,
-                                       Random& random);
+                                       const SessionPool& pool, Timestamp now, Random& random);
 
 // The same session with one more sender, in a later descriptor: what it returns has
 // that sender alone. The terms keep their bytes, so nothing that was sold is touched;
@@ -84,13 +89,14 @@ absl::StatusOr<NewSession> AddSender(const VerifiedSession& session, const Secre
                                      uint32_t sender_id, const SessionSigners& signers,
                                      Timestamp now);
 
-// The same session, its seed sealed to `pool_keys` instead and signed anew; the
-// terms keep their bytes, so nothing that was sold is touched.
+// The same session, its seed sealed to the keys of `pool` instead, naming as revoked whom it
+// names and nobody else, and signed anew; the terms keep their bytes, so nothing that was sold
+// is touched.
 absl::StatusOr<v1::SignedEnvelope> ResealSession(const VerifiedSession& session,
                                                  const SecretBytes& seed,
                                                  const SigningIdentity& descriptor_role,
-                                                 const std::vector<X25519PublicKey>& pool_keys,
-                                                 Timestamp now, Random& random);
+                                                 const SessionPool& pool, Timestamp now,
+                                                 Random& random);
 
 // What a purchase says.
 struct VoucherOptions {
@@ -112,9 +118,16 @@ absl::StatusOr<v1::SignedEnvelope> MakeSenderFile(const NewSession& session, uin
                                                   const SigningIdentity& senders_role,
                                                   const SigningIdentity& tls_server);
 
-// What a pool's folder holds, signed.
+// A key manager that the provider has revoked.
+struct RevokedKeyManager {
+  Digest key_id{};
+  Timestamp not_after;  // of its certificate
+};
+
+// What a pool's folder holds, signed. `revoked`: ascending by key id, each once.
 absl::StatusOr<v1::SignedEnvelope> MakePoolManifest(const Digest& provider,
                                                     const std::vector<v1::PoolFile>& files,
+                                                    const std::vector<RevokedKeyManager>& revoked,
                                                     const SigningIdentity& pool_role,
                                                     Timestamp now);
 

@@ -62,14 +62,17 @@ TEST_F(ProviderTest, RefusesASealedSeedOfAnotherSession) {
 TEST_F(ProviderTest, ResealsWithoutTouchingTheTerms) {
   TestSession session = provider_.MakeSession();
   HpkePrivateKey fresh = *HpkePrivateKey::Generate(provider_.random());
-  absl::StatusOr<v1::SignedEnvelope> envelope = ResealSession(
-      session.session(), session.seed(), provider_.descriptor_role,
-      {provider_.pool_keys[0].public_key(), fresh.public_key()}, kTestTime, provider_.random());
+  absl::StatusOr<v1::SignedEnvelope> envelope =
+      ResealSession(session.session(), session.seed(), provider_.descriptor_role,
+                    {{provider_.pool_keys[0].public_key(), fresh.public_key()}, {Digest{7}}},
+                    kTestTime, provider_.random());
   ASSERT_TRUE(envelope.ok()) << envelope.status();
   VerifiedSession resealed = *VerifiedSession::Verify(*envelope, kTestTime);
   EXPECT_EQ(resealed.terms_identity(), session.session().terms_identity());
   EXPECT_NE(resealed.descriptor_identity(), session.session().descriptor_identity());
   EXPECT_GT(resealed.descriptor().issue_time_us(), session.session().descriptor().issue_time_us());
+  EXPECT_TRUE(resealed.RevokesKeyManager(Digest{7}));
+  EXPECT_FALSE(resealed.RevokesKeyManager(Digest{8}));
   for (const HpkePrivateKey* key : {&fresh, &provider_.pool_keys[0]}) {
     absl::StatusOr<SecretBytes> seed = OpenSealedSession(resealed, std::span(key, 1));
     ASSERT_TRUE(seed.ok()) << seed.status();
@@ -81,13 +84,13 @@ TEST_F(ProviderTest, RefusesOptionsThatContradictEachOther) {
   SessionOptions options;
   options.transports[0] = "file:x";
   options.deadline_ms = 0;
-  std::vector<X25519PublicKey> keys = {provider_.pool_keys[0].public_key()};
+  const SessionPool pool = {{provider_.pool_keys[0].public_key()}, {}};
   absl::Status status =
-      MakeSession(options, provider_.signers(), keys, kTestTime, provider_.random()).status();
+      MakeSession(options, provider_.signers(), pool, kTestTime, provider_.random()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(Std(status.message()), HasSubstr("deadline"));
   options.timeliness = v1::TIMELINESS_NONE;
-  EXPECT_TRUE(MakeSession(options, provider_.signers(), keys, kTestTime, provider_.random()).ok());
+  EXPECT_TRUE(MakeSession(options, provider_.signers(), pool, kTestTime, provider_.random()).ok());
   EXPECT_FALSE(MakeSession(options, provider_.signers(), {}, kTestTime, provider_.random()).ok());
 }
 

@@ -70,6 +70,23 @@ absl::Status CheckPool(const v1::SessionDescriptor& descriptor) {
   return absl::OkStatus();
 }
 
+// Ascending, so that one set has one encoding, and is searched fast.
+absl::Status CheckRevoked(const v1::SessionDescriptor& descriptor) {
+  if (descriptor.revoked_key_managers_size() > kMaxRevokedKeyManagers) {
+    return Bad(
+        absl::StrCat("the descriptor revokes more than ", kMaxRevokedKeyManagers, " key managers"));
+  }
+  const std::string* before = nullptr;
+  for (const std::string& id : descriptor.revoked_key_managers()) {
+    RETURN_IF_ERROR(shapes::CheckSize(id, 32, "a revoked key manager's id in the descriptor"));
+    if (before != nullptr && *before >= id) {
+      return Bad("the descriptor's revoked key managers are not in order, each once");
+    }
+    before = &id;
+  }
+  return absl::OkStatus();
+}
+
 // Each costs a verifier two signatures.
 constexpr int kMaxSenders = 64;
 
@@ -115,6 +132,7 @@ absl::StatusOr<VerifiedSession> VerifiedSession::Verify(const v1::SignedEnvelope
   RETURN_IF_ERROR(CheckTransports(session.descriptor_, session.terms_));
   RETURN_IF_ERROR(CheckEndpoints(session.descriptor_));
   RETURN_IF_ERROR(CheckPool(session.descriptor_));
+  RETURN_IF_ERROR(CheckRevoked(session.descriptor_));
   RETURN_IF_ERROR(
       shapes::CheckTime(session.descriptor_.issue_time_us(), "the descriptor's issue time"));
   RETURN_IF_ERROR(session.VerifySenders(now));
@@ -180,6 +198,12 @@ absl::StatusOr<std::pair<uint32_t, VerifiedSession::Sender>> VerifiedSession::Ve
 const VerifiedSession::Sender* VerifiedSession::FindSender(uint32_t sender_id) const {
   auto found = senders_.find(sender_id);
   return found == senders_.end() ? nullptr : &found->second;
+}
+
+bool VerifiedSession::RevokesKeyManager(const Digest& key_id) const {
+  const auto& revoked = descriptor_.revoked_key_managers();
+  // std::string compares bytes as unsigned, as Digest does.
+  return std::binary_search(revoked.begin(), revoked.end(), ToText(key_id));
 }
 
 std::vector<uint32_t> VerifiedSession::sender_ids() const {

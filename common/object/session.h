@@ -68,6 +68,9 @@ class VerifiedSession {
     bool may_control;
   };
   const Sender* FindSender(uint32_t sender_id) const;
+  // Whether the provider has revoked the key manager that signs with the key of this id.
+  bool RevokesKeyManager(const Digest& key_id) const;
+
   // Of all who may send, ascending.
   std::vector<uint32_t> sender_ids() const;
 
@@ -95,6 +98,9 @@ struct VerifiedVoucher {
 };
 absl::StatusOr<VerifiedVoucher> VerifyVoucher(const v1::SignedEnvelope& envelope,
                                               const VerifiedSession& session, Timestamp now);
+
+// How many key managers a descriptor, and so a pool, may name as revoked.
+inline constexpr int kMaxRevokedKeyManagers = 1024;
 
 // Shapes that many places check.
 absl::Status CheckTerms(const v1::Terms& terms);

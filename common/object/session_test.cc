@@ -54,9 +54,38 @@ class VerifiedSessionTest : public ::testing::Test {
         [&](v1::SessionDescriptor& descriptor) { *descriptor.mutable_terms() = signed_terms; });
   }
 
+  static void Revoke(v1::SessionDescriptor& descriptor, const std::vector<uint8_t>& first_bytes) {
+    for (const uint8_t byte : first_bytes) {
+      descriptor.add_revoked_key_managers(ToText(Digest{byte}));
+    }
+  }
+
   TestProvider provider_;
   TestSession session_;
 };
+
+TEST_F(VerifiedSessionTest, TellsWhichKeyManagersAreRevoked) {
+  v1::SessionDescriptor descriptor = session_.session().descriptor();
+  EXPECT_FALSE(session_.session().RevokesKeyManager(Digest{1}));
+  Revoke(descriptor, {0x01, 0x7f, 0x80, 0xff});
+  const auto session = VerifiedSession::Verify(Resigned(descriptor), kTestTime);
+  ASSERT_TRUE(session.ok()) << session.status();
+  for (const uint8_t byte : {0x01, 0x7f, 0x80, 0xff}) {
+    EXPECT_TRUE(session->RevokesKeyManager(Digest{byte})) << int{byte};
+  }
+  for (const uint8_t byte : {0x00, 0x02, 0x81}) {
+    EXPECT_FALSE(session->RevokesKeyManager(Digest{byte})) << int{byte};
+  }
+}
+
+TEST_F(VerifiedSessionTest, ManyKeyManagersMayBeRevoked) {
+  EXPECT_TRUE(WithDescriptor([](v1::SessionDescriptor& descriptor) {
+                for (int i = 0; i < kMaxRevokedKeyManagers; ++i) {
+                  descriptor.add_revoked_key_managers(
+                      ToText(Digest{static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i)}));
+                }
+              }).ok());
+}
 
 TEST_F(VerifiedSessionTest, AcceptsWhatAProviderMakes) {
   absl::StatusOr<VerifiedSession> session =
@@ -150,6 +179,19 @@ TEST_F(VerifiedSessionTest, RefusesDescriptorsOfEveryWrongShape) {
       {"issue time", [](auto& d) { d.clear_issue_time_us(); }},
       {"issue time", [](auto& d) { d.set_issue_time_us(~uint64_t{0}); }},
       {"sender 1 twice", [](auto& d) { *d.add_senders() = d.senders(0); }},
+      {"revoked key manager's id", [](auto& d) { d.add_revoked_key_managers("short"); }},
+      {"in order, each once",
+       [](auto& d) {
+         Revoke(d, {2, 2});
+       }},
+      {"in order, each once",
+       [](auto& d) {
+         Revoke(d, {0x80, 0x7f});
+       }},
+      {"more than 1024",
+       [](auto& d) {
+         for (int i = 0; i <= kMaxRevokedKeyManagers; ++i) Revoke(d, {1});
+       }},
   };
   for (const auto& [message, change] : cases) {
     absl::Status status = WithDescriptor(change);

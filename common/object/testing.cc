@@ -72,9 +72,9 @@ TestSession TestProvider::MakeSession(SessionOptions options) {
       options.transports[sub.id()] = options.transports[0];
     }
   }
-  std::vector<X25519PublicKey> public_keys;
-  for (const HpkePrivateKey& key : pool_keys) public_keys.push_back(key.public_key());
-  NewSession made = Must(nark::MakeSession(options, signers(), public_keys, now_, random_));
+  SessionPool pool = {.keys = {}, .revoked_key_managers = revoked_key_managers};
+  for (const HpkePrivateKey& key : pool_keys) pool.keys.push_back(key.public_key());
+  NewSession made = Must(nark::MakeSession(options, signers(), pool, now_, random_));
   const SigningIdentity sender_tls = Must(MakeTlsServer("sender.nark", tls_ca, now_));
   std::map<uint32_t, v1::SignedEnvelope> files;
   for (const auto& [id, identity] : made.senders) {

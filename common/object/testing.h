@@ -91,6 +91,7 @@ class TestProvider {
   std::vector<ChallengeKey> challenge_keys;  // one
   SigningIdentity key_manager;               // Chain(): key manager, pool role
   SigningIdentity key_manager_tls;           // for keymanager.nark
+  std::vector<Digest> revoked_key_managers;  // of the next sessions; ascending
 };
 
 }  // namespace nark
