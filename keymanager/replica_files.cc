@@ -115,6 +115,14 @@ void ReplicaSource::ReadPool(Timestamp now, Refusals& refused) {
         {Part::kPool, absl::FailedPreconditionError(absl::StrCat(
                           files_.pool, " is now another provider's; start another replica"))});
   }
+  if (folder->RevokesItself()) {
+    return refused.push_back(
+        {Part::kPool, absl::FailedPreconditionError(absl::StrCat(
+                          files_.pool,
+                          ": the signing certificate of this replica has been revoked, so that "
+                          "no secure space takes its grants; make it another with "
+                          "'narkctl pool replica'"))});
+  }
   absl::StatusOr<ChallengeKeys> challenge_keys = ChallengeKeys::Create(folder->challenge_keys);
   if (!challenge_keys.ok()) {
     return refused.push_back({Part::kPool, Annotate(challenge_keys.status(), files_.pool)});

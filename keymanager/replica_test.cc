@@ -395,6 +395,27 @@ TEST_F(ReplicaTest, TurnsAwayMoreThanItCanDoAndEndsWhatHasBegun) {
 
 TEST_F(ReplicaTest, LoadsItsFiles) { EXPECT_TRUE(LoadStatus().ok()) << LoadStatus(); }
 
+TEST_F(ReplicaTest, RefusesItselfWhereItIsRevoked) {
+  auto running = ReplicaSource::Load(Files(), world_);
+  ASSERT_TRUE(running.ok()) << running.status();
+  PoolFolder pool = provider_.MakePool();
+  pool.revoked = {{.key_id = pool.signing.certificate.public_key().id(), .not_after = {}}};
+  ASSERT_TRUE(WritePoolFolder(folder_ + "/pool", pool, provider_.pool_role, RealNow()).ok());
+  const std::string said = "the signing certificate of this replica has been revoked";
+  const absl::Status status = LoadStatus();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+  EXPECT_NE(Std(status.message()).find(said), std::string::npos) << status;
+  const auto refused = (*running)->Reload();
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(PartName(refused[0].part), "pool");
+  EXPECT_NE(Std(refused[0].why.message()).find(said), std::string::npos) << refused[0].why;
+  // Another's revocation is no reason.
+  pool.revoked[0].key_id[0] ^= 1;
+  ASSERT_TRUE(WritePoolFolder(folder_ + "/pool", pool, provider_.pool_role, RealNow()).ok());
+  EXPECT_TRUE(LoadStatus().ok()) << LoadStatus();
+  EXPECT_TRUE((*running)->Reload().empty());
+}
+
 TEST_F(ReplicaTest, NamesTheFileThatIsMissing) {
   for (const std::string& name :
        {"pool/manifest.nark"s, "pool/signing-key.pem"s, "pool/" + ChallengeKeyFile(),

@@ -209,6 +209,7 @@ TEST_F(CommandsTest, HelpsWithExamples) {
                                              {"pool", "init"},
                                              {"pool", "rotate"},
                                              {"pool", "replica"},
+                                             {"pool", "revoke"},
                                              {"session", "create"},
                                              {"session", "show"},
                                              {"voucher", "issue"},

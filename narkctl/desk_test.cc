@@ -342,6 +342,105 @@ TEST_F(PoolTest, RetiresOldKeysAndSealsSessionsToTheRest) {
             absl::StatusCode::kNotFound);
 }
 
+TEST_F(PoolTest, RevokesAReplicaAndCarriesItOn) {
+  ASSERT_TRUE(Create(desk_.GoodSession("s")).ok());
+  const std::string file = desk_.PathOf("s.nark"), replica = desk_.PathOf("replica");
+  ASSERT_TRUE(MakeReplica(desk_.pool(), desk_.provider(), replica, desk_.now()).ok());
+  const Digest stolen = LoadPoolFolder(replica, desk_.now())->signing.certificate.public_key().id();
+  const Digest own =
+      LoadPoolFolder(desk_.pool(), desk_.now())->signing.certificate.public_key().id();
+  const VerifiedSession before = *ReadSession(file, desk_.now());
+  EXPECT_FALSE(before.RevokesKeyManager(stolen));
+
+  for (int i = 0; i < 2; ++i) {  // once more is the same
+    const auto revoked =
+        RevokeReplica(Change({file}), replica + "/signing.pem", desk_.now(), desk_.random());
+    ASSERT_TRUE(revoked.ok()) << revoked.status();
+    EXPECT_EQ(*revoked, stolen);
+  }
+  const auto expect_revoked = [&](const std::string& path, Timestamp now) {
+    const VerifiedSession session = *ReadSession(path, now);
+    EXPECT_TRUE(session.RevokesKeyManager(stolen)) << path;
+    EXPECT_FALSE(session.RevokesKeyManager(own)) << path;
+    EXPECT_EQ(session.descriptor().revoked_key_managers_size(), 1) << path;
+  };
+  expect_revoked(file, desk_.now());
+  EXPECT_EQ(ReadSession(file, desk_.now())->terms_identity(), before.terms_identity());
+  EXPECT_FALSE(LoadPoolFolder(desk_.pool(), desk_.now())->RevokesItself());
+
+  ASSERT_TRUE(Rotate({file}).ok());
+  expect_revoked(file, desk_.now());
+  const Timestamp later = desk_.now() + days(2);
+  ASSERT_GT(*RetireKeys(Change({file}), hours(24), later, desk_.random()), 0);
+  expect_revoked(file, later);
+  ASSERT_TRUE(Create(desk_.GoodSession("new")).ok());
+  expect_revoked(desk_.PathOf("new.nark"), desk_.now());
+
+  // The folder of that replica, brought up to date, has another key and knows of it.
+  ASSERT_TRUE(MakeReplica(desk_.pool(), desk_.provider(), replica, desk_.now()).ok());
+  const PoolFolder renewed = *LoadPoolFolder(replica, desk_.now());
+  EXPECT_FALSE(renewed.RevokesItself());
+  ASSERT_EQ(renewed.revoked.size(), 1u);
+  EXPECT_EQ(renewed.revoked[0].key_id, stolen);
+}
+
+TEST_F(PoolTest, ReplacesItsOwnSigningKeyWhereThatIsRevoked) {
+  ASSERT_TRUE(Create(desk_.GoodSession("s")).ok());
+  const std::string file = desk_.PathOf("s.nark");
+  const auto revoked =
+      RevokeReplica(Change({file}), desk_.pool() + "/signing.pem", desk_.now(), desk_.random());
+  ASSERT_TRUE(revoked.ok()) << revoked.status();
+  const PoolFolder pool = *LoadPoolFolder(desk_.pool(), desk_.now());
+  EXPECT_NE(pool.signing.certificate.public_key().id(), *revoked);
+  EXPECT_FALSE(pool.RevokesItself());
+  EXPECT_TRUE(ReadSession(file, desk_.now())->RevokesKeyManager(*revoked));
+}
+
+TEST_F(PoolTest, NamesSoManyRevokedAndForgetsOnlyTheExpired) {
+  ASSERT_TRUE(Create(desk_.GoodSession("s")).ok());
+  const std::string file = desk_.PathOf("s.nark"), signing = desk_.pool() + "/signing.pem";
+  const SigningIdentity role = *ReadRole(desk_.provider(), CertificateRole::kPool,
+                                         *ReadProviderRoot(desk_.provider()), desk_.now());
+  PoolFolder pool = *LoadPoolFolder(desk_.pool(), desk_.now());
+  for (int i = 0; i < kMaxRevokedKeyManagers; ++i) {
+    pool.revoked.push_back({.key_id = Digest{static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i)},
+                            .not_after = desk_.now() + days(1)});
+  }
+  ASSERT_TRUE(WritePoolFolder(desk_.pool(), pool, role, desk_.now()).ok());
+  EXPECT_EQ(RevokeReplica(Change({file}), signing, desk_.now(), desk_.random()).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  pool.revoked[7].not_after = desk_.now() - hours(1);
+  ASSERT_TRUE(WritePoolFolder(desk_.pool(), pool, role, desk_.now()).ok());
+  const auto revoked = RevokeReplica(Change({file}), signing, desk_.now(), desk_.random());
+  ASSERT_TRUE(revoked.ok()) << revoked.status();
+  const VerifiedSession session = *ReadSession(file, desk_.now());
+  EXPECT_EQ(session.descriptor().revoked_key_managers_size(), kMaxRevokedKeyManagers);
+  EXPECT_TRUE(session.RevokesKeyManager(*revoked));
+  EXPECT_FALSE(session.RevokesKeyManager(pool.revoked[7].key_id));
+  EXPECT_TRUE(session.RevokesKeyManager(pool.revoked[8].key_id));
+}
+
+TEST_F(PoolTest, RevokesNothingThatIsNoKeyManagerOfItsOwn) {
+  ASSERT_TRUE(Create(desk_.GoodSession("s")).ok());
+  Desk other;
+  const std::string file = desk_.PathOf("s.nark");
+  const Bytes session = *ReadFile(file), manifest = *ReadFile(desk_.pool() + "/manifest.nark");
+  for (const std::string& path :
+       {other.pool() + "/signing.pem", desk_.provider() + "/till/certificate.pem",
+        desk_.pool() + "/root.pem", desk_.pool() + "/signing-key.pem"}) {
+    const absl::Status status =
+        RevokeReplica(Change({file}), path, desk_.now(), desk_.random()).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_THAT(Std(status.message()), HasSubstr(path));
+  }
+  const absl::Status nowhere =
+      RevokeReplica(Change({}), desk_.pool() + "/signing.pem", desk_.now(), desk_.random())
+          .status();
+  EXPECT_THAT(Std(nowhere.message()), HasSubstr("--session"));
+  EXPECT_EQ(*ReadFile(file), session);
+  EXPECT_EQ(*ReadFile(desk_.pool() + "/manifest.nark"), manifest);
+}
+
 TEST_F(PoolTest, IsRefusedUnderAnotherProvider) {
   Desk other;
   SessionFlags flags = desk_.GoodSession("s");

@@ -1,12 +1,15 @@
 #include "narkctl/pool.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <iterator>
+#include <optional>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/base/storage.h"
 #include "common/object/file.h"
 #include "common/object/provider.h"
 #include "common/object/sealed_session.h"
@@ -97,6 +100,40 @@ absl::StatusOr<std::vector<Resealed>> ResealAll(const PoolChange& change, const 
     sessions.push_back(std::move(session));
   }
   return sessions;
+}
+
+// The certificate of a key manager of the provider's, whatever its age: an expired one's
+// key can still sign what it says was signed before.
+absl::StatusOr<Certificate> ReadKeyManager(const std::string& path, const Certificate& root) {
+  ASSIGN_OR_RETURN(const Bytes pem, ReadFile(path, 1 << 20));
+  absl::StatusOr<std::vector<Certificate>> chain = CertificatesFromPem(pem);
+  if (!chain.ok()) return Annotate(chain.status(), path);
+  absl::StatusOr<Certificate> leaf =
+      VerifyChain(*chain, root, {.at = std::nullopt, .leaf_role = CertificateRole::kKeyManager});
+  if (!leaf.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", leaf.status().message()));
+  }
+  return leaf;
+}
+
+// Adds one, in order. Where there is no room, the one makes it that expired first.
+absl::Status AddRevoked(const RevokedKeyManager& one, Timestamp now,
+                        std::vector<RevokedKeyManager>& revoked) {
+  const auto place = [&] {
+    return std::ranges::lower_bound(revoked, one.key_id, {}, &RevokedKeyManager::key_id);
+  };
+  if (place() != revoked.end() && place()->key_id == one.key_id) return absl::OkStatus();
+  if (std::ssize(revoked) >= kMaxRevokedKeyManagers) {
+    const auto oldest = std::ranges::min_element(revoked, {}, &RevokedKeyManager::not_after);
+    if (oldest->not_after >= now) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the pool has revoked ", kMaxRevokedKeyManagers,
+                       " key managers already whose certificates still hold; found another pool"));
+    }
+    revoked.erase(oldest);
+  }
+  revoked.insert(place(), one);
+  return absl::OkStatus();
 }
 
 absl::Status WriteAll(const std::vector<Resealed>& sessions) {
@@ -196,6 +233,29 @@ absl::StatusOr<int> RetireKeys(const PoolChange& change, std::chrono::microsecon
   RETURN_IF_ERROR(WriteAll(sessions));
   RETURN_IF_ERROR(WritePoolFolder(change.folder, pool, opened.pool_role, now));
   return static_cast<int>(old + old_challenges);
+}
+
+absl::StatusOr<Digest> RevokeReplica(const PoolChange& change, const std::string& certificate,
+                                     Timestamp now, Random& random) {
+  if (change.reseal.empty()) {
+    return absl::InvalidArgumentError(
+        "name every session with --session: receivers heed what a session says");
+  }
+  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(change.folder, change.provider, now));
+  ASSIGN_OR_RETURN(const Certificate leaf, ReadKeyManager(certificate, opened.root));
+  const Digest id = leaf.public_key().id();
+  RETURN_IF_ERROR(
+      AddRevoked({.key_id = id, .not_after = leaf.not_after()}, now, opened.pool.revoked));
+  if (opened.pool.RevokesItself()) {
+    ASSIGN_OR_RETURN(const SigningIdentity tls_ca, ReadTlsCa(change.provider));
+    RETURN_IF_ERROR(NewServerKeys(opened.pool_role, tls_ca, now, opened.pool));
+  }
+  ASSIGN_OR_RETURN(const std::vector<Resealed> sessions,
+                   ResealAll(change, opened, SessionPoolOf(opened.pool), now, random));
+  // The pool first: what it does not remember, the next reseal would take back.
+  RETURN_IF_ERROR(WritePoolFolder(change.folder, opened.pool, opened.pool_role, now));
+  RETURN_IF_ERROR(WriteAll(sessions));
+  return id;
 }
 
 absl::Status MakeReplica(const std::string& folder, const std::string& provider,

@@ -41,6 +41,15 @@ absl::StatusOr<Digest> RotatePool(const PoolChange& change,
 absl::StatusOr<int> RetireKeys(const PoolChange& change, std::chrono::microseconds age,
                                Timestamp now, Random& random);
 
+// Revokes the key manager whose certificate is the first one of the PEM file `certificate`:
+// the sessions of `change.reseal`, at least one, name it from now on, and so does every
+// session that is created or resealed with this pool's folder later. A pool's own signing key
+// that is revoked is replaced. Replicas lose nothing by it but the one that signs with this
+// key. Returns the key's id. INVALID_ARGUMENT where the certificate is no key manager's of
+// this provider.
+absl::StatusOr<Digest> RevokeReplica(const PoolChange& change, const std::string& certificate,
+                                     Timestamp now, Random& random);
+
 // Makes a folder with the pool's HPKE and challenge keys and a signing and a TLS key of its
 // own; a replica's folder that is there already is brought up to date in place.
 absl::Status MakeReplica(const std::string& folder, const std::string& provider,

@@ -18,6 +18,7 @@ struct Flags {
   std::chrono::microseconds challenges_after{std::chrono::minutes(10)};
   std::chrono::microseconds older_than{std::chrono::hours(24 * 7)};
   std::string out;
+  std::string certificate;
 };
 
 void AddInit(cli::Command& pool) {
@@ -95,6 +96,31 @@ void AddReplica(cli::Command& pool) {
       });
 }
 
+void AddRevoke(cli::Command& pool) {
+  auto flags = std::make_shared<Flags>();
+  pool.Subcommand("revoke",
+                  "Revokes the signing certificate of one replica: sessions say so, and secure "
+                  "spaces take none of its grants; prints the id of its key. The pool remembers "
+                  "it for every session that is made or sealed again later. Sessions that are "
+                  "not named still trust it: name them all. Who has a replica's folder can also "
+                  "open what was sealed to the pool: rotate, and retire the old keys.")
+      .Text("DIR", &flags->change.folder, "the pool's folder", Need::kRequired)
+      .Text("--provider", &flags->change.provider, "the provider's folder", Need::kRequired)
+      .Text("--certificate", &flags->certificate,
+            "the replica's signing.pem, of its folder or a copy of it", Need::kRequired)
+      .Texts("--session", &flags->change.reseal, "session file to rewrite; repeatable")
+      .Examples(
+          "narkctl pool revoke pool --provider provider --certificate pool-2/signing.pem "
+          "--session news.nark")
+      .Action([flags]() -> absl::Status {
+        SystemRandom random;
+        ASSIGN_OR_RETURN(const Digest id, RevokeReplica(flags->change, flags->certificate,
+                                                        SystemClock().Now(), random));
+        std::cout << ToHex(id) << "\n";
+        return absl::OkStatus();
+      });
+}
+
 }  // namespace
 
 void AddPoolCommands(cli::Command& program) {
@@ -103,6 +129,7 @@ void AddPoolCommands(cli::Command& program) {
   AddRotate(pool);
   AddRetire(pool);
   AddReplica(pool);
+  AddRevoke(pool);
 }
 
 }  // namespace nark::narkctl

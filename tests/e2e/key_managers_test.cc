@@ -237,6 +237,46 @@ TEST_F(KeyManagersTest, ACardThatWasHandedALieInstallsNothing) {
   EXPECT_TRUE(host.Install(grant).ok());
 }
 
+// Two replicas with signing keys of their own; one was stolen, and is revoked.
+TEST_F(KeyManagersTest, ARevokedReplicaServesNobodyAndTheOtherAll) {
+  const auto own = [&](const std::string& name) {
+    world_.Do("narkctl", {"pool", "replica", world_.pool(), "--provider", world_.provider(),
+                          "--out", world_.Path(name)});
+    return world_.StartServer("nark-keymanager",
+                              {"--pool", world_.Path(name), "--issuer",
+                               world_.issuer() + "/issuer.pem", "--listen", "127.0.0.1:0"});
+  };
+  const Server stolen = own("stolen"), other = own("other");
+  session_ = world_.MakeSession({stolen.listen, other.listen}, {});
+  space_ = world_.MakeSecureSpace();
+  voucher_ = world_.MakeVoucher(session_, space_.id, "0-999");
+  const SecureSpaceFolder early = world_.MakeSecureSpace();
+  const auto join = [&](const SecureSpaceFolder& space, const std::string& voucher,
+                        const Words& more) {
+    return world_.StartJoin(session_, space, voucher, world_.Path("out-" + space.id), more)
+        ->Stop()
+        .status;
+  };
+  EXPECT_EQ(
+      join(early, world_.MakeVoucher(session_, early.id, "0-9"), {"--key-manager", stolen.listen}),
+      0);
+
+  world_.Do("narkctl",
+            {"pool", "revoke", world_.pool(), "--provider", world_.provider(), "--certificate",
+             world_.Path("stolen") + "/signing.pem", "--session", session_.session});
+  Words arguments = world_.JoinArguments(session_, space_, voucher_, world_.Path("out"));
+  arguments.insert(arguments.end(), {"--key-manager", stolen.listen, "--timeout", "5s"});
+  const Outcome refused =
+      Execute({"nark-receiver", arguments, "", {"NARK_LOG_LEVEL=off"}}, world_.Path("logs"));
+  EXPECT_EQ(refused.status, 2) << refused.ToString();
+  EXPECT_NE(refused.err.find("this key manager's certificate has been revoked"), std::string::npos)
+      << refused.ToString();
+  EXPECT_NE(refused.err.find(stolen.listen), std::string::npos) << refused.ToString();
+
+  EXPECT_EQ(join(space_, voucher_, {"--key-manager", stolen.listen, "--key-manager", other.listen}),
+            0);
+}
+
 // A key manager that passes requests on to a real one and tampers with what comes
 // back.
 class Liar final : public v1::KeyManager::Service {
