@@ -196,7 +196,7 @@ TEST_F(CommandsTest, RefusesToFoundTwice) {
   ExpectOneLine(Narkctl({"pool", "init", desk_.pool(), "--provider", desk_.provider()}), "exists");
   ExpectOneLine(Narkctl({"pool", "replica", desk_.pool(), "--provider", desk_.provider(), "--out",
                          desk_.pool()}),
-                "exists");
+                "is the pool itself");
 }
 
 TEST_F(CommandsTest, HelpsWithExamples) {
