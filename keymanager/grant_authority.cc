@@ -200,6 +200,12 @@ absl::StatusOr<VerifiedChallenge> GrantAuthority::CheckChallenge(const v1::Chall
     return Refuse(Cause::kChallengeExpired,
                   absl::StrCat("the challenge expired ", late, " ms ago"));
   }
+  if (verified->expires > now + limits_.challenge_life + limits_.clock_difference) {
+    const auto early = std::chrono::duration_cast<std::chrono::seconds>(verified->expires - now -
+                                                                        limits_.challenge_life);
+    return Refuse(Cause::kChallengeEarly, absl::StrCat("the challenge was made ", early.count(),
+                                                       " s ahead of this replica's clock"));
+  }
   return *verified;
 }
 

@@ -44,6 +44,8 @@ struct World {
 // Numbers that no correctness hangs on.
 struct Limits {
   std::chrono::seconds challenge_life{60};
+  // By which the clocks of a pool's replicas may differ.
+  std::chrono::seconds clock_difference{30};
   // Something verified is verified again after this, and whenever the clock runs
   // backwards.
   std::chrono::seconds cache_life{60};

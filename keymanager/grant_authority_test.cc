@@ -258,6 +258,24 @@ TEST_F(GrantAuthorityTest, AnAnswerIsNotRepeatedAfterTheChallengeHasExpired) {
   ExpectNotAttested(exchange.request, Cause::kChallengeExpired);
 }
 
+// Of two replicas, one of which has made the challenge.
+TEST_F(GrantAuthorityTest, ClocksMayDifferBySecondsAndNotByMinutes) {
+  const auto challenged_by = [&](std::chrono::seconds ahead) {
+    ManualClock clock(kTestTime + ahead);
+    const auto other = MakeAuthority(
+        provider_, {.clock = clock, .random = random_, .refusals = refusals_}, limits_);
+    auto challenge = other->GetChallenge(ChallengeRequest(session_.session(), space_));
+    EXPECT_TRUE(challenge.ok()) << challenge.status();
+    return Attest(Bought(), challenge->challenge(), random_);
+  };
+  for (const int seconds : {-5, 5, -30, 30}) {
+    SCOPED_TRACE(seconds);
+    ExpectGranted(challenged_by(std::chrono::seconds(seconds)));
+  }
+  ExpectNotAttested(challenged_by(-std::chrono::minutes(10)).request, Cause::kChallengeExpired);
+  ExpectNotAttested(challenged_by(std::chrono::minutes(10)).request, Cause::kChallengeEarly);
+}
+
 TEST_F(GrantAuthorityTest, RefusesAChallengeOfAnotherPool) {
   TestProvider other(kTestTime, 2);
   const auto elsewhere = MakeAuthority(other, world_, limits_);

@@ -70,7 +70,8 @@ absl::Status RunOfflineGrant(const OfflineGrantSettings& settings, Clock& clock,
   LastRefusal refusal;
   ASSIGN_OR_RETURN(
       const auto replica,
-      ReplicaSource::Load(settings.files, {.clock = clock, .random = random, .refusals = refusal}));
+      ReplicaSource::Load(settings.files, {.clock = clock, .random = random, .refusals = refusal},
+                          {.challenge_life = kLongestChallengeLife}));
   v1::GrantRequestFile& from = *asked.mutable_grant_request();
   v1::IssueGrantRequest request;
   request.mutable_session_descriptor()->Swap(from.mutable_session_descriptor());

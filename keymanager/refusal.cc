@@ -26,6 +26,7 @@ constexpr std::array<Entry, kCauses> kEntries = {{
     {Cause::kMalformed, "malformed", kUnattested, kNotAttested, kSaysNothing, 0},
     {Cause::kChallengeMac, "challenge_mac", kUnattested, kNotAttested, kSaysNothing, 0},
     {Cause::kChallengeExpired, "challenge_expired", kUnattested, kNotAttested, kSaysNothing, 0},
+    {Cause::kChallengeEarly, "challenge_early", kUnattested, kNotAttested, kSaysNothing, 0},
     {Cause::kDescriptor, "descriptor", kUnattested, kNotAttested, kSaysNothing, 0},
     {Cause::kOtherProvider, "other_provider", kUnattested, kNotAttested, kSaysNothing, 0},
     {Cause::kChallengeSession, "challenge_session", kUnattested, kNotAttested, kSaysNothing, 0},

@@ -14,6 +14,7 @@ enum class Cause {
   kMalformed,         // a field is missing or has a size that it can not have
   kChallengeMac,      // not a challenge of this pool, or changed
   kChallengeExpired,  // of this pool, and too old
+  kChallengeEarly,    // of this pool, and ends later than any that this replica could make now
   kDescriptor,        // the session descriptor does not verify
   kOtherProvider,     // a session that another provider's pool serves
   kChallengeSession,  // the challenge was made for another session or secure space

@@ -76,12 +76,12 @@ std::string_view PartName(Part part) {
   return "";
 }
 
-ReplicaSource::ReplicaSource(ReplicaFiles files, World world)
-    : files_(std::move(files)), world_(world) {}
+ReplicaSource::ReplicaSource(ReplicaFiles files, World world, Limits limits)
+    : files_(std::move(files)), world_(world), limits_(limits) {}
 
-absl::StatusOr<std::unique_ptr<ReplicaSource>> ReplicaSource::Load(ReplicaFiles files,
-                                                                   World world) {
-  auto source = std::unique_ptr<ReplicaSource>(new ReplicaSource(std::move(files), world));
+absl::StatusOr<std::unique_ptr<ReplicaSource>> ReplicaSource::Load(ReplicaFiles files, World world,
+                                                                   Limits limits) {
+  auto source = std::unique_ptr<ReplicaSource>(new ReplicaSource(std::move(files), world, limits));
   const Refusals refused = source->Reload();
   if (!refused.empty()) return refused.front().why;
   return source;
@@ -224,7 +224,8 @@ absl::Status ReplicaSource::Decide() {
   std::vector<RevocationList> lists;
   for (const auto& [path, list] : lists_) lists.push_back(list);
   ASSIGN_OR_RETURN(Trust trust, Trust::Create(issuers_, lists, deny_list_));
-  ASSIGN_OR_RETURN(authority_, GrantAuthority::Create(pool_.keys, std::move(trust), world_));
+  ASSIGN_OR_RETURN(authority_,
+                   GrantAuthority::Create(pool_.keys, std::move(trust), world_, limits_));
   return absl::OkStatus();
 }
 

@@ -57,7 +57,8 @@ struct ReplicaDates {
 class ReplicaSource {
  public:
   // Reads and checks every file. The message names the file that is at fault.
-  static absl::StatusOr<std::unique_ptr<ReplicaSource>> Load(ReplicaFiles files, World world);
+  static absl::StatusOr<std::unique_ptr<ReplicaSource>> Load(ReplicaFiles files, World world,
+                                                             Limits limits = {});
 
   // Whether a file was replaced or rewritten since it was read.
   bool changed() const;
@@ -90,7 +91,7 @@ class ReplicaSource {
   using Lists = std::map<std::string, RevocationList>;
   using Refusals = std::vector<RefusedPart>;
 
-  ReplicaSource(ReplicaFiles files, World world);
+  ReplicaSource(ReplicaFiles files, World world, Limits limits);
 
   uint64_t FilesVersion() const;
   void ReadPool(Timestamp now, Refusals& refused);
@@ -103,6 +104,7 @@ class ReplicaSource {
 
   const ReplicaFiles files_;
   const World world_;
+  const Limits limits_;
   uint64_t version_ = 0;
   // What is in force.
   Pool pool_;
