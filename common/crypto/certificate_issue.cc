@@ -149,10 +149,11 @@ absl::StatusOr<UniqueX509> Compose(const CertificateTemplate& content, const Pub
 
 // `issuer` may be the certificate itself.
 absl::StatusOr<Certificate> Sign(UniqueX509 x509, X509* issuer, const PrivateKey& issuer_key) {
+  ASSIGN_OR_RETURN(EVP_PKEY * signer, issuer_key.InMemory());
   ASSIGN_OR_RETURN(UniqueAuthorityKeyId id, MakeAuthorityKeyId(SubjectKeyIdOf(issuer).get()));
   RETURN_IF_ERROR(Add(x509.get(), NID_authority_key_identifier, id.get(), Critical::kNo));
   if (X509_set_issuer_name(x509.get(), X509_get_subject_name(issuer)) != 1 ||
-      X509_sign(x509.get(), issuer_key.evp(), EVP_sha256()) <= 0) {
+      X509_sign(x509.get(), signer, EVP_sha256()) <= 0) {
     return Cannot();
   }
   // Parsed as everybody else will parse it.

@@ -109,9 +109,15 @@ absl::StatusOr<PrivateKey> PrivateKey::FromPkcs8(const SecretBytes& der) {
   return PrivateKey(std::shared_ptr<evp_pkey_st>(key.release(), EVP_PKEY_free), std::move(half));
 }
 
+absl::StatusOr<EVP_PKEY*> PrivateKey::InMemory() const {
+  if (external_ == nullptr) return key_.get();
+  return absl::FailedPreconditionError("the private key does not leave " + external_->uri());
+}
+
 absl::StatusOr<SecretBytes> PrivateKey::ToPkcs8() const {
+  ASSIGN_OR_RETURN(EVP_PKEY * key, InMemory());
   BIGNUM* raw = nullptr;
-  int ok = EVP_PKEY_get_bn_param(key_.get(), OSSL_PKEY_PARAM_PRIV_KEY, &raw);
+  int ok = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_PRIV_KEY, &raw);
   UniqueBignum scalar(raw);
   SecretBytes der(kPkcs8Bytes);
   uint8_t* to = der.RevealMutable().data();
@@ -132,6 +138,7 @@ absl::StatusOr<SecretBytes> PrivateKey::ToPem() const {
 
 absl::StatusOr<Signature> PrivateKey::Sign(std::initializer_list<ByteView> message) const {
   Digest digest = Sha256(message);
+  if (external_ != nullptr) return external_->SignDigest(digest);
   UniquePkeyContext context(EVP_PKEY_CTX_new_from_pkey(nullptr, key_.get(), nullptr));
   std::array<uint8_t, 72> der;
   size_t size = der.size();

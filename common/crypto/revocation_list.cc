@@ -174,7 +174,8 @@ absl::StatusOr<RevocationList> IssueRevocationList(const Certificate& issuer,
     RETURN_IF_ERROR(AddEntry(crl.get(), serial, from.get()));
   }
   RETURN_IF_ERROR(AddExtensions(crl.get(), signer, number));
-  if (X509_CRL_sign(crl.get(), issuer_key.evp(), EVP_sha256()) <= 0) return Cannot();
+  ASSIGN_OR_RETURN(EVP_PKEY * key, issuer_key.InMemory());
+  if (X509_CRL_sign(crl.get(), key, EVP_sha256()) <= 0) return Cannot();
   return RevocationList::FromDer(EncodeWhole(crl.get(), i2d_X509_CRL));
 }
 

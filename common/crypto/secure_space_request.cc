@@ -65,6 +65,7 @@ absl::StatusOr<std::string> MakeSecureSpaceRequestPem(const PrivateKey& attestat
   ASSIGN_OR_RETURN(
       Signature proof,
       note_key.Sign({ProofMessage(attestation_key.public_key(), *content.secure_space_scope)}));
+  ASSIGN_OR_RETURN(EVP_PKEY * signer, attestation_key.InMemory());
   UniqueExtensions extensions(sk_X509_EXTENSION_new_null());
   UniqueRequest request(X509_REQ_new());
   if (extensions == nullptr || request == nullptr) return Cannot();
@@ -76,7 +77,7 @@ absl::StatusOr<std::string> MakeSecureSpaceRequestPem(const PrivateKey& attestat
                                  MBSTRING_ASC, name, -1, -1, 0) != 1 ||
       X509_REQ_set_pubkey(request.get(), attestation_key.public_key().evp()) != 1 ||
       X509_REQ_add_extensions(request.get(), extensions.get()) != 1 ||
-      X509_REQ_sign(request.get(), attestation_key.evp(), EVP_sha256()) <= 0) {
+      X509_REQ_sign(request.get(), signer, EVP_sha256()) <= 0) {
     return Cannot();
   }
   std::string pem = EncodePem(kPemLabel, EncodeWhole(request.get(), i2d_X509_REQ));

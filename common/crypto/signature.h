@@ -9,14 +9,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
+#include "common/crypto/external_key.h"
 #include "common/crypto/secret_bytes.h"
 
 struct evp_pkey_st;
 
 namespace nark {
-
-// r and s of ECDSA P-256, big-endian, 32 bytes each.
-using Signature = std::array<uint8_t, 64>;
 
 // An ECDSA P-256 public key, checked to lie on the curve. Copies share the key.
 // Thread-safe.
@@ -51,7 +49,8 @@ class PublicKey {
   Digest id_{};
 };
 
-// An ECDSA P-256 private key. Move-only. Thread-safe after creation.
+// An ECDSA P-256 private key, in memory or elsewhere. Move-only. Thread-safe after
+// creation.
 class PrivateKey {
  public:
   static absl::StatusOr<PrivateKey> Generate();
@@ -63,20 +62,33 @@ class PrivateKey {
   // INVALID_ARGUMENT.
   static absl::StatusOr<PrivateKey> FromPem(const SecretBytes& pem);
   static absl::StatusOr<PrivateKey> FromPkcs8(const SecretBytes& der);
+  // FAILED_PRECONDITION where the key lies elsewhere.
   absl::StatusOr<SecretBytes> ToPem() const;
   absl::StatusOr<SecretBytes> ToPkcs8() const;
 
+  // A key that lies elsewhere, and its public half, which the caller has checked. It
+  // signs messages, but neither certificates nor lists.
+  static PrivateKey FromExternal(std::shared_ptr<const EcdsaSigner> key, PublicKey public_key) {
+    return PrivateKey(nullptr, std::move(public_key), std::move(key));
+  }
+
   const PublicKey& public_key() const { return public_key_; }
-  // ECDSA with SHA-256 over the concatenation of `message`.
+  // Null where the key lies in memory.
+  const EcdsaSigner* external() const { return external_.get(); }
+  // ECDSA with SHA-256 over the concatenation of `message`. UNAVAILABLE where the key lies
+  // elsewhere, out of reach.
   absl::StatusOr<Signature> Sign(std::initializer_list<ByteView> message) const;
 
-  evp_pkey_st* evp() const { return key_.get(); }  // common/crypto only
+  // common/crypto only; FAILED_PRECONDITION where the key lies elsewhere.
+  absl::StatusOr<evp_pkey_st*> InMemory() const;
 
  private:
-  PrivateKey(std::shared_ptr<evp_pkey_st> key, PublicKey public_key)
-      : key_(std::move(key)), public_key_(std::move(public_key)) {}
+  PrivateKey(std::shared_ptr<evp_pkey_st> key, PublicKey public_key,
+             std::shared_ptr<const EcdsaSigner> external = nullptr)
+      : key_(std::move(key)), public_key_(std::move(public_key)), external_(std::move(external)) {}
   std::shared_ptr<evp_pkey_st> key_;
   PublicKey public_key_;
+  std::shared_ptr<const EcdsaSigner> external_;
 };
 
 }  // namespace nark

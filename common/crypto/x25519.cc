@@ -49,7 +49,14 @@ absl::StatusOr<HpkePrivateKey> HpkePrivateKey::FromRaw(SecretBytes raw) {
 }
 
 absl::StatusOr<SecretBytes> X25519(const HpkePrivateKey& private_key, ByteView public_key) {
-  return Derive(private_key.evp(), public_key);
+  if (private_key.external() == nullptr) return Derive(private_key.evp(), public_key);
+  // A point of small order gives zeros with every key: found here with a key of no
+  // meaning, so that what a token fails with is never the point's fault.
+  SecretBytes probe(kX25519Bytes);
+  RETURN_IF_ERROR(X25519(probe, public_key).status());
+  ASSIGN_OR_RETURN(SecretBytes shared, private_key.external()->Agree(public_key));
+  if (shared.size() != kX25519Bytes) return BadKeys();
+  return shared;
 }
 
 absl::StatusOr<SecretBytes> X25519(const SecretBytes& private_key, ByteView public_key) {
