@@ -1,0 +1,48 @@
+#include "tests/harness/soft_hsm.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <random>
+#include <stdexcept>
+
+#include "tests/harness/process.h"
+
+namespace nark::harness {
+
+SoftHsm::SoftHsm(const std::vector<std::string>& labels) {
+  char pattern[] = "/tmp/softhsmXXXXXX";
+  if (mkdtemp(pattern) == nullptr) throw std::runtime_error("no folder for SoftHSM");
+  folder_ = pattern;
+  std::random_device random;
+  pin_ = "pin-" + std::to_string(random()) + std::to_string(random());
+  WriteAll(pin_file(), pin_ + "\n");
+  std::filesystem::permissions(
+      pin_file(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  std::filesystem::create_directory(folder_ + "/tokens");
+  WriteAll(folder_ + "/conf", "directories.tokendir = " + folder_ +
+                                  "/tokens\nobjectstore.backend = file\nlog.level = ERROR\n");
+  setenv("SOFTHSM2_CONF", (folder_ + "/conf").c_str(), 1);
+  for (const std::string& label : labels) {
+    const Outcome made = Execute({"/usr/bin/softhsm2-util",
+                                  {"--init-token", "--free", "--label", label, "--pin", pin_,
+                                   "--so-pin", "security officer"},
+                                  "",
+                                  {}},
+                                 folder_);
+    if (made.status != 0) throw std::runtime_error("softhsm2-util: " + made.ToString());
+  }
+}
+
+SoftHsm::~SoftHsm() {
+  unsetenv("SOFTHSM2_CONF");
+  std::error_code ignored;
+  std::filesystem::remove_all(folder_, ignored);
+}
+
+void SoftHsm::Remove() { std::filesystem::rename(folder_ + "/tokens", folder_ + "/away"); }
+
+void SoftHsm::PutBack() { std::filesystem::rename(folder_ + "/away", folder_ + "/tokens"); }
+
+}  // namespace nark::harness
