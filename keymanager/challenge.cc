@@ -15,29 +15,33 @@ constexpr size_t kNonceBytes = 16;
 // What Make writes is some 130 bytes; no more than this is hashed for a stranger.
 constexpr size_t kMaxBodyBytes = 256;
 
-std::array<uint8_t, 8> KeyId(const SecretBytes& key) {
-  const Digest digest = ChallengeKeyId(key);
+std::array<uint8_t, 8> KeyId(const ChallengeKey& key) {
+  const Digest digest = key.Id();
   std::array<uint8_t, 8> id;
   std::copy_n(digest.begin(), id.size(), id.begin());
   return id;
 }
 
-Digest MacOf(const HmacSha256Key& key, ByteView body) {
-  const std::string prefix = PreAuthenticationPrefix(payload_type::kChallenge, body.size());
-  return key.Mac({AsBytes(prefix), body});
-}
-
 }  // namespace
+
+absl::StatusOr<Digest> ChallengeKeys::MacOf(const Key& key, ByteView body) {
+  const std::string prefix = PreAuthenticationPrefix(payload_type::kChallenge, body.size());
+  if (key.external != nullptr) return key.external->Mac({AsBytes(prefix), body});
+  return key.mac->Mac({AsBytes(prefix), body});
+}
 
 absl::StatusOr<ChallengeKeys> ChallengeKeys::Create(const std::vector<ChallengeKey>& keys) {
   if (keys.empty()) return absl::InvalidArgumentError("a pool needs a challenge MAC key");
   std::vector<Key> made;
   for (const ChallengeKey& key : keys) {
-    if (key.key.size() != kKeyBytes) {
+    if (key.external == nullptr && key.key.size() != kKeyBytes) {
       return absl::InvalidArgumentError("a challenge MAC key is not 32 bytes");
     }
-    Key one{
-        .id = KeyId(key.key), .mac = HmacSha256Key(key.key.Reveal()), .makes_from = key.makes_from};
+    Key one{.id = KeyId(key),
+            .mac = std::nullopt,
+            .external = key.external,
+            .makes_from = key.makes_from};
+    if (key.external == nullptr) one.mac.emplace(key.key.Reveal());
     for (const Key& other : made) {
       if (other.id == one.id) return absl::InvalidArgumentError("a challenge MAC key comes twice");
     }
@@ -55,6 +59,13 @@ const ChallengeKeys::Key& ChallengeKeys::Maker(Timestamp now) const {
   return maker == nullptr ? keys_.front() : *maker;
 }
 
+absl::Status ChallengeKeys::CheckReachable(Timestamp now) const {
+  const Key& maker = Maker(now);
+  if (maker.external == nullptr) return absl::OkStatus();
+  // Not a challenge's: nothing begins without PreAuthenticationPrefix.
+  return maker.external->Mac({AsBytes("ready")}).status();
+}
+
 absl::StatusOr<v1::Challenge> ChallengeKeys::Make(const SessionName& session,
                                                   const Digest& secure_space_id, Timestamp now,
                                                   std::chrono::microseconds life,
@@ -70,7 +81,8 @@ absl::StatusOr<v1::Challenge> ChallengeKeys::Make(const SessionName& session,
   challenge.set_body(Serialise(body));
   const Key& maker = Maker(now);
   challenge.set_mac_key_id(ToText(maker.id));
-  challenge.set_mac(ToText(MacOf(maker.mac, AsBytes(challenge.body()))));
+  ASSIGN_OR_RETURN(const Digest mac, MacOf(maker, AsBytes(challenge.body())));
+  challenge.set_mac(ToText(mac));
   return challenge;
 }
 
@@ -85,7 +97,8 @@ absl::StatusOr<VerifiedChallenge> ChallengeKeys::Verify(const v1::Challenge& cha
   if (key == keys_.end()) {
     return absl::UnauthenticatedError("the challenge names a MAC key that this pool does not have");
   }
-  if (!ConstantTimeEqual(MacOf(key->mac, body), AsBytes(challenge.mac()))) {
+  ASSIGN_OR_RETURN(const Digest mac, MacOf(*key, body));
+  if (!ConstantTimeEqual(mac, AsBytes(challenge.mac()))) {
     return absl::UnauthenticatedError("the challenge's MAC does not match");
   }
   v1::ChallengeBody parsed;

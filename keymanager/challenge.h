@@ -3,11 +3,14 @@
 
 #include <array>
 #include <chrono>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
+#include "common/crypto/external_key.h"
 #include "common/crypto/hash.h"
 #include "common/crypto/random.h"
 #include "common/object/pool_folder.h"
@@ -34,22 +37,28 @@ class ChallengeKeys {
   // that is not 32 bytes, or one key twice.
   static absl::StatusOr<ChallengeKeys> Create(const std::vector<ChallengeKey>& keys);
 
-  // Where no key's time has come, the first makes it all the same.
+  // Where no key's time has come, the first makes it all the same. UNAVAILABLE where that
+  // key lies elsewhere, out of reach.
   absl::StatusOr<v1::Challenge> Make(const SessionName& session, const Digest& secure_space_id,
                                      Timestamp now, std::chrono::microseconds life,
                                      Random& random) const;
 
   // UNAUTHENTICATED where the MAC is not of one of the keys, INVALID_ARGUMENT
-  // where the body is not as Make writes it. Whether it has expired is for the
-  // caller to say.
+  // where the body is not as Make writes it; UNAVAILABLE as for Make. Whether it has expired is for
+  // the caller to say.
   absl::StatusOr<VerifiedChallenge> Verify(const v1::Challenge& challenge) const;
+
+  // UNAVAILABLE where the key that makes challenges lies elsewhere, out of reach.
+  absl::Status CheckReachable(Timestamp now) const;
 
  private:
   struct Key {
     std::array<uint8_t, 8> id;
-    HmacSha256Key mac;
+    std::optional<HmacSha256Key> mac;  // or
+    std::shared_ptr<const ExternalMacKey> external;
     Timestamp makes_from;
   };
+  static absl::StatusOr<Digest> MacOf(const Key& key, ByteView body);
   const Key& Maker(Timestamp now) const;
   explicit ChallengeKeys(std::vector<Key> keys) : keys_(std::move(keys)) {}
   std::vector<Key> keys_;

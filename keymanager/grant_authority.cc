@@ -29,7 +29,8 @@ absl::Status Refuse(Cause cause, const absl::Status& why) {
 
 Cause RefusedFor(const absl::Status& status) {
   const auto payload = status.GetPayload(kCauseUrl);
-  return payload ? static_cast<Cause>((*payload)[0]) : Cause::kInternal;
+  if (payload) return static_cast<Cause>((*payload)[0]);
+  return absl::IsUnavailable(status) ? Cause::kKeysUnavailable : Cause::kInternal;
 }
 
 // Everything that the evidence says has to be what this request is about.
@@ -193,6 +194,7 @@ absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::DecideAnew(
 absl::StatusOr<VerifiedChallenge> GrantAuthority::CheckChallenge(const v1::Challenge& challenge,
                                                                  Timestamp now) {
   const auto verified = keys_->challenge_keys.Verify(challenge);
+  if (absl::IsUnavailable(verified.status())) return verified.status();
   if (!verified.ok()) return Refuse(Cause::kChallengeMac, verified.status());
   if (now > verified->expires) {
     const auto late =
@@ -230,6 +232,8 @@ absl::StatusOr<std::shared_ptr<const GrantAuthority::Session>> GrantAuthority::F
   absl::StatusOr<VerifiedSession> verified = VerifiedSession::Verify(envelope, now);
   if (!verified.ok()) return Refuse(Cause::kDescriptor, verified.status());
   absl::StatusOr<SecretBytes> seed = OpenSealedSession(*verified, keys_->hpke_keys);
+  // Not remembered: the key may be there again at the next request.
+  if (absl::IsUnavailable(seed.status())) return seed.status();
   auto session = std::make_shared<const Session>(
       Session{.verified = *std::move(verified), .seed = std::move(seed), .verified_at = now});
   sessions_.Insert(name, session);
@@ -271,6 +275,12 @@ absl::Status GrantAuthority::CheckPurchase(const v1::Voucher& voucher,
                   absl::StrCat("voucher ", ToHex(AsBytes(voucher.voucher_id()))));
   }
   return absl::OkStatus();
+}
+
+absl::Status GrantAuthority::CheckReady() const {
+  const Timestamp now = world_.clock.Now();
+  RETURN_IF_ERROR(trust_.CheckLists(now));
+  return keys_->challenge_keys.CheckReachable(now);
 }
 
 bool GrantAuthority::IsFresh(Timestamp verified_at, Timestamp now) const {

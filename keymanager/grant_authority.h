@@ -74,8 +74,9 @@ class GrantAuthority {
   // The earliest next update of its lists; Timestamp::max() where it has none.
   Timestamp lists_next_update() const { return trust_.next_update(); }
 
-  // UNAVAILABLE where every join would be refused now.
-  absl::Status CheckReady() const { return trust_.CheckLists(world_.clock.Now()); }
+  // UNAVAILABLE where every join would be refused now. Asks the token that holds the pool's
+  // challenge key, if one does.
+  absl::Status CheckReady() const;
 
  private:
   // A session of this provider, with its seed.

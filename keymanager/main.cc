@@ -1,6 +1,7 @@
 // nark-keymanager: one replica of a provider's pool.
 
 #include <iostream>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "common/cli/program.h"
 #include "common/crypto/random.h"
 #include "common/crypto/secret_bytes.h"
+#include "common/pkcs11/token_keys.h"
 #include "common/serve/log.h"
 #include "common/serve/process.h"
 #include "common/serve/shutdown.h"
@@ -33,7 +35,22 @@ struct Flags {
   bool json = false;
   OfflineChallengeSettings challenge;
   OfflineGrantSettings grant;
+  std::string pkcs11_module;
+  std::string pkcs11_pin_file;
 };
+
+void DeclareToken(Flags& flags, cli::Command& command) {
+  command
+      .Text("--pkcs11-module", &flags.pkcs11_module,
+            "the PKCS#11 library of a token that holds keys of the pool")
+      .Text("--pkcs11-pin-file", &flags.pkcs11_pin_file,
+            "file with its PIN, mode 0600, or a credential of systemd");
+}
+
+absl::StatusOr<std::unique_ptr<pkcs11::TokenKeys>> OpenToken(const Flags& flags) {
+  return pkcs11::TokenKeys::FromFiles(flags.pkcs11_module, flags.pkcs11_pin_file,
+                                      pkcs11::Access::kRead);
+}
 
 void Declare(Flags& flags, cli::Command& command) {
   ReplicaOptions& options = flags.options;
@@ -48,6 +65,7 @@ void Declare(Flags& flags, cli::Command& command) {
   command.Text("--tls-certificate", &options.files.tls_certificates,
                "TLS certificate chain (PEM) instead of the pool's");
   command.Text("--tls-key", &options.files.tls_key, "file with its key (PEM)");
+  DeclareToken(flags, command);
   command.Texts("--crl", &options.files.revocations,
                 "an issuer's revocation list (PEM); may be repeated; reloaded when it changes");
   command.Text("--deny", &options.files.deny_list,
@@ -69,12 +87,15 @@ void Declare(Flags& flags, cli::Command& command) {
                "written once it serves: {\"listen\":\"HOST:PORT\",\"http\":\"HOST:PORT\"}");
   command.Examples(
       "nark-keymanager --pool pool --issuer issuer/issuer.pem --listen 0.0.0.0:7400\n"
+      "nark-keymanager --pool pool --issuer issuer/issuer.pem --listen 0.0.0.0:7400 "
+      "--pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-pin-file pin\n"
       "nark-keymanager --pool pool --issuer issuer/issuer.pem --crl issuer/crl.pem "
       "--listen 127.0.0.1:7400 --http 127.0.0.1:7480");
 }
 
 void DeclareChallenge(Flags& flags, cli::Command& command) {
   using cli::Need;
+  DeclareToken(flags, command);
   OfflineChallengeSettings& challenge = flags.challenge;
   command.Text("--pool", &challenge.pool, "the pool's folder", Need::kRequired)
       .Text("--session", &challenge.session_path, "the session (*.nark)", Need::kRequired)
@@ -90,6 +111,7 @@ void DeclareChallenge(Flags& flags, cli::Command& command) {
 
 void DeclareGrant(Flags& flags, cli::Command& command) {
   using cli::Need;
+  DeclareToken(flags, command);
   OfflineGrantSettings& grant = flags.grant;
   command.Text("--pool", &grant.files.pool, "the pool's folder", Need::kRequired)
       .Texts("--issuer", &grant.files.issuers,
@@ -104,15 +126,19 @@ void DeclareGrant(Flags& flags, cli::Command& command) {
           "--request match.request --out match.grant");
 }
 
-absl::Status Challenge(const Flags& flags) {
+absl::Status Challenge(Flags& flags) {
   RETURN_IF_ERROR(DisableCoreDumps());
+  ASSIGN_OR_RETURN(const auto token, OpenToken(flags));
+  flags.challenge.token = token.get();
   SystemClock clock;
   SystemRandom random;
   return RunOfflineChallenge(flags.challenge, clock, random);
 }
 
-absl::Status Grant(const Flags& flags) {
+absl::Status Grant(Flags& flags) {
   RETURN_IF_ERROR(DisableCoreDumps());
+  ASSIGN_OR_RETURN(const auto token, OpenToken(flags));
+  flags.grant.files.token = token.get();
   SystemClock clock;
   SystemRandom random;
   return RunOfflineGrant(flags.grant, clock, random);
@@ -170,8 +196,11 @@ absl::Status Run(Flags& flags, const cli::LogSettings& log) {
   RETURN_IF_ERROR(Complete(flags));
   // Before any thread is made, so that all of them have the signals blocked.
   ASSIGN_OR_RETURN(const auto signals, serve::Signals::Take());
+  // Of the token's module too.
+  ASSIGN_OR_RETURN(const auto token, OpenToken(flags));
   RETURN_IF_ERROR(serve::StartLog("nark-keymanager", log.level, log.format));
   serve::RaiseFileLimit();
+  flags.options.files.token = token.get();
   const absl::Status status = RunReplica(flags.options, *signals);
   serve::StopLog();
   return status;

@@ -52,7 +52,7 @@ absl::Status RunOfflineChallenge(const OfflineChallengeSettings& settings, Clock
                    ReadNarkFile(settings.session_path, v1::NarkFile::kSessionDescriptor));
   const auto session = VerifiedSession::Verify(session_file.session_descriptor(), now);
   if (!session.ok()) return Annotate(session.status(), settings.session_path);
-  ASSIGN_OR_RETURN(const PoolFolder pool, LoadPoolFolder(settings.pool, now));
+  ASSIGN_OR_RETURN(const PoolFolder pool, LoadPoolFolder(settings.pool, now, settings.token));
   if (session->name().provider != pool.root.public_key().id()) {
     return absl::InvalidArgumentError(absl::StrCat(
         settings.session_path, " is a session of another provider than that of ", settings.pool));

@@ -17,7 +17,8 @@ inline constexpr std::chrono::hours kLongestChallengeLife{24 * 366};
 // The two steps of a join (docs/wire.md, "Joining") with files for messages. Nothing
 // listens and nothing is kept: any replica of the pool takes either step.
 struct OfflineChallengeSettings {
-  std::string pool;  // folder
+  std::string pool;           // folder
+  KeyStore* token = nullptr;  // as in ReplicaFiles
   std::string session_path;
   std::string secure_space;  // id, 64 hexadecimal digits
   std::chrono::microseconds expires = std::chrono::hours(24 * 30);

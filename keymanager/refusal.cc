@@ -66,6 +66,8 @@ constexpr std::array<Entry, kCauses> kEntries = {{
      "the replica's revocation or deny list is past its next update; try again later", 30},
     {Cause::kOverloaded, "overloaded", absl::StatusCode::kResourceExhausted, "OVERLOADED",
      "the replica has more to do than it can; try another, or a little later", 1},
+    {Cause::kKeysUnavailable, "keys_unavailable", absl::StatusCode::kUnavailable,
+     "KEYS_UNAVAILABLE", "the replica can not reach its keys; try another, or a little later", 5},
     {Cause::kInternal, "internal", absl::StatusCode::kInternal, "INTERNAL",
      "the key manager failed; see its log", 0},
 }};

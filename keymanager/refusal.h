@@ -39,6 +39,7 @@ enum class Cause {
   kSessionNotSealed,
   kListsExpired,
   kOverloaded,
+  kKeysUnavailable,  // they lie in a token that can not be reached
   kInternal,
 };
 inline constexpr int kCauses = static_cast<int>(Cause::kInternal) + 1;

@@ -50,7 +50,7 @@ class LoggedRefusals final : public RefusalLog {
   void OnRefusal(Cause cause, std::string_view detail) override {
     counters_[static_cast<int>(cause)]->Increment();
     if (!MayLog()) return;
-    if (cause == Cause::kInternal) {
+    if (cause == Cause::kInternal || cause == Cause::kKeysUnavailable) {
       spdlog::error("a join failed: {}{}", Printable(detail), serve::LogFields());
     } else {
       spdlog::info("refused ({}): {}{}", CauseName(cause), Printable(detail), serve::LogFields());

@@ -107,7 +107,7 @@ std::vector<RefusedPart> ReplicaSource::Reload() {
 }
 
 void ReplicaSource::ReadPool(Timestamp now, Refusals& refused) {
-  absl::StatusOr<PoolFolder> folder = LoadPoolFolder(files_.pool, now);
+  absl::StatusOr<PoolFolder> folder = LoadPoolFolder(files_.pool, now, files_.token);
   if (!folder.ok()) return refused.push_back({Part::kPool, folder.status()});
   if (pool_.keys != nullptr &&
       pool_.keys->root.public_key().id() != folder->root.public_key().id()) {

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/crypto/key_store.h"
 #include "common/crypto/secret_bytes.h"
 #include "common/object/deny_list.h"
 #include "keymanager/grant_authority.h"
@@ -25,6 +26,9 @@ struct ReplicaFiles {
   std::string deny_list;                 // a signed DenyList; may be empty
   std::string tls_certificates;          // PEM; empty: the pool's
   std::string tls_key;
+  // Where keys of the pool are found that lie in a token; borrowed, for as long as anything
+  // that was read with it. Null: such a pool is refused.
+  KeyStore* token = nullptr;
 };
 
 // What is taken over by itself, so that one bad file keeps no other from being heard.

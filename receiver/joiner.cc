@@ -199,8 +199,9 @@ void Joiner::OnPeerError(const absl::Status& error, Timestamp now) {
   if (reason.empty()) return NextEndpoint(microseconds(0), microseconds(0), now);
   const std::chrono::seconds again(RetryAfterSeconds(error));
   if (again.count() == 0 || now + again >= deadline_) return FailRemotely(last_error_);
-  // One replica has too much to do; the others may not.
-  if (reason == "OVERLOADED") return NextEndpoint(microseconds(0), again, now);
+  // One replica has too much to do, or lacks its keys; the others may not.
+  const bool its_own = reason == "OVERLOADED" || reason == "KEYS_UNAVAILABLE";
+  if (its_own) return NextEndpoint(microseconds(0), again, now);
   NextEndpoint(again, again, now);
 }
 

@@ -247,6 +247,13 @@ TEST_F(JoinerTest, GoesOnAtOnceFromAReplicaThatHasTooMuchToDo) {
   EXPECT_LE(first_.grants + second_.grants, 1 + 12);
 }
 
+TEST_F(JoinerTest, GoesOnAtOnceFromAReplicaThatLacksItsKeys) {
+  first_.grant_error = Refusal(absl::StatusCode::kUnavailable, "KEYS_UNAVAILABLE", "no token");
+  SetRetryAfterSeconds(first_.grant_error, 5);
+  ASSERT_TRUE(JoinTwo().ok()) << joiner_->result();
+  EXPECT_LT(Took(), milliseconds(100));
+}
+
 TEST_F(JoinerTest, BeginsElsewhereAndComesAgainLaterThanOthers) {
   ASSERT_TRUE(Join({{"first:1", &first_}, {"second:2", &second_}}, {.spread = 0.5}).ok());
   EXPECT_EQ(first_.challenges, 0);

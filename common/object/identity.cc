@@ -25,13 +25,19 @@ CertificateTemplate Under(const SigningIdentity& issuer, CertificateRole role,
   return content;
 }
 
-// A new key certified by `issuer`, which is a root or right below one.
+// A key certified by `issuer`, which is a root or right below one.
 absl::StatusOr<SigningIdentity> Issue(const CertificateTemplate& content,
-                                      const SigningIdentity& issuer) {
-  ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::Generate());
+                                      const SigningIdentity& issuer, PrivateKey key) {
   ASSIGN_OR_RETURN(Certificate certificate,
                    IssueCertificate(content, key.public_key(), issuer.certificate, issuer.key));
   return SigningIdentity{std::move(key), std::move(certificate), {}};
+}
+
+// A new one.
+absl::StatusOr<SigningIdentity> Issue(const CertificateTemplate& content,
+                                      const SigningIdentity& issuer) {
+  ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::Generate());
+  return Issue(content, issuer, std::move(key));
 }
 
 }  // namespace
@@ -61,9 +67,15 @@ absl::StatusOr<SigningIdentity> MakeRole(CertificateRole role, const SigningIden
 
 absl::StatusOr<SigningIdentity> MakeKeyManager(std::string_view common_name,
                                                const SigningIdentity& pool_role, Timestamp now) {
-  ASSIGN_OR_RETURN(
-      SigningIdentity identity,
-      Issue(Under(pool_role, CertificateRole::kKeyManager, common_name, now), pool_role));
+  ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::Generate());
+  return CertifyKeyManager(std::move(key), common_name, pool_role, now);
+}
+
+absl::StatusOr<SigningIdentity> CertifyKeyManager(PrivateKey key, std::string_view common_name,
+                                                  const SigningIdentity& pool_role, Timestamp now) {
+  ASSIGN_OR_RETURN(SigningIdentity identity,
+                   Issue(Under(pool_role, CertificateRole::kKeyManager, common_name, now),
+                         pool_role, std::move(key)));
   identity.issuers = {pool_role.certificate};
   return identity;
 }

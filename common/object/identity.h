@@ -42,6 +42,9 @@ absl::StatusOr<SigningIdentity> MakeRole(CertificateRole role, const SigningIden
 // A key manager's new signing key under the pool role.
 absl::StatusOr<SigningIdentity> MakeKeyManager(std::string_view common_name,
                                                const SigningIdentity& pool_role, Timestamp now);
+// The same with a key that there is.
+absl::StatusOr<SigningIdentity> CertifyKeyManager(PrivateKey key, std::string_view common_name,
+                                                  const SigningIdentity& pool_role, Timestamp now);
 
 // A sender's new signing key under the senders role.
 absl::StatusOr<SigningIdentity> MakeSender(const SessionName& session,

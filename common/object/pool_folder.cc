@@ -26,10 +26,15 @@ constexpr char kManifest[] = "manifest.nark";
 constexpr char kRoot[] = "root.pem";
 constexpr char kSigning[] = "signing.pem";
 constexpr char kSigningKey[] = "signing-key.pem";
+constexpr char kSigningKeyUri[] = "signing-key.pkcs11";
 constexpr char kTls[] = "tls.pem";
 constexpr char kTlsKey[] = "tls-key.pem";
 constexpr char kHpkeKeyPrefix[] = "hpke-";
 constexpr char kMacKeyPrefix[] = "challenge-";
+constexpr char kHpkeKeySuffix[] = ".pem";
+constexpr char kMacKeySuffix[] = ".key";
+// A URI in place of the key.
+constexpr char kUriSuffix[] = ".pkcs11";
 constexpr char kHpkeKeyLabel[] = "NARK HPKE KEY";
 constexpr char kMacKeyLabel[] = "NARK MAC KEY";
 constexpr size_t kMacKeyBytes = 32;
@@ -43,9 +48,11 @@ using Files = std::map<std::string, Content>;
 // The content of a folder's files, each read once; errors name the path.
 class Reader {
  public:
-  Reader(std::string folder, Files files) : folder_(std::move(folder)), files_(std::move(files)) {}
+  Reader(std::string folder, Files files, KeyStore* store)
+      : folder_(std::move(folder)), files_(std::move(files)), store_(store) {}
 
   const Files& files() const { return files_; }
+  bool Lists(const std::string& name) const { return files_.contains(name); }
   std::string PathOf(const std::string& name) const { return absl::StrCat(folder_, "/", name); }
 
   absl::StatusOr<const SecretBytes*> Find(const std::string& name) const {
@@ -72,6 +79,24 @@ class Reader {
     return key;
   }
 
+  // Finds the key whose URI is in the file: find(store, URI).
+  template <typename Find>
+  auto Elsewhere(const std::string& name, Find find) const
+      -> decltype(find(std::declval<KeyStore&>(), std::string())) {
+    ASSIGN_OR_RETURN(const SecretBytes* content, this->Find(name));
+    std::string uri = ToText(content->Reveal());
+    if (uri.ends_with('\n')) uri.pop_back();
+    if (store_ == nullptr) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(PathOf(name),
+                       ": the key lies in a token; name its module and PIN with "
+                       "--pkcs11-module and --pkcs11-pin-file"));
+    }
+    auto key = find(*store_, uri);
+    if (!key.ok()) return Annotate(key.status(), PathOf(name));
+    return key;
+  }
+
   absl::StatusOr<SecretBytes> Raw(const std::string& name, std::string_view label) const {
     ASSIGN_OR_RETURN(const SecretBytes* pem, Find(name));
     absl::StatusOr<SecretBytes> raw = DecodeSecretPem(label, pem->Reveal());
@@ -81,6 +106,7 @@ class Reader {
  private:
   std::string folder_;
   Files files_;
+  KeyStore* store_;
 };
 
 bool PlainName(const std::string& name) {
@@ -127,14 +153,23 @@ struct AgedHpkeKey {
   Timestamp made;
 };
 
+absl::StatusOr<HpkePrivateKey> ReadHpkeKey(const Reader& reader, const std::string& name) {
+  if (name.ends_with(kUriSuffix)) {
+    return reader.Elsewhere(
+        name, [](KeyStore& store, const std::string& uri) { return store.FindHpkeKey(uri); });
+  }
+  ASSIGN_OR_RETURN(SecretBytes raw, reader.Raw(name, kHpkeKeyLabel));
+  absl::StatusOr<HpkePrivateKey> key = HpkePrivateKey::FromRaw(std::move(raw));
+  if (!key.ok()) return Annotate(key.status(), reader.PathOf(name));
+  return key;
+}
+
 absl::StatusOr<std::vector<AgedHpkeKey>> HpkeKeys(const Reader& reader) {
   std::vector<AgedHpkeKey> keys;
   for (const auto& [name, content] : reader.files()) {
     if (!name.starts_with(kHpkeKeyPrefix)) continue;
-    ASSIGN_OR_RETURN(SecretBytes raw, reader.Raw(name, kHpkeKeyLabel));
-    absl::StatusOr<HpkePrivateKey> key = HpkePrivateKey::FromRaw(std::move(raw));
-    if (!key.ok()) return Annotate(key.status(), reader.PathOf(name));
-    keys.push_back({*std::move(key), FromMicros(content.listed.made_us())});
+    ASSIGN_OR_RETURN(HpkePrivateKey key, ReadHpkeKey(reader, name));
+    keys.push_back({std::move(key), FromMicros(content.listed.made_us())});
   }
   if (keys.empty()) return NoKey(reader, "HPKE key");
   std::ranges::stable_sort(keys, {}, &AgedHpkeKey::made);
@@ -145,17 +180,33 @@ absl::StatusOr<std::vector<ChallengeKey>> MacKeys(const Reader& reader) {
   std::vector<ChallengeKey> keys;
   for (const auto& [name, content] : reader.files()) {
     if (!name.starts_with(kMacKeyPrefix)) continue;
-    ASSIGN_OR_RETURN(SecretBytes raw, reader.Raw(name, kMacKeyLabel));
-    if (raw.size() != kMacKeyBytes) {
-      return absl::InvalidArgumentError(absl::StrCat(reader.PathOf(name), " is not 32 bytes"));
+    ChallengeKey key = {.key = {},
+                        .made = FromMicros(content.listed.made_us()),
+                        .makes_from = FromMicros(content.listed.makes_from_us())};
+    if (name.ends_with(kUriSuffix)) {
+      ASSIGN_OR_RETURN(key.external,
+                       reader.Elsewhere(name, [](KeyStore& store, const std::string& uri) {
+                         return store.FindMacKey(uri);
+                       }));
+    } else {
+      ASSIGN_OR_RETURN(key.key, reader.Raw(name, kMacKeyLabel));
+      if (key.key.size() != kMacKeyBytes) {
+        return absl::InvalidArgumentError(absl::StrCat(reader.PathOf(name), " is not 32 bytes"));
+      }
     }
-    keys.push_back({std::move(raw), FromMicros(content.listed.made_us()),
-                    FromMicros(content.listed.makes_from_us())});
+    keys.push_back(std::move(key));
   }
   if (keys.empty()) return NoKey(reader, "challenge key");
   std::ranges::stable_sort(
       keys, {}, [](const ChallengeKey& key) { return std::pair(key.made, key.makes_from); });
   return keys;
+}
+
+absl::StatusOr<PrivateKey> ReadSigningKey(const Reader& reader, const Certificate& leaf) {
+  if (!reader.Lists(kSigningKeyUri)) return reader.Key(kSigningKey, leaf);
+  return reader.Elsewhere(kSigningKeyUri, [&](KeyStore& store, const std::string& uri) {
+    return store.FindSigningKey(uri, leaf.public_key());
+  });
 }
 
 absl::StatusOr<SigningIdentity> Signing(const Reader& reader, const Certificate& root,
@@ -164,7 +215,7 @@ absl::StatusOr<SigningIdentity> Signing(const Reader& reader, const Certificate&
   absl::StatusOr<Certificate> leaf =
       VerifyChain(chain, root, {.at = now, .leaf_role = CertificateRole::kKeyManager});
   if (!leaf.ok()) return Annotate(leaf.status(), reader.PathOf(kSigning));
-  ASSIGN_OR_RETURN(PrivateKey key, reader.Key(kSigningKey, *leaf));
+  ASSIGN_OR_RETURN(PrivateKey key, ReadSigningKey(reader, *leaf));
   return SigningIdentity{std::move(key), *leaf, {chain.begin() + 1, chain.end()}};
 }
 
@@ -220,33 +271,53 @@ std::string KeyName(std::string_view prefix, const Digest& id, std::string_view 
   return absl::StrCat(Absl(prefix), ToHex(id).substr(0, 8), Absl(suffix));
 }
 
+Content UriOf(const ExternalKey& key) { return {CopyOf(key.uri() + "\n"), {}}; }
+
 absl::StatusOr<Files> FilesOf(const PoolFolder& pool) {
   Files files;
   std::string signing;
   for (const Certificate& certificate : pool.signing.Chain()) signing += certificate.ToPem();
   files.emplace(kRoot, Content{CopyOf(pool.root.ToPem()), {}});
   files.emplace(kSigning, Content{CopyOf(signing), {}});
-  ASSIGN_OR_RETURN(SecretBytes signing_key, pool.signing.key.ToPem());
-  files.emplace(kSigningKey, Content{std::move(signing_key), {}});
+  if (const EcdsaSigner* external = pool.signing.key.external(); external != nullptr) {
+    files.emplace(kSigningKeyUri, UriOf(*external));
+  } else {
+    ASSIGN_OR_RETURN(SecretBytes signing_key, pool.signing.key.ToPem());
+    files.emplace(kSigningKey, Content{std::move(signing_key), {}});
+  }
   files.emplace(kTls, Content{CopyOf(pool.tls_certificates_pem), {}});
   files.emplace(kTlsKey, Content{pool.tls_key_pem.Clone(), {}});
   bool differ = true;
   for (const ChallengeKey& key : pool.challenge_keys) {
-    Content content{EncodeSecretPem(kMacKeyLabel, key.key.Reveal()), {}};
+    const bool here = key.external == nullptr;
+    Content content =
+        here ? Content{EncodeSecretPem(kMacKeyLabel, key.key.Reveal()), {}} : UriOf(*key.external);
     content.listed.set_made_us(ToMicros(key.made));
     content.listed.set_makes_from_us(ToMicros(key.makes_from));
-    const std::string name = KeyName(kMacKeyPrefix, ChallengeKeyId(key.key), ".key");
+    const std::string name = KeyName(kMacKeyPrefix, key.Id(), here ? kMacKeySuffix : kUriSuffix);
     differ = files.emplace(name, std::move(content)).second && differ;
   }
   for (size_t i = 0; i < pool.hpke_keys.size(); ++i) {
     const HpkePrivateKey& key = pool.hpke_keys[i];
-    Content content{EncodeSecretPem(kHpkeKeyLabel, key.raw().Reveal()), {}};
+    const bool here = key.external() == nullptr;
+    Content content = here ? Content{EncodeSecretPem(kHpkeKeyLabel, key.raw().Reveal()), {}}
+                           : UriOf(*key.external());
     content.listed.set_made_us(ToMicros(pool.hpke_keys_made.at(i)));
-    const std::string name = KeyName(kHpkeKeyPrefix, PoolKeyId(key.public_key()), ".pem");
+    const std::string name =
+        KeyName(kHpkeKeyPrefix, PoolKeyId(key.public_key()), here ? kHpkeKeySuffix : kUriSuffix);
     differ = files.emplace(name, std::move(content)).second && differ;
   }
   if (!differ) return absl::AlreadyExistsError("two keys have one short id; make another");
   return files;
+}
+
+bool IsKey(const std::string& name) {
+  if (name == kSigningKey || name == kSigningKeyUri) return true;
+  if (name.starts_with(kHpkeKeyPrefix)) {
+    return name.ends_with(kHpkeKeySuffix) || name.ends_with(kUriSuffix);
+  }
+  return name.starts_with(kMacKeyPrefix) &&
+         (name.ends_with(kMacKeySuffix) || name.ends_with(kUriSuffix));
 }
 
 // Keys of an earlier manifest: they are secrets, and nothing reads them any more.
@@ -254,11 +325,7 @@ absl::Status RemoveRetiredKeys(const std::string& folder, const Files& files) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename();
-    const bool is_key = (name.starts_with(kHpkeKeyPrefix) && name.ends_with(".pem")) ||
-                        (name.starts_with(kMacKeyPrefix) && name.ends_with(".key"));
-    if (is_key && !files.contains(name)) {
-      std::filesystem::remove(entry.path(), error);
-    };
+    if (IsKey(name) && !files.contains(name)) std::filesystem::remove(entry.path(), error);
   }
   if (error) return absl::UnavailableError(absl::StrCat(folder, ": ", error.message()));
   return absl::OkStatus();
@@ -275,14 +342,19 @@ bool PoolFolder::RevokesItself() const {
                                     &RevokedKeyManager::key_id);
 }
 
-absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp now) {
+Digest ChallengeKey::Id() const {
+  return external != nullptr ? external->id() : ChallengeKeyId(key);
+}
+
+absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp now,
+                                          KeyStore* store) {
   const std::string path = absl::StrCat(folder, "/", kManifest);
   ASSIGN_OR_RETURN(v1::NarkFile file, ReadNarkFile(path, v1::NarkFile::kPoolManifest));
   ASSIGN_OR_RETURN(v1::PoolManifest manifest,
                    PayloadOf<v1::PoolManifest>(file.pool_manifest(), path));
   ASSIGN_OR_RETURN(Certificate root, VerifyManifest(folder, file.pool_manifest(), manifest, now));
   ASSIGN_OR_RETURN(Files files, ReadAll(folder, manifest));
-  const Reader reader(folder, std::move(files));
+  const Reader reader(folder, std::move(files), store);
   ASSIGN_OR_RETURN(std::vector<AgedHpkeKey> aged, HpkeKeys(reader));
   std::vector<HpkePrivateKey> hpke_keys;
   std::vector<Timestamp> hpke_keys_made;

@@ -1,13 +1,16 @@
 #ifndef NARK_COMMON_OBJECT_POOL_FOLDER_H_
 #define NARK_COMMON_OBJECT_POOL_FOLDER_H_
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/crypto/certificate.h"
+#include "common/crypto/external_key.h"
 #include "common/crypto/hpke.h"
+#include "common/crypto/key_store.h"
 #include "common/crypto/secret_bytes.h"
 #include "common/object/identity.h"
 #include "common/object/provider.h"
@@ -16,16 +19,19 @@ namespace nark {
 
 // A key that challenges are authenticated with. Move-only.
 struct ChallengeKey {
-  SecretBytes key;  // 32 bytes
+  SecretBytes key;  // 32 bytes; empty where it lies elsewhere
   Timestamp made;
   // From when on replicas make challenges with it. Before, they only verify: a pool's
   // replicas take a new key over one after the other.
   Timestamp makes_from;
+  std::shared_ptr<const ExternalMacKey> external = nullptr;
 
-  ChallengeKey Clone() const { return {key.Clone(), made, makes_from}; }
+  ChallengeKey Clone() const { return {key.Clone(), made, makes_from, external}; }
+  // Names it: in a challenge by its first bytes.
+  Digest Id() const;
 };
 
-// Names a challenge key: in a challenge by its first bytes.
+// The id of a challenge key in memory.
 Digest ChallengeKeyId(const SecretBytes& key);
 
 // All that a replica of the key manager holds. Move-only.
@@ -45,12 +51,16 @@ struct PoolFolder {
 
 // Loads what `narkctl pool` wrote, also where it revokes itself: verifies the manifest under the
 // root of the folder, reads each listed file once, compares its SHA-256, and parses those same
-// bytes. Files that are not listed are ignored. The message names the file.
-absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp now);
+// bytes. Files that are not listed are ignored. The message names the file. A key that lies
+// elsewhere has a file with its URI (*.pkcs11) and is found in `store`; FAILED_PRECONDITION where
+// there is no store.
+absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp now,
+                                          KeyStore* store = nullptr);
 
 // Writes the files with mode 0600, then the manifest, signed by `pool_role`, then removes
-// keys that it does not list. The folder exists. A crash in between leaves the old
-// manifest, which still holds where keys were only added, or keys that nothing lists.
+// keys that it does not list. Of keys that lie elsewhere it writes the URI. The folder exists. A
+// crash in between leaves the old manifest, which still holds where keys were only added, or keys
+// that nothing lists.
 absl::Status WritePoolFolder(const std::string& folder, const PoolFolder& pool,
                              const SigningIdentity& pool_role, Timestamp now);
 

@@ -30,19 +30,24 @@ absl::StatusOr<v1::SealedSession> SealSession(const SecretBytes& seed,
 absl::StatusOr<SecretBytes> OpenSealedSession(const VerifiedSession& session,
                                               std::span<const HpkePrivateKey> pool_keys) {
   const Bytes info = SealedSessionInfo(session.name(), session.terms_identity());
+  absl::Status none = absl::NotFoundError("the session is not sealed to this pool");
   for (const HpkePrivateKey& key : pool_keys) {
     const Digest id = PoolKeyId(key.public_key());
     for (const v1::SealedSession& sealed : session.descriptor().sealed_sessions()) {
       if (!Equal(AsBytes(sealed.pool_key_id()), id)) continue;
       absl::StatusOr<SecretBytes> seed =
           HpkeOpen(key, AsBytes(sealed.enc()), info, {}, AsBytes(sealed.ciphertext()));
+      if (absl::IsUnavailable(seed.status())) {
+        none = seed.status();
+        continue;
+      }
       if (!seed.ok() || seed->size() != kSeedBytes) {
         return absl::InvalidArgumentError("the sealed session does not open with its pool key");
       }
       return seed;
     }
   }
-  return absl::NotFoundError("the session is not sealed to this pool");
+  return none;
 }
 
 }  // namespace nark

@@ -19,7 +19,8 @@ absl::StatusOr<v1::SealedSession> SealSession(const SecretBytes& seed,
                                               const Digest& terms_identity, Random& random);
 
 // Opens the seed with whichever of `pool_keys` it was sealed to. NOT_FOUND where
-// it was sealed to none of them; INVALID_ARGUMENT where it does not open.
+// it was sealed to none of them; INVALID_ARGUMENT where it does not open; UNAVAILABLE where
+// it was sealed only to keys that lie elsewhere, out of reach.
 absl::StatusOr<SecretBytes> OpenSealedSession(const VerifiedSession& session,
                                               std::span<const HpkePrivateKey> pool_keys);
 
