@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <iterator>
 #include <optional>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -23,29 +24,85 @@ namespace {
 constexpr char kServerName[] = "keymanager.nark";
 constexpr size_t kMacKeyBytes = 32;
 
-// Gives `pool` a signing and a TLS key of its own.
-absl::Status NewServerKeys(const SigningIdentity& pool_role, const SigningIdentity& tls_ca,
-                           Timestamp now, PoolFolder& pool) {
+// Where new keys go; nullopt: into files.
+using Place = std::optional<pkcs11::KeyPlace>;
+
+std::string OwnerOf(const Certificate& root) {
+  return absl::StrCat("nark-", ToHex(root.public_key().id()).substr(0, 8));
+}
+
+absl::StatusOr<Place> PlaceOf(const PoolFolder& pool, const PoolToken& token) {
+  std::string label = token.label;
+  if (label.empty() && pool.signing.key.external() != nullptr) {
+    ASSIGN_OR_RETURN(label, pkcs11::TokenOf(pool.signing.key.external()->uri()));
+  }
+  if (label.empty()) return Place();
+  if (token.keys == nullptr) {
+    return absl::InvalidArgumentError(
+        "--pkcs11-token goes together with --pkcs11-module and --pkcs11-pin-file");
+  }
+  return Place({.token = label, .owner = OwnerOf(pool.root)});
+}
+
+absl::StatusOr<SigningIdentity> NewSigning(const SigningIdentity& pool_role, Timestamp now,
+                                           const Place& place, const PoolToken& token) {
+  if (!place) return MakeKeyManager("key manager", pool_role, now);
+  ASSIGN_OR_RETURN(PrivateKey key, token.keys->MakeSigningKey(*place));
+  return CertifyKeyManager(std::move(key), "key manager", pool_role, now);
+}
+
+absl::Status NewTlsKey(const SigningIdentity& tls_ca, Timestamp now, PoolFolder& pool) {
   ASSIGN_OR_RETURN(SigningIdentity tls, MakeTlsServer(kServerName, tls_ca, now));
   ASSIGN_OR_RETURN(pool.tls_key_pem, tls.key.ToPem());
   pool.tls_certificates_pem = tls.certificate.ToPem();
-  ASSIGN_OR_RETURN(pool.signing, MakeKeyManager("key manager", pool_role, now));
   return absl::OkStatus();
 }
 
-absl::StatusOr<Digest> AddHpkeKey(Timestamp now, Random& random, PoolFolder& pool) {
-  ASSIGN_OR_RETURN(HpkePrivateKey key, HpkePrivateKey::Generate(random));
-  const Digest id = PoolKeyId(key.public_key());
-  pool.hpke_keys.push_back(std::move(key));
-  pool.hpke_keys_made.push_back(now);
+// The keys that all replicas of a pool share. `challenges_from`: when challenges are made
+// with the new one.
+struct NewSharedKeys {
+  Timestamp now;
+  Timestamp challenges_from;
+};
+
+// Returns the id of the HPKE key.
+absl::StatusOr<Digest> AddSharedKeys(const NewSharedKeys& times, Random& random, const Place& place,
+                                     const PoolToken& token, PoolFolder& pool) {
+  absl::StatusOr<HpkePrivateKey> hpke =
+      place ? token.keys->MakeHpkeKey(*place) : HpkePrivateKey::Generate(random);
+  if (!hpke.ok()) return hpke.status();
+  ChallengeKey challenge = {.key = {}, .made = times.now, .makes_from = times.challenges_from};
+  if (place) {
+    ASSIGN_OR_RETURN(challenge.external, token.keys->MakeMacKey(*place, random));
+  } else {
+    challenge.key = SecretBytes(kMacKeyBytes);
+    RETURN_IF_ERROR(random.Fill(challenge.key.RevealMutable()));
+  }
+  const Digest id = PoolKeyId(hpke->public_key());
+  pool.hpke_keys.push_back(*std::move(hpke));
+  pool.hpke_keys_made.push_back(times.now);
+  pool.challenge_keys.push_back(std::move(challenge));
   return id;
 }
 
-absl::Status AddChallengeKey(Timestamp now, Timestamp makes_from, Random& random,
-                             PoolFolder& pool) {
-  ChallengeKey key = {.key = SecretBytes(kMacKeyBytes), .made = now, .makes_from = makes_from};
-  RETURN_IF_ERROR(random.Fill(key.key.RevealMutable()));
-  pool.challenge_keys.push_back(std::move(key));
+// Names shared keys in the token `label` instead of another, where it has them.
+absl::Status PreferToken(const std::string& label, pkcs11::TokenKeys& keys, PoolFolder& pool) {
+  for (HpkePrivateKey& key : pool.hpke_keys) {
+    if (key.external() == nullptr) continue;
+    ASSIGN_OR_RETURN(const std::string uri, pkcs11::InToken(key.external()->uri(), label));
+    auto there = keys.FindHpkeKey(uri);
+    if (absl::IsNotFound(there.status())) continue;
+    if (!there.ok()) return there.status();
+    key = *std::move(there);
+  }
+  for (ChallengeKey& key : pool.challenge_keys) {
+    if (key.external == nullptr) continue;
+    ASSIGN_OR_RETURN(const std::string uri, pkcs11::InToken(key.external->uri(), label));
+    auto there = keys.FindMacKey(uri);
+    if (absl::IsNotFound(there.status())) continue;
+    if (!there.ok()) return there.status();
+    key.external = *std::move(there);
+  }
   return absl::OkStatus();
 }
 
@@ -57,11 +114,11 @@ struct OpenedPool {
 };
 
 absl::StatusOr<OpenedPool> OpenPool(const std::string& folder, const std::string& provider,
-                                    Timestamp now) {
+                                    Timestamp now, const PoolToken& token) {
   ASSIGN_OR_RETURN(Certificate root, ReadProviderRoot(provider));
   ASSIGN_OR_RETURN(SigningIdentity pool_role,
                    ReadRole(provider, CertificateRole::kPool, root, now));
-  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolOf(folder, root, now));
+  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolOf(folder, root, now, token.keys));
   return OpenedPool{std::move(root), std::move(pool_role), std::move(pool)};
 }
 
@@ -153,8 +210,8 @@ SessionPool SessionPoolOf(const PoolFolder& pool) {
 }
 
 absl::StatusOr<PoolFolder> LoadPoolOf(const std::string& folder, const Certificate& provider_root,
-                                      Timestamp now) {
-  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolFolder(folder, now));
+                                      Timestamp now, KeyStore* token) {
+  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolFolder(folder, now, token));
   if (pool.root.public_key().id() != provider_root.public_key().id()) {
     return absl::InvalidArgumentError(
         absl::StrCat(folder, " is a pool of another provider; name that provider's folder"));
@@ -163,13 +220,18 @@ absl::StatusOr<PoolFolder> LoadPoolOf(const std::string& folder, const Certifica
 }
 
 absl::StatusOr<Digest> InitPool(const std::string& folder, const std::string& provider,
-                                Timestamp now, Random& random) {
+                                Timestamp now, Random& random, const PoolToken& token) {
+  if (token.keys != nullptr && token.label.empty()) {
+    return absl::InvalidArgumentError("--pkcs11-token: want the label of the token for the keys");
+  }
   ASSIGN_OR_RETURN(Certificate root, ReadProviderRoot(provider));
   ASSIGN_OR_RETURN(SigningIdentity pool_role,
                    ReadRole(provider, CertificateRole::kPool, root, now));
   ASSIGN_OR_RETURN(SigningIdentity tls_ca, ReadTlsCa(provider));
   ASSIGN_OR_RETURN(NewFolder fresh, NewFolder::Create(folder));
-  ASSIGN_OR_RETURN(SigningIdentity signing, MakeKeyManager("key manager", pool_role, now));
+  Place place;
+  if (token.keys != nullptr) place = {.token = token.label, .owner = OwnerOf(root)};
+  ASSIGN_OR_RETURN(SigningIdentity signing, NewSigning(pool_role, now, place, token));
   PoolFolder pool{.root = root,
                   .hpke_keys = {},
                   .hpke_keys_made = {},
@@ -177,9 +239,8 @@ absl::StatusOr<Digest> InitPool(const std::string& folder, const std::string& pr
                   .signing = std::move(signing),
                   .tls_certificates_pem = {},
                   .tls_key_pem = {}};
-  ASSIGN_OR_RETURN(const Digest id, AddHpkeKey(now, random, pool));
-  RETURN_IF_ERROR(AddChallengeKey(now, now, random, pool));
-  RETURN_IF_ERROR(NewServerKeys(pool_role, tls_ca, now, pool));
+  ASSIGN_OR_RETURN(const Digest id, AddSharedKeys({now, now}, random, place, token, pool));
+  RETURN_IF_ERROR(NewTlsKey(tls_ca, now, pool));
   RETURN_IF_ERROR(WritePoolFolder(fresh.PathOf("."), pool, pool_role, now));
   RETURN_IF_ERROR(fresh.Finish());
   return id;
@@ -191,12 +252,14 @@ absl::StatusOr<Digest> RotatePool(const PoolChange& change,
   if (challenges_after.count() < 0) {
     return absl::InvalidArgumentError("--challenges-after can not be negative");
   }
-  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(change.folder, change.provider, now));
+  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(change.folder, change.provider, now, change.token));
   ASSIGN_OR_RETURN(const SigningIdentity tls_ca, ReadTlsCa(change.provider));
   PoolFolder& pool = opened.pool;
-  ASSIGN_OR_RETURN(const Digest id, AddHpkeKey(now, random, pool));
-  RETURN_IF_ERROR(AddChallengeKey(now, now + challenges_after, random, pool));
-  RETURN_IF_ERROR(NewServerKeys(opened.pool_role, tls_ca, now, pool));
+  ASSIGN_OR_RETURN(const Place place, PlaceOf(pool, change.token));
+  ASSIGN_OR_RETURN(const Digest id,
+                   AddSharedKeys({now, now + challenges_after}, random, place, change.token, pool));
+  RETURN_IF_ERROR(NewTlsKey(tls_ca, now, pool));
+  ASSIGN_OR_RETURN(pool.signing, NewSigning(opened.pool_role, now, place, change.token));
   ASSIGN_OR_RETURN(const std::vector<Resealed> sessions,
                    ResealAll(change, opened, SessionPoolOf(pool), now, random));
   // The pool first: a session sealed to a key that is not yet durable could be
@@ -209,7 +272,7 @@ absl::StatusOr<Digest> RotatePool(const PoolChange& change,
 absl::StatusOr<int> RetireKeys(const PoolChange& change, std::chrono::microseconds age,
                                Timestamp now, Random& random) {
   if (age.count() < 0) return absl::InvalidArgumentError("--older-than can not be negative");
-  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(change.folder, change.provider, now));
+  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(change.folder, change.provider, now, change.token));
   PoolFolder& pool = opened.pool;
   const Timestamp before = now - age;
   ptrdiff_t old = 0;
@@ -241,14 +304,16 @@ absl::StatusOr<Digest> RevokeReplica(const PoolChange& change, const std::string
     return absl::InvalidArgumentError(
         "name every session with --session: receivers heed what a session says");
   }
-  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(change.folder, change.provider, now));
+  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(change.folder, change.provider, now, change.token));
   ASSIGN_OR_RETURN(const Certificate leaf, ReadKeyManager(certificate, opened.root));
   const Digest id = leaf.public_key().id();
   RETURN_IF_ERROR(
       AddRevoked({.key_id = id, .not_after = leaf.not_after()}, now, opened.pool.revoked));
   if (opened.pool.RevokesItself()) {
     ASSIGN_OR_RETURN(const SigningIdentity tls_ca, ReadTlsCa(change.provider));
-    RETURN_IF_ERROR(NewServerKeys(opened.pool_role, tls_ca, now, opened.pool));
+    ASSIGN_OR_RETURN(const Place place, PlaceOf(opened.pool, change.token));
+    RETURN_IF_ERROR(NewTlsKey(tls_ca, now, opened.pool));
+    ASSIGN_OR_RETURN(opened.pool.signing, NewSigning(opened.pool_role, now, place, change.token));
   }
   ASSIGN_OR_RETURN(const std::vector<Resealed> sessions,
                    ResealAll(change, opened, SessionPoolOf(opened.pool), now, random));
@@ -259,21 +324,71 @@ absl::StatusOr<Digest> RevokeReplica(const PoolChange& change, const std::string
 }
 
 absl::Status MakeReplica(const std::string& folder, const std::string& provider,
-                         const std::string& out, Timestamp now) {
-  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(folder, provider, now));
+                         const std::string& out, Timestamp now, const PoolToken& token) {
+  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(folder, provider, now, token));
   ASSIGN_OR_RETURN(const SigningIdentity tls_ca, ReadTlsCa(provider));
-  RETURN_IF_ERROR(NewServerKeys(opened.pool_role, tls_ca, now, opened.pool));
+  ASSIGN_OR_RETURN(const Place place, PlaceOf(opened.pool, token));
+  if (place) RETURN_IF_ERROR(PreferToken(place->token, *token.keys, opened.pool));
+  RETURN_IF_ERROR(NewTlsKey(tls_ca, now, opened.pool));
+  ASSIGN_OR_RETURN(opened.pool.signing, NewSigning(opened.pool_role, now, place, token));
   std::error_code error;
   if (std::filesystem::exists(out + "/manifest.nark", error)) {
     if (std::filesystem::equivalent(folder, out, error)) {
       return absl::InvalidArgumentError(absl::StrCat(out, " is the pool itself; name another"));
     }
-    RETURN_IF_ERROR(LoadPoolOf(out, opened.root, now).status());
+    RETURN_IF_ERROR(LoadPoolOf(out, opened.root, now, token.keys).status());
     return WritePoolFolder(out, opened.pool, opened.pool_role, now);
   }
   ASSIGN_OR_RETURN(NewFolder fresh, NewFolder::Create(out));
   RETURN_IF_ERROR(WritePoolFolder(fresh.PathOf("."), opened.pool, opened.pool_role, now));
   return fresh.Finish();
+}
+
+absl::StatusOr<int> ImportPool(const PoolChange& change, Timestamp now) {
+  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(change.folder, change.provider, now, change.token));
+  PoolFolder& pool = opened.pool;
+  ASSIGN_OR_RETURN(const Place place, PlaceOf(pool, change.token));
+  if (!place) {
+    return absl::InvalidArgumentError("--pkcs11-token: want the label of the token for the keys");
+  }
+  pkcs11::TokenKeys& keys = *change.token.keys;
+  int imported = 0;
+  for (HpkePrivateKey& key : pool.hpke_keys) {
+    if (key.external() != nullptr) continue;
+    ASSIGN_OR_RETURN(key, keys.Import(*place, key));
+    ++imported;
+  }
+  for (ChallengeKey& key : pool.challenge_keys) {
+    if (key.external != nullptr) continue;
+    ASSIGN_OR_RETURN(key.external, keys.Import(*place, key.key, key.Id()));
+    ++imported;
+  }
+  if (pool.signing.key.external() == nullptr) {
+    ASSIGN_OR_RETURN(pool.signing.key, keys.Import(*place, pool.signing.key));
+    ++imported;
+  }
+  if (imported == 0) return 0;
+  RETURN_IF_ERROR(WritePoolFolder(change.folder, pool, opened.pool_role, now));
+  return imported;
+}
+
+absl::StatusOr<int> SweepToken(const std::vector<std::string>& folders, const std::string& provider,
+                               Timestamp now, const PoolToken& token) {
+  if (token.keys == nullptr || token.label.empty()) {
+    return absl::InvalidArgumentError(
+        "want the token to sweep: --pkcs11-module, --pkcs11-pin-file and --pkcs11-token");
+  }
+  ASSIGN_OR_RETURN(const Certificate root, ReadProviderRoot(provider));
+  std::set<Digest> keep;
+  for (const std::string& folder : folders) {
+    ASSIGN_OR_RETURN(const PoolFolder pool, LoadPoolOf(folder, root, now, token.keys));
+    for (const HpkePrivateKey& key : pool.hpke_keys) {
+      if (key.external() != nullptr) keep.insert(key.external()->id());
+    }
+    for (const ChallengeKey& key : pool.challenge_keys) keep.insert(key.Id());
+    keep.insert(pool.signing.key.public_key().id());
+  }
+  return token.keys->DestroyOthers({.token = token.label, .owner = OwnerOf(root)}, keep);
 }
 
 }  // namespace nark::narkctl

@@ -299,7 +299,7 @@ absl::StatusOr<SessionName> CreateSession(const SessionFlags& flags, Timestamp n
   ASSIGN_OR_RETURN(SessionOptions options, ParseSessionFlags(flags));
   RETURN_IF_ERROR(CheckOutputs(flags));
   ASSIGN_OR_RETURN(SenderSigners signers, ReadSigners(flags.provider, now));
-  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolOf(flags.pool, signers.root, now));
+  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolOf(flags.pool, signers.root, now, flags.token));
   ASSIGN_OR_RETURN(NewSession session,
                    MakeSession(options, signers.borrowed(), SessionPoolOf(pool), now, random));
   for (size_t i = 0; i < flags.sender_outs.size(); ++i) {
@@ -319,7 +319,7 @@ absl::StatusOr<uint32_t> AddSenderTo(const AddSenderFlags& flags, Timestamp now)
     RETURN_IF_ERROR(RefuseExisting(flags.sender_out));
   }
   ASSIGN_OR_RETURN(SenderSigners signers, ReadSigners(flags.provider, now));
-  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolOf(flags.pool, signers.root, now));
+  ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolOf(flags.pool, signers.root, now, flags.token));
   ASSIGN_OR_RETURN(VerifiedSession session, ReadSession(flags.session, now));
   if (session.name().provider != signers.root.public_key().id()) {
     return Bad(

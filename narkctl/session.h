@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
+#include "common/crypto/key_store.h"
 #include "common/crypto/random.h"
 #include "common/object/provider.h"
 #include "common/object/session.h"
@@ -26,6 +27,7 @@ enum class ExistingFiles { kRefuse, kReplace };
 struct SessionFlags {
   std::string provider;
   std::string pool;
+  KeyStore* token = nullptr;  // of a pool whose keys lie in one; borrowed
   std::string out;
   std::vector<std::string> sender_outs;
   std::string transport;
@@ -71,6 +73,7 @@ struct AddSenderFlags {
   std::string session;  // replaced by the later descriptor, where out is empty
   std::string provider;
   std::string pool;
+  KeyStore* token = nullptr;  // as in SessionFlags
   std::string sender_id;
   std::string out;
   std::string sender_out;

@@ -11,6 +11,7 @@
 #include "narkctl/commands.h"
 #include "narkctl/session.h"
 #include "narkctl/show.h"
+#include "narkctl/token_flags.h"
 
 namespace nark::narkctl {
 namespace {
@@ -20,6 +21,7 @@ using cli::Need;
 // The flags that are switches and choices on the command line.
 struct CreateFlags {
   SessionFlags session;
+  TokenFlags token;
   std::string may_control = "yes";
   std::string refund_unspent = "no";
   bool allow_unbounded_grants = false;
@@ -78,6 +80,8 @@ absl::Status RunCreate(CreateFlags& flags) {
   if (flags.open_to_senders) flags.session.open_to_senders = OpenToSenders::kYes;
   if (flags.force) flags.session.existing = ExistingFiles::kReplace;
   SystemRandom random;
+  ASSIGN_OR_RETURN(const auto keys, OpenToken(flags.token, pkcs11::Access::kRead));
+  flags.session.token = keys.get();
   ASSIGN_OR_RETURN(SessionName name, CreateSession(flags.session, SystemClock().Now(), random));
   std::cout << ToHex(name.session_id) << "\n";
   return absl::OkStatus();
@@ -97,6 +101,7 @@ void AddCreate(cli::Command& group) {
       .Text("--out", &session.out, "the session file, FILE.nark", Need::kRequired)
       .Texts("--sender-out", &session.sender_outs,
              "the sender's file, secret; repeatable, one a sender", Need::kRequired);
+  DeclareToken(flags->token, create);
   AddTermsFlags(create, *flags);
   create.Texts("--key-manager", &session.key_managers, "HOST:PORT; repeatable, tried in order")
       .Text("--refunds", &session.refunds, "HOST:PORT of the refund desk")
@@ -125,16 +130,18 @@ void AddCreate(cli::Command& group) {
 void AddAddSender(cli::Command& group) {
   struct Flags {
     AddSenderFlags sender;
+    TokenFlags token;
     bool force = false;
   };
   auto flags = std::make_shared<Flags>();
   AddSenderFlags& sender = flags->sender;
-  group
-      .Subcommand("add-sender",
-                  "Certifies one more sender while the session runs: writes its file and a later "
-                  "session file, which receivers take instead of theirs. Prints the sender's id.")
-      .Text("FILE", &sender.session, "the session file; replaced unless --out is given",
-            Need::kRequired)
+  cli::Command& add = group.Subcommand(
+      "add-sender",
+      "Certifies one more sender while the session runs: writes its file and a later "
+      "session file, which receivers take instead of theirs. Prints the sender's id.");
+  DeclareToken(flags->token, add);
+  add.Text("FILE", &sender.session, "the session file; replaced unless --out is given",
+           Need::kRequired)
       .Text("--provider", &sender.provider, "the provider's folder", Need::kRequired)
       .Text("--pool", &sender.pool, "the key-manager pool's folder, to open the session's seed",
             Need::kRequired)
@@ -147,6 +154,8 @@ void AddAddSender(cli::Command& group) {
           "    --sender-out reporter.sender")
       .Action([flags]() -> absl::Status {
         if (flags->force) flags->sender.existing = ExistingFiles::kReplace;
+        ASSIGN_OR_RETURN(const auto keys, OpenToken(flags->token, pkcs11::Access::kRead));
+        flags->sender.token = keys.get();
         ASSIGN_OR_RETURN(const uint32_t id, AddSenderTo(flags->sender, SystemClock().Now()));
         std::cout << id << "\n";
         return absl::OkStatus();
