@@ -111,7 +111,11 @@ absl::StatusOr<CK_SLOT_ID> Module::FindToken(const std::string& label) const {
 }
 
 Token::Token(std::shared_ptr<Module> module, std::string label, SecretBytes pin, Access access)
-    : module_(std::move(module)), label_(std::move(label)), access_(access), pin_(std::move(pin)) {}
+    : module_(std::move(module)),
+      label_(std::move(label)),
+      access_(access),
+      pin_(std::move(pin)),
+      most_(kMaxSessions) {}
 
 absl::StatusOr<std::shared_ptr<Token>> Token::Open(std::shared_ptr<Module> module,
                                                    std::string label, SecretBytes pin,
@@ -156,8 +160,8 @@ absl::Status Token::Run(const std::string& what, absl::FunctionRef<CK_RV(const S
       }
       failed = lease.status();
     }
-    if (absl::IsUnauthenticated(failed)) return failed;
-    if (!module_->Restart(generation)) break;
+    if (absl::IsUnauthenticated(failed) || absl::IsFailedPrecondition(failed)) return failed;
+    if (absl::IsResourceExhausted(failed) || !module_->Restart(generation)) break;
   }
   return absl::UnavailableError(failed.message());
 }
@@ -169,17 +173,23 @@ absl::StatusOr<Token::Lease> Token::Acquire() {
     Forget();
   }
   const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return !idle_.empty() || open_ < kMaxSessions;
+    return !idle_.empty() || open_ < most_;
   };
-  mutex_.Await(absl::Condition(&free));
-  if (idle_.empty()) {
-    ASSIGN_OR_RETURN(const CK_SESSION_HANDLE session, OpenSession());
-    ++open_;
-    return Lease{session, epoch_};
+  for (;;) {
+    mutex_.Await(absl::Condition(&free));
+    if (!idle_.empty()) {
+      const CK_SESSION_HANDLE session = idle_.back();
+      idle_.pop_back();
+      return Lease{session, epoch_};
+    }
+    const absl::StatusOr<CK_SESSION_HANDLE> session = OpenSession();
+    if (session.ok()) {
+      ++open_;
+      return Lease{*session, epoch_};
+    }
+    if (!absl::IsResourceExhausted(session.status()) || open_ == 0) return session.status();
+    most_ = open_;  // the token has fewer than this allows: those it has are waited for
   }
-  const CK_SESSION_HANDLE session = idle_.back();
-  idle_.pop_back();
-  return Lease{session, epoch_};
 }
 
 absl::StatusOr<CK_SESSION_HANDLE> Token::OpenSession() {
@@ -190,9 +200,13 @@ absl::StatusOr<CK_SESSION_HANDLE> Token::OpenSession() {
   CK_SESSION_HANDLE session = 0;
   const CK_FLAGS flags = CKF_SERIAL_SESSION | (access_ == Access::kWrite ? CKF_RW_SESSION : 0);
   const CK_RV result = module_->functions().C_OpenSession(slot_, flags, nullptr, nullptr, &session);
+  const std::string where = absl::StrCat("token '", label_, "', opening a session");
+  if (result == CKR_SESSION_COUNT) {
+    return absl::ResourceExhaustedError(absl::StrCat(where, ": ", NameOf(result)));
+  }
   if (result != CKR_OK) {
     logged_in_ = false;
-    return ToStatus(result, absl::StrCat("token '", label_, "', opening a session"));
+    return ToStatus(result, where);
   }
   if (!logged_in_) {
     if (absl::Status status = LogIn(session); !status.ok()) {

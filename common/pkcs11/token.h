@@ -93,7 +93,7 @@ class Token {
     uint64_t epoch;
   };
   Token(std::shared_ptr<Module> module, std::string label, SecretBytes pin, Access access);
-  // What is done with the module: with its calls() held.
+  // With the module's calls() held. RESOURCE_EXHAUSTED where the token has no session left.
   absl::StatusOr<Lease> Acquire();
   absl::StatusOr<CK_SESSION_HANDLE> OpenSession() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status LogIn(CK_SESSION_HANDLE session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -113,6 +113,7 @@ class Token {
   uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;  // the module's, when last asked
   uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 1;
   int open_ ABSL_GUARDED_BY(mutex_) = 0;  // of this epoch, idle or lent
+  int most_ ABSL_GUARDED_BY(mutex_);      // that may be open
   std::vector<CK_SESSION_HANDLE> idle_ ABSL_GUARDED_BY(mutex_);
 };
 

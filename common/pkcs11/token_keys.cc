@@ -1,23 +1,19 @@
 #include "common/pkcs11/token_keys.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/crypto/hash.h"
-#include "common/crypto/secret_file.h"
 #include "common/pkcs11/keys.h"
 #include "common/pkcs11/object.h"
+#include "common/pkcs11/pin.h"
 
 namespace nark::pkcs11 {
 namespace {
 
-constexpr size_t kMaxPinBytes = 256;
 constexpr CK_ULONG kMacKeyBytes = 32;
 constexpr size_t kScalarBytes = 32;
 // Where the scalar stands in PrivateKey's PKCS#8.
@@ -226,23 +222,6 @@ absl::Status PutMacKey(const std::shared_ptr<Token>& token, const KeyUri& uri,
 
 }  // namespace
 
-absl::StatusOr<SecretBytes> ReadPin(const std::string& path) {
-  struct stat info {};
-  const char* credentials = std::getenv("CREDENTIALS_DIRECTORY");
-  const bool credential = credentials != nullptr && *credentials != '\0' &&
-                          path.starts_with(std::string(credentials) + "/");
-  // Of a credential systemd shows the mask of its access list as the group's rights.
-  if (!credential && ::stat(path.c_str(), &info) == 0 && (info.st_mode & 077) != 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, ": others may open the file with the PIN; chmod 0600 it"));
-  }
-  ASSIGN_OR_RETURN(SecretBytes content, ReadSecretFile(path, kMaxPinBytes));
-  ByteView pin = content.Reveal();
-  if (!pin.empty() && pin.back() == '\n') pin = pin.first(pin.size() - 1);
-  if (pin.empty()) return absl::InvalidArgumentError(path + " holds no PIN");
-  return SecretBytes::CopyOf(pin);
-}
-
 absl::StatusOr<std::string> TokenOf(const std::string& uri) {
   ASSIGN_OR_RETURN(const KeyUri parsed, KeyUri::Parse(uri));
   return parsed.token;
@@ -273,9 +252,15 @@ absl::StatusOr<std::unique_ptr<TokenKeys>> TokenKeys::Create(const std::string& 
 
 absl::StatusOr<std::shared_ptr<Token>> TokenKeys::Open(const std::string& label) {
   absl::MutexLock lock(&mutex_);
+  if (const auto refused = refused_.find(label); refused != refused_.end()) {
+    return refused->second;
+  }
   std::shared_ptr<Token>& known = tokens_[label];
   if (known == nullptr) {
-    ASSIGN_OR_RETURN(known, Token::Open(module_, label, pin_.Clone(), access_));
+    auto token = Token::Open(module_, label, pin_.Clone(), access_);
+    if (absl::IsUnauthenticated(token.status())) refused_.emplace(label, token.status());
+    if (!token.ok()) return token.status();
+    known = *std::move(token);
   }
   return known;
 }

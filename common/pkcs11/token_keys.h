@@ -18,10 +18,6 @@
 
 namespace nark::pkcs11 {
 
-// The PIN in a file: all of it but one line end. FAILED_PRECONDITION where others than the
-// owner may open the file, unless it lies in $CREDENTIALS_DIRECTORY (systemd.exec(5)).
-absl::StatusOr<SecretBytes> ReadPin(const std::string& path);
-
 // Where a new key goes, and what its label begins with. Labels are for people, and for
 // DestroyOthers.
 struct KeyPlace {
@@ -77,6 +73,7 @@ class TokenKeys final : public KeyStore {
   const Access access_;
   absl::Mutex mutex_;
   std::map<std::string, std::shared_ptr<Token>> tokens_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, absl::Status> refused_ ABSL_GUARDED_BY(mutex_);  // the PIN, for good
 };
 
 // The token that a key's URI names; and the URI of the same key in another token.

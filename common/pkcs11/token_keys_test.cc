@@ -16,6 +16,7 @@
 #include "common/base/status.h"
 #include "common/crypto/hash.h"
 #include "common/pkcs11/keys.h"
+#include "common/pkcs11/pin.h"
 #include "tests/harness/process.h"
 #include "tests/harness/soft_hsm.h"
 
@@ -211,13 +212,27 @@ TEST_F(TokenKeysTest, RefusesAKeyThatCouldBeReadOut) {
 
 TEST_F(TokenKeysTest, AWrongPinIsSaidAndTriedOnce) {
   const auto keys = OpenWith(SecretBytes::CopyOf(AsBytes("not the pin")));
+  EXPECT_EQ(keys->MakeHpkeKey(one_).status().code(), absl::StatusCode::kUnauthenticated);
+  // It is the PIN from now on, which nobody notices who does not try it again.
+  {
+    const auto token = Token::Open(*Module::Load(SoftHsm::module()), "one",
+                                   SecretBytes::CopyOf(AsBytes(hsm_.pin())), Access::kWrite);
+    ASSERT_TRUE(token.ok()) << token.status();
+    std::string before = hsm_.pin(), after = "not the pin";
+    const auto bytes = [](std::string& text) { return reinterpret_cast<uint8_t*>(text.data()); };
+    const absl::Status changed = (*token)->Run("changing", [&](const Session& session) {
+      return session.functions.C_SetPIN(session.handle, bytes(before), before.size(), bytes(after),
+                                        after.size());
+    });
+    ASSERT_TRUE(changed.ok()) << changed;
+  }
   for (int i = 0; i < 6; ++i) {
     const auto refused = keys->MakeHpkeKey(one_);
     EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnauthenticated) << refused.status();
     EXPECT_NE(refused.status().message().find("refuses the PIN"), absl::string_view::npos);
     EXPECT_EQ(refused.status().message().find("not the pin"), absl::string_view::npos);
   }
-  EXPECT_TRUE(Open()->MakeHpkeKey(one_).ok());
+  EXPECT_TRUE(OpenWith(SecretBytes::CopyOf(AsBytes("not the pin")))->MakeHpkeKey(one_).ok());
 }
 
 TEST_F(TokenKeysTest, AMissingTokenModuleOrKeyIsNamed) {
