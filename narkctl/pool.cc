@@ -221,8 +221,9 @@ absl::StatusOr<PoolFolder> LoadPoolOf(const std::string& folder, const Certifica
 
 absl::StatusOr<Digest> InitPool(const std::string& folder, const std::string& provider,
                                 Timestamp now, Random& random, const PoolToken& token) {
-  if (token.keys != nullptr && token.label.empty()) {
-    return absl::InvalidArgumentError("--pkcs11-token: want the label of the token for the keys");
+  if ((token.keys == nullptr) != token.label.empty()) {
+    return absl::InvalidArgumentError(
+        "--pkcs11-token goes together with --pkcs11-module and --pkcs11-pin-file");
   }
   ASSIGN_OR_RETURN(Certificate root, ReadProviderRoot(provider));
   ASSIGN_OR_RETURN(SigningIdentity pool_role,
@@ -328,20 +329,24 @@ absl::Status MakeReplica(const std::string& folder, const std::string& provider,
   ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(folder, provider, now, token));
   ASSIGN_OR_RETURN(const SigningIdentity tls_ca, ReadTlsCa(provider));
   ASSIGN_OR_RETURN(const Place place, PlaceOf(opened.pool, token));
-  if (place) RETURN_IF_ERROR(PreferToken(place->token, *token.keys, opened.pool));
-  RETURN_IF_ERROR(NewTlsKey(tls_ca, now, opened.pool));
-  ASSIGN_OR_RETURN(opened.pool.signing, NewSigning(opened.pool_role, now, place, token));
   std::error_code error;
+  std::optional<NewFolder> fresh;
   if (std::filesystem::exists(out + "/manifest.nark", error)) {
     if (std::filesystem::equivalent(folder, out, error)) {
       return absl::InvalidArgumentError(absl::StrCat(out, " is the pool itself; name another"));
     }
     RETURN_IF_ERROR(LoadPoolOf(out, opened.root, now, token.keys).status());
-    return WritePoolFolder(out, opened.pool, opened.pool_role, now);
+  } else {
+    ASSIGN_OR_RETURN(NewFolder made, NewFolder::Create(out));
+    fresh.emplace(std::move(made));
   }
-  ASSIGN_OR_RETURN(NewFolder fresh, NewFolder::Create(out));
-  RETURN_IF_ERROR(WritePoolFolder(fresh.PathOf("."), opened.pool, opened.pool_role, now));
-  return fresh.Finish();
+  if (place) RETURN_IF_ERROR(PreferToken(place->token, *token.keys, opened.pool));
+  RETURN_IF_ERROR(NewTlsKey(tls_ca, now, opened.pool));
+  // Last of what can fail: a key in a token stays there.
+  ASSIGN_OR_RETURN(opened.pool.signing, NewSigning(opened.pool_role, now, place, token));
+  RETURN_IF_ERROR(
+      WritePoolFolder(fresh ? fresh->PathOf(".") : out, opened.pool, opened.pool_role, now));
+  return fresh ? fresh->Finish() : absl::OkStatus();
 }
 
 absl::StatusOr<int> ImportPool(const PoolChange& change, Timestamp now) {

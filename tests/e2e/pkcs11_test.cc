@@ -147,6 +147,15 @@ TEST_F(Pkcs11Test, AWrongPinIsOneLine) {
   };
   refuses(flags, "refuses the PIN (see --pkcs11-pin-file): CKR_PIN_INCORRECT");
   refuses({"--pkcs11-module", SoftHsm::module()}, "go together");
+  // A pool in files is not what was asked for.
+  for (const Words& half : {Words{"--pkcs11-token", "pool"}, hsm_.flags()}) {
+    const std::string folder = world_.NewPath("pool");
+    const Outcome refused = world_.Try(
+        "narkctl", Words{"pool", "init", folder, "--provider", world_.provider()} + half);
+    EXPECT_EQ(refused.status, 1) << refused.ToString();
+    EXPECT_TRUE(Contains(refused.err, "--pkcs11-token goes together")) << refused.err;
+    EXPECT_FALSE(std::filesystem::exists(folder));
+  }
   refuses({}, "name its module and PIN with --pkcs11-module and --pkcs11-pin-file");
   std::filesystem::permissions(pin, std::filesystem::perms(0644));
   refuses(flags, pin + ": others may open the file with the PIN; chmod 0600 it");
