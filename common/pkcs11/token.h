@@ -31,7 +31,7 @@ class Module {
   const std::string& path() const { return path_; }
   CK_FUNCTION_LIST& functions() const { return *functions_; }
   // Held for reading wherever `functions` are called.
-  absl::Mutex& calls() const { return calls_; }
+  absl::Mutex& calls() const ABSL_LOCK_RETURNED(calls_) { return calls_; }
   // Grows with each restart, before which sessions and handles end.
   uint64_t generation() const ABSL_SHARED_LOCKS_REQUIRED(calls_) { return generation_; }
 
@@ -93,9 +93,10 @@ class Token {
     uint64_t epoch;
   };
   Token(std::shared_ptr<Module> module, std::string label, SecretBytes pin, Access access);
-  // With the module's calls() held. RESOURCE_EXHAUSTED where the token has no session left.
-  absl::StatusOr<Lease> Acquire();
-  absl::StatusOr<CK_SESSION_HANDLE> OpenSession() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // RESOURCE_EXHAUSTED where the token has no session left.
+  absl::StatusOr<Lease> Acquire() ABSL_SHARED_LOCKS_REQUIRED(module_->calls());
+  absl::StatusOr<CK_SESSION_HANDLE> OpenSession() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_)
+      ABSL_SHARED_LOCKS_REQUIRED(module_->calls());
   absl::Status LogIn(CK_SESSION_HANDLE session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Release(const Lease& lease);
   // Drops the lease and, unless somebody did so before, all that is known of the token.
