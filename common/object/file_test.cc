@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "common/base/sanitized.h"
 #include "common/base/status.h"
 #include "common/object/deny_list.h"
 #include "common/object/envelope.h"
@@ -60,16 +61,7 @@ TEST(NarkFileTest, IsRefusedAtEveryTruncation) {
   EXPECT_FALSE(ParseNarkFile(AsBytes(bytes + '\0'), "it", v1::NarkFile::kSessionDescriptor).ok());
 }
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define NARK_SANITIZED
-#endif
-#endif
-#ifdef NARK_SANITIZED
-constexpr size_t kStride = 13;  // a sanitized signature takes ten times as long
-#else
-constexpr size_t kStride = 1;
-#endif
+constexpr size_t kStride = kSanitized ? 13 : 1;
 
 // Calls `accepts` with each flip of one bit; none may be accepted.
 template <typename Accepts>

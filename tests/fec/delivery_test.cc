@@ -11,26 +11,17 @@
 #include <set>
 #include <vector>
 
+#include "common/base/sanitized.h"
 #include "common/wire/datagram.h"
 #include "receiver/reassembler.h"
 #include "tests/fec/loss_model.h"
 #include "tests/fec/recorded_sender.h"
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define NARK_SANITIZED
-#endif
-#endif
-
 namespace nark::fec {
 namespace {
 
 // Counting is a hundred times slower there, and touches nobody's memory: fewer are drawn.
-#ifdef NARK_SANITIZED
-constexpr uint64_t kFewer = 50;
-#else
-constexpr uint64_t kFewer = 1;
-#endif
+constexpr uint64_t kFewer = kSanitized ? 50 : 1;
 
 using Outcome = LossModel::Outcome;
 

@@ -14,6 +14,8 @@ from cases import FAILED, PASSED, SKIPPED, Case
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NOT_UNIT = ["-//tests/e2e/..."]
+# Reads sources, and nothing that a sanitizer could see.
+NOT_SANITIZED = [*NOT_UNIT, "-//tests/layers/..."]
 # What tests/deploy/check knows.
 DEPLOY_PARTS = (
     "units",
@@ -156,7 +158,7 @@ def planted_race():
 
 def part_tsan(arguments):
     found = [planted_race()]
-    return found + run_tests("tsan", ["--config=tsan"], arguments.targets or ["//...", *NOT_UNIT])
+    return found + run_tests("tsan", ["--config=tsan"], arguments.targets or ["//...", *NOT_SANITIZED])
 
 
 def part_simulate(arguments):
@@ -172,7 +174,7 @@ def part_simulate(arguments):
 def part_all(arguments):
     found = lint()
     found += run_tests("opt", ["--compilation_mode=opt"], ["//..."])
-    found += run_tests("asan", ["--config=asan"], ["//...", *NOT_UNIT])
+    found += run_tests("asan", ["--config=asan"], ["//...", *NOT_SANITIZED])
     return found
 
 
