@@ -166,12 +166,13 @@ class Replica {
   }
 
   void NoteReload(const std::vector<RefusedPart>& refused) {
+    // Before what is counted: who sees that grow looks here.
+    last_reload_success_.Set(refused.empty() ? 1 : 0);
     for (const RefusedPart& one : refused) {
       reload_failures_[static_cast<int>(one.part)]->Increment();
       spdlog::error("the {} part stays as it was: {}", PartName(one.part), Std(one.why.message()));
     }
     if (refused.empty()) reloads_.Increment();
-    last_reload_success_.Set(refused.empty() ? 1 : 0);
     const ReplicaDates dates = source_->dates();
     const auto set = [](serve::Gauge& gauge, Timestamp t) {
       gauge.Set(std::chrono::duration<double>(t.time_since_epoch()).count());

@@ -42,7 +42,7 @@ void PointToItself(X509* x509) {
 Bytes WithOddKey(const Certificate& like, OddKey kind, const PrivateKey& issuer_key) {
   const UniqueX509 x509 = Parse(like);
   CheckOpenSsl(X509_set_pubkey(x509.get(), NewKey(kind).get()), "an odd key");
-  return Sign(x509.get(), issuer_key.evp());
+  return Sign(x509.get(), *issuer_key.InMemory());
 }
 
 Bytes SignedByRsa(const Certificate& like) {
@@ -56,7 +56,7 @@ Bytes SignedByRsa(const Certificate& like) {
 Bytes SelfIssued(const Certificate& like, const PrivateKey& own_key) {
   const UniqueX509 x509 = Parse(like);
   PointToItself(x509.get());
-  return Sign(x509.get(), own_key.evp());
+  return Sign(x509.get(), *own_key.InMemory());
 }
 
 }  // namespace nark
