@@ -203,7 +203,8 @@ TEST(ProcessTest, RaisesTheFileLimit) { EXPECT_GE(RaiseFileLimit(), 64u); }
 // The other end of sd_notify(3).
 class Supervisor {
  public:
-  Supervisor() : path_(testing::TempDir() + "/notify") {
+  // A test's own folder may lie deeper than a socket's path may be long.
+  Supervisor() : path_("/tmp/nark-notify-" + std::to_string(getpid())) {
     unlink(path_.c_str());
     fd_ = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     sockaddr_un address{};
@@ -217,6 +218,7 @@ class Supervisor {
   ~Supervisor() {
     for (const char* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}) unsetenv(name);
     close(fd_);
+    unlink(path_.c_str());
   }
   // What has been said so far.
   std::vector<std::string> Heard() {
