@@ -300,7 +300,7 @@ TEST_F(FleetTest, TwentyRotationsCostNoJoin) {
   const Json run = Json::parse(outcome.out);
   EXPECT_EQ(run["joins"]["failed"], 0) << run;
   EXPECT_EQ(run["joins"]["granted"], run["joins"]["started"]) << run;
-  EXPECT_GT(run["joins"]["granted"], 200) << run;
+  EXPECT_GT(run["joins"]["granted"], 50) << run;
   RecordProperty("joins", run["joins"].dump());
   for (const Replica& replica : replicas_) {
     EXPECT_GE(metric(replica, "reload_failures_total"), 4);

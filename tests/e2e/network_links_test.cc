@@ -5,7 +5,9 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <chrono>
 #include <map>
+#include <thread>
 
 #include "tests/harness/network_fixture.h"
 
@@ -105,6 +107,8 @@ TEST_P(FaultTest, TheStreamGoesOnByItself) {
   const std::string begins = sends ? "datagrams are dropped until" : "eth0 is down or gone";
   const std::string ends = sends ? "works again after" : "eth0 is up: joined";
   EXPECT_TRUE(Eventually([&] { return Count(log(), begins) > 0; })) << log();
+  // An outage that some ADUs fall into, however soon it is noticed.
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
   Mend();
   EXPECT_TRUE(Eventually([&] { return Count(log(), ends) > 0; })) << log();
   const size_t then = Size(viewing.output);
