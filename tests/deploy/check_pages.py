@@ -33,8 +33,8 @@ def commands(text):
 def check_commands(top, path, text):
     found = []
     narkctl = set()
-    for folder in paths(top, "narkctl/*_command.cc"):
-        narkctl |= set(re.findall(r'"--([a-z][a-z0-9-]*)"', read(os.path.join(top, folder))))
+    for source in (*paths(top, "narkctl/*_command.cc"), *paths(top, "narkctl/*_flags.cc")):
+        narkctl |= set(re.findall(r'"--([a-z][a-z0-9-]*)"', read(os.path.join(top, source))))
     for line in commands(text):
         # What a pipe or a semicolon separates are commands of their own.
         for command in re.split(r"\s[|;&]+\s|;\s", line):
