@@ -171,6 +171,15 @@ def part_simulate(arguments):
     return run_tests("simulate", options, ["//tests/simulation:simulation_test"])
 
 
+def part_fleet(arguments):
+    options = [
+        "--compilation_mode=opt",
+        f"--test_env=NARK_FLEET_SECONDS={arguments.seconds}",
+        "--test_timeout=7200",
+    ]
+    return run_tests("fleet", options, ["//tests/e2e:fleet_test"])
+
+
 def part_all(arguments):
     found = lint()
     found += run_tests("opt", ["--compilation_mode=opt"], ["//..."])
@@ -273,6 +282,8 @@ def parse(words):
     simulate = parts.add_parser("simulate")
     simulate.add_argument("--seeds", type=int, default=100)
     simulate.add_argument("--first", type=int, default=1)
+    fleet = parts.add_parser("fleet")
+    fleet.add_argument("--seconds", type=int, default=180)
     bench_part = parts.add_parser("bench")
     bench_part.add_argument("--json", action="store_true")
     return parser.parse_args(words)
@@ -288,6 +299,7 @@ def main(words):
         "tsan": part_tsan,
         "lint": part_lint,
         "simulate": part_simulate,
+        "fleet": part_fleet,
         "fuzz": part_fuzz,
         "bench": part_bench,
     }
