@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -86,6 +87,18 @@ TEST_F(AcceptorTest, HandsOverWhoSpeaks) {
   AwaitTaken(2);
   EXPECT_EQ(acceptor_->counts().accepted, 2u);
   EXPECT_EQ(acceptor_->counts().held, 2u);
+}
+
+// Else an answer of two frames waits for the peer to acknowledge the first.
+TEST_F(AcceptorTest, HoldsNoAnswerBack) {
+  Start({.connections = 10});
+  const auto client = Dial();
+  AwaitTaken(1);
+  absl::MutexLock lock(&mutex_);
+  int no_delay = 0;
+  socklen_t size = sizeof no_delay;
+  ASSERT_EQ(getsockopt(taken_[0], IPPROTO_TCP, TCP_NODELAY, &no_delay, &size), 0);
+  EXPECT_NE(no_delay, 0);
 }
 
 TEST_F(AcceptorTest, LeavesWhoSaysNothingToTheKernel) {
