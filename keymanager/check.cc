@@ -122,7 +122,11 @@ std::vector<Finding> CheckReplica(const ReplicaOptions& options, Clock& clock, R
     }
   }
   checker.CheckAddress("listen", options.listen);
-  if (!options.http.empty()) checker.CheckAddress("http", options.http);
+  if (options.http == options.listen && !options.http.ends_with(":0")) {
+    checker.Bad("http", options.http + " is the address of --listen; give another port");
+  } else if (!options.http.empty()) {
+    checker.CheckAddress("http", options.http);
+  }
   const size_t most = rpc::MostConnections();
   const std::string connections = absl::StrCat(
       options.connections == 0 ? most : std::min(options.connections, most), " at most");

@@ -86,11 +86,11 @@ void Declare(Flags& flags, cli::Command& command) {
   command.Text("--ready-file", &options.ready_file,
                "written once it serves: {\"listen\":\"HOST:PORT\",\"http\":\"HOST:PORT\"}");
   command.Examples(
-      "nark-keymanager --pool pool --issuer issuer/issuer.pem --listen 0.0.0.0:7400\n"
-      "nark-keymanager --pool pool --issuer issuer/issuer.pem --listen 0.0.0.0:7400 "
+      "nark-keymanager --pool pool --issuer issuer/issuer.pem --listen 0.0.0.0:7443\n"
+      "nark-keymanager --pool pool --issuer issuer/issuer.pem --listen 0.0.0.0:7443 "
       "--pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-pin-file pin\n"
       "nark-keymanager --pool pool --issuer issuer/issuer.pem --crl issuer/crl.pem "
-      "--listen 127.0.0.1:7400 --http 127.0.0.1:7480");
+      "--listen 127.0.0.1:7443 --http 127.0.0.1:7480");
 }
 
 void DeclareChallenge(Flags& flags, cli::Command& command) {
@@ -182,6 +182,8 @@ absl::Status Check(Flags& flags) {
     if (missing) return absl::InvalidArgumentError(absl::StrCat(flag, " is missing; see --help"));
   }
   RETURN_IF_ERROR(Complete(flags));
+  ASSIGN_OR_RETURN(const auto token, OpenToken(flags));
+  flags.options.files.token = token.get();
   serve::RaiseFileLimit();
   SystemClock clock;
   SystemRandom random;
@@ -223,7 +225,7 @@ int main(int argc, char** argv) {
       .Switch("--json", &flags.json, "as JSON")
       .Examples(
           "nark-keymanager --config /etc/nark/keymanager.toml check\n"
-          "nark-keymanager check --pool pool --issuer issuer/issuer.pem --listen 0.0.0.0:7400")
+          "nark-keymanager check --pool pool --issuer issuer/issuer.pem --listen 0.0.0.0:7443")
       .Action([&] { return nark::keymanager::Check(flags); });
   nark::cli::Command& challenge = program.command().Subcommand(
       "challenge", "a challenge as a file, for a join without a network");

@@ -638,6 +638,18 @@ TEST_F(CheckTest, SaysThatAnAddressIsTaken) {
   EXPECT_EQ(GradeOf(Check(), "listen"), "bad");
 }
 
+TEST_F(CheckTest, SaysThatTwoServersWantOneAddress) {
+  options_.http = options_.listen;
+  EXPECT_EQ(GradeOf(Check(), "http"), "good");  // each gets a port
+  std::string free;
+  {
+    const Running running = Start();
+    free = running.server->address();
+  }
+  options_.listen = options_.http = free;
+  EXPECT_EQ(GradeOf(Check(), "http"), "bad");
+}
+
 TEST_F(CheckTest, WarnsOfATlsCertificateThatReceiversWouldNotTake) {
   PoolFolder pool = provider_.MakePool();
   const auto other = MakeTlsServer("refunds.nark", provider_.tls_ca, RealNow());

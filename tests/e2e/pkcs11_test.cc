@@ -88,6 +88,11 @@ class Pkcs11Test : public testing::Test {
 TEST_F(Pkcs11Test, AJoinWorksWithNoKeyInAFile) {
   MakePoolInToken();
   EXPECT_EQ(References(world_.pool()), 3);
+  const Outcome checked = world_.Try(
+      "nark-keymanager", Words{"check", "--pool", world_.pool(), "--issuer",
+                               world_.issuer() + "/issuer.pem", "--listen", "127.0.0.1:0"} +
+                             hsm_.flags());
+  EXPECT_EQ(checked.status, 0) << checked.ToString();
   const Server replica = Replica();
   const SessionFiles session = Session(replica);
   EXPECT_EQ(Play(session), kAdus);
