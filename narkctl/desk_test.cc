@@ -240,6 +240,15 @@ TEST_F(ProviderFolderTest, KeepsWhomItDeniedBefore) {
   EXPECT_EQ(list.next_update, desk_.now() + days(1) + kDenyListDays);
 }
 
+// As who renews it into a file of another name means it.
+TEST_F(ProviderFolderTest, AListInANewFileReadmitsNobody) {
+  Digest a{}, b{};
+  b[0] = 1;
+  ASSERT_EQ(*Deny(desk_.provider(), {a}, DenyListOf(desk_.provider()), desk_.now()), 1u);
+  EXPECT_EQ(*Deny(desk_.provider(), {b}, desk_.PathOf("deny.new"), desk_.now()), 2u);
+  EXPECT_EQ(*Deny(desk_.provider(), {}, desk_.PathOf("deny.newer"), desk_.now()), 1u);
+}
+
 TEST_F(ProviderFolderTest, RefusesToExtendAnothersDenyList) {
   Desk other;
   const std::string out = desk_.PathOf("deny.nark");

@@ -99,11 +99,16 @@ absl::StatusOr<SigningIdentity> ReadTlsCa(const std::string& folder) {
   return ReadIdentity(path, folder + "/tls/key.pem");
 }
 
+std::string DenyListOf(const std::string& folder) { return folder + "/deny.nark"; }
+
 absl::StatusOr<size_t> Deny(const std::string& folder, const std::vector<Digest>& secure_spaces,
                             const std::string& out, Timestamp now) {
   ASSIGN_OR_RETURN(Certificate root, ReadProviderRoot(folder));
   ASSIGN_OR_RETURN(SigningIdentity control, ReadRole(folder, CertificateRole::kControl, root, now));
   ASSIGN_OR_RETURN(std::vector<Digest> ids, DeniedIn(out, root, now));
+  // A list in a new file readmits nobody whom the folder's denies.
+  ASSIGN_OR_RETURN(const std::vector<Digest> kept, DeniedIn(DenyListOf(folder), root, now));
+  ids.insert(ids.end(), kept.begin(), kept.end());
   ids.insert(ids.end(), secure_spaces.begin(), secure_spaces.end());
   v1::NarkFile file;
   ASSIGN_OR_RETURN(*file.mutable_deny_list(), MakeDenyList(root.public_key().id(), std::move(ids),

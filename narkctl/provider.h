@@ -38,8 +38,11 @@ absl::StatusOr<SigningIdentity> ReadRole(const std::string& folder, CertificateR
 // The CA for TLS servers.
 absl::StatusOr<SigningIdentity> ReadTlsCa(const std::string& folder);
 
-// Adds `secure_spaces` to the deny list in `out`, or begins one where there is
-// none, and signs it anew. Returns how many it denies now.
+// The folder's own deny list.
+std::string DenyListOf(const std::string& folder);
+
+// Writes to `out`, signed anew, a deny list of `secure_spaces` and of all whom the lists in
+// `out` and in the folder deny, where there are any. Returns how many it denies now.
 absl::StatusOr<size_t> Deny(const std::string& folder, const std::vector<Digest>& secure_spaces,
                             const std::string& out, Timestamp now);
 

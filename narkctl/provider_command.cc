@@ -27,7 +27,7 @@ absl::Status RunDeny(const Flags& flags) {
     if (!id.ok()) return Annotate(id.status(), "--secure-space");
     ids.push_back(*id);
   }
-  const std::string out = flags.out.empty() ? flags.folder + "/deny.nark" : flags.out;
+  const std::string out = flags.out.empty() ? DenyListOf(flags.folder) : flags.out;
   ASSIGN_OR_RETURN(size_t denied, Deny(flags.folder, ids, out, SystemClock().Now()));
   std::cout << denied << " denied, in " << out << "\n";
   return absl::OkStatus();
@@ -57,7 +57,8 @@ void AddProviderCommands(cli::Command& program) {
                   "--secure-space only renews it. Prints the file.")
       .Text("DIR", &deny->folder, "the provider's folder", Need::kRequired)
       .Texts("--secure-space", &deny->secure_spaces, "id of a secure space; repeatable")
-      .Text("--out", &deny->out, "the list; DIR/deny.nark unless given")
+      .Text("--out", &deny->out,
+            "the list, DIR/deny.nark unless given; who is denied in either stays so")
       .Examples("narkctl provider deny provider --secure-space ID --out deny.nark")
       .Action([deny] { return RunDeny(*deny); });
 }
