@@ -155,23 +155,23 @@ void AddRevoke(cli::Command& pool) {
 
 void AddImport(cli::Command& pool) {
   auto flags = std::make_shared<Flags>();
-  cli::Command& import = pool.Subcommand(
+  cli::Command& from_files = pool.Subcommand(
       "import",
       "Brings the keys in a pool's or a replica's files, but for the TLS key, into a token and "
       "removes the files; prints how many keys went.");
-  DeclareNewToken(flags->token, import);
-  import.Text("DIR", &flags->change.folder, "the folder", Need::kRequired)
+  DeclareThisToken(flags->token, from_files);
+  from_files.Text("DIR", &flags->change.folder, "the folder", Need::kRequired)
       .Text("--provider", &flags->change.provider, "the provider's folder", Need::kRequired)
       .Examples(
           "narkctl pool import pool --provider provider --pkcs11-token pool \\\n"
           "    --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-pin-file pin")
       .Action([flags]() -> absl::Status {
         RETURN_IF_ERROR(flags->OpenToken());
-  ASSIGN_OR_RETURN(const int imported, ImportPool(flags->change, SystemClock().Now()));
-  std::cout << imported << "\n";
-  return absl::OkStatus();
-});
-}  // namespace
+        ASSIGN_OR_RETURN(const int imported, ImportPool(flags->change, SystemClock().Now()));
+        std::cout << imported << "\n";
+        return absl::OkStatus();
+      });
+}
 
 void AddSweep(cli::Command& pool) {
   auto flags = std::make_shared<Flags>();
@@ -179,7 +179,7 @@ void AddSweep(cli::Command& pool) {
       "sweep",
       "Destroys the provider's keys in a token that no folder names any more, for good; prints "
       "how many. Name the folder of every pool and replica that uses the token.");
-  DeclareNewToken(flags->token, sweep);
+  DeclareThisToken(flags->token, sweep);
   sweep.Texts("--folder", &flags->folders, "of a pool or a replica; repeatable", Need::kRequired)
       .Text("--provider", &flags->change.provider, "the provider's folder", Need::kRequired)
       .Examples(
@@ -195,7 +195,7 @@ void AddSweep(cli::Command& pool) {
       });
 }
 
-}  // namespace nark::narkctl
+}  // namespace
 
 void AddPoolCommands(cli::Command& program) {
   cli::Command& pool = program.Subcommand("pool", "Make the folders of key managers.");

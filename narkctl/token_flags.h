@@ -19,8 +19,10 @@ struct TokenFlags {
 
 // Declares --pkcs11-module and --pkcs11-pin-file; they must outlive the command.
 void DeclareToken(TokenFlags& flags, cli::Command& command);
-// And --pkcs11-token.
+// And --pkcs11-token, for where new keys go.
 void DeclareNewToken(TokenFlags& flags, cli::Command& command);
+// And --pkcs11-token, which has to be named.
+void DeclareThisToken(TokenFlags& flags, cli::Command& command);
 
 // Null where no module is named.
 absl::StatusOr<std::unique_ptr<pkcs11::TokenKeys>> OpenToken(const TokenFlags& flags,
