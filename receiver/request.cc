@@ -68,6 +68,10 @@ absl::Status RunRequest(const RequestSettings& settings, Clock& clock, Random& r
   if (!identity.ok()) return Annotate(identity.status(), settings.secure_space);
   RETURN_IF_ERROR(CheckChallenge(challenge.challenge(), settings, purchase.session.name(),
                                  identity->secure_space_id(), clock.Now()));
+  if (purchase.verified_voucher.voucher.secure_space_id() != identity->secure_space_id()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        settings.voucher_path, " is for another secure space than ", settings.secure_space));
+  }
 
   // First: evidence voids the request of before, which may be on its way.
   RETURN_IF_ERROR(CheckWritable(settings.out));

@@ -152,12 +152,19 @@ TEST_F(OfflineTest, AllChecksOfTheOnlineJoinApply) {
   world_.Do("narkctl", {"issuer", "revoke", world_.issuer(), "--certificate", space_.certificate});
   ExpectRefused(Grant(request, out, {"--crl", world_.issuer() + "/crl.pem"}), 2, "revoked");
   EXPECT_FALSE(std::filesystem::exists(out));
-  // A voucher of somebody else's.
+}
+
+// Whose answer would be a refusal, a journey later, and void the request on its way.
+TEST_F(OfflineTest, SomebodyElsesVoucherAsksForNothing) {
+  const std::string first = Asked(), challenge = world_.Path("challenge");
   const SecureSpaceFolder other = world_.MakeSecureSpace();
-  ASSERT_EQ(Challenge(world_.Path("challenge")).status, 0);
+  ASSERT_EQ(Challenge(challenge).status, 0);
   const std::string foreign = world_.MakeVoucher(session_, other.id, "0-9");
-  ASSERT_EQ(Request(space_, foreign, world_.Path("challenge"), request).status, 0);
-  ExpectRefused(Grant(request, out), 2, "VOUCHER_OTHER_SECURE_SPACE");
+  ExpectRefused(Request(space_, foreign, challenge, world_.Path("request")), 1,
+                foreign + " is for another secure space");
+  ASSERT_EQ(Grant(first, world_.Path("grant")).status, 0);
+  const Outcome installed = Install(world_.Path("grant"), space_.folder);
+  EXPECT_EQ(installed.status, 0) << installed.ToString();
 }
 
 TEST_F(OfflineTest, WrongFilesAreNamed) {
