@@ -382,6 +382,10 @@ absl::Status JoinRun::Report(absl::Status status) {
   Watch(status);
   const Statistics statistics = Numbers();
   receiver_metrics_->Publish(statistics);
+  if (status.ok() && statistics.datagrams.used == 0 && absl::StartsWith(settings_.input, "file:")) {
+    spdlog::warn("nothing in {} is of this session{}", settings_.input,
+                 settings_.range.everything() ? "" : " and of the range");
+  }
   if (settings_.report == JoinSettings::Report::kJson) {
     std::FILE* to = StandardOutputIsMedia() ? stderr : stdout;
     std::fprintf(to, "%s\n", statistics.ToJson().c_str());

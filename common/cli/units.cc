@@ -68,7 +68,7 @@ absl::StatusOr<uint64_t> ParseScaled(std::string_view text, std::span<const Unit
 
 absl::StatusOr<std::chrono::microseconds> ParseDuration(std::string_view text) {
   ASSIGN_OR_RETURN(uint64_t us,
-                   ParseScaled(text, kDurations, "duration; write 500ms, 10s, 5m or 1h"));
+                   ParseScaled(text, kDurations, "duration; write 500ms, 10s, 5m, 1h or 30d"));
   return std::chrono::microseconds(static_cast<int64_t>(us));
 }
 

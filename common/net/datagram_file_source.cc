@@ -103,7 +103,8 @@ class FileSource final : public Recording {
     if (!notify_) return;
     const Notify notify = std::exchange(notify_, nullptr);
     if (reader_.damaged_places() != 0) {
-      notify(absl::StrCat(path_, " is damaged in ", reader_.damaged_places(), " places; ",
+      const uint64_t places = reader_.damaged_places();
+      notify(absl::StrCat(path_, " is damaged in ", places, places == 1 ? " place; " : " places; ",
                           reader_.skipped_bytes(), " bytes were left out"));
     } else if (!ended_) {
       notify(path_ + " has no index at its end: it was cut off, or is still being written");
