@@ -78,7 +78,12 @@ class EncryptVideoPolicy final : public ClearPolicy {
  public:
   wire::ClearMap Next(ByteView adu) override {
     const std::optional<uint8_t> phase = phase_.Next(adu);
-    if (!phase.has_value()) return All("it is not made of whole transport-stream packets");
+    const bool first = std::exchange(first_, false);
+    if (!phase.has_value()) {
+      // As the tables ahead of a stream's first picture are: nothing that people need hear of.
+      if (first && adu.size() < kPacketsThatProve * kPacketBytes) return {};
+      return All("it is not made of whole transport-stream packets");
+    }
     // Those that hold at its begin too, so that a change of tables leaves nothing clear.
     std::set<uint16_t> pids = video_.pids();
     for (size_t at = *phase; at + kPacketBytes <= adu.size(); at += kPacketBytes) {
@@ -115,6 +120,7 @@ class EncryptVideoPolicy final : public ClearPolicy {
   PacketPhase phase_;
   VideoPids video_;
   uint64_t version_ = 0;
+  bool first_ = true;
   std::string warning_;
   bool warned_ = false;
 };

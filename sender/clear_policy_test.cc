@@ -140,6 +140,16 @@ TEST_F(EncryptVideoTest, EncryptsAllWithoutVideoOrWithTooMuch) {
   EXPECT_THAT(policy_->TakeWarning(), HasSubstr("packets"));
 }
 
+// What ffmpeg sends ahead of the first picture is an ADU of its own where GOPs are cut.
+TEST_F(EncryptVideoTest, TablesAheadOfTheFirstPictureAreNothingToWarnOf) {
+  ASSERT_LT(stream_.bytes().size(), 5 * kPacketBytes);
+  EXPECT_EQ(policy_->Next(stream_.bytes()), ClearMap());
+  EXPECT_EQ(policy_->TakeWarning(), "");
+  // Further ones are.
+  EXPECT_EQ(policy_->Next(Bytes(100)), ClearMap());
+  EXPECT_THAT(policy_->TakeWarning(), HasSubstr("packets"));
+}
+
 TEST_F(EncryptVideoTest, AnAduWithNothingToEncryptIsEncrypted) {
   Packets(1);
   ASSERT_NE(policy_->Next(stream_.bytes()), ClearMap());
