@@ -79,7 +79,7 @@ class LoggedRefusals final : public RefusalLog {
 };
 
 std::string ShowTime(Timestamp t) {
-  if (t == Timestamp::max()) return "never";
+  if (t == Timestamp::max()) return "no --crl and no --deny";
   return std::string(
       absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", absl::FromChrono(t), absl::UTCTimeZone()));
 }

@@ -61,8 +61,8 @@ void Declare(Flags& flags, cli::Command& command) {
   command.Text("--ready-file", &options.ready_file,
                "written once it relays: {\"listen\":\"HOST:PORT\",\"http\":\"HOST:PORT\"}");
   command.Examples(
-      "nark-relay --session film.nark --listen 0.0.0.0:7500 --tokens tokens\n"
-      "nark-relay --session film.nark --input 'relay://relay.example:7500?token=site.token' "
+      "nark-relay --session film.nark --listen 0.0.0.0:7600 --tokens tokens\n"
+      "nark-relay --session film.nark --input 'relay://relay.example:7600?token=site.token' "
       "--output 'udp://239.1.1.1:5004?adapter=eth1'\n"
       "nark-relay token --name site --out tokens/site.token");
 }

@@ -280,7 +280,7 @@ absl::StatusOr<std::pair<SocketName, socklen_t>> ParseListen(const std::string& 
   if (host.empty() || colon + 1 == listen.size() ||
       ::getaddrinfo(host.c_str(), listen.c_str() + colon + 1, &hints, &found) != 0) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "--listen ", listen, ": want ADDRESS:PORT, such as 0.0.0.0:7500 or [::]:7500"));
+        "--listen ", listen, ": want ADDRESS:PORT, such as 0.0.0.0:7600 or [::]:7600"));
   }
   SocketName name{};
   const socklen_t size = std::min<socklen_t>(found->ai_addrlen, sizeof name);

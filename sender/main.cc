@@ -99,7 +99,7 @@ void Declare(Flags& flags, cli::Command& command) {
       "nark-sender --session film.sender --input film.ts --output file:film.dvd --pace max\n"
       "nark-sender --session film.sender --input film.ts --fec 20\n"
       "nark-sender --session film.sender --input film.ts --encrypt video\n"
-      "nark-sender --session film.sender --input film.ts --control 127.0.0.1:7600\n"
+      "nark-sender --session film.sender --input film.ts --control 127.0.0.1:7700\n"
       "nark-sender --session tv.sender --input 'udp://239.0.0.1:1234?adapter=eth0' \\\n"
       "    --output 'udp://10.0.0.7@232.1.2.3:5004?adapter=eth1&ttl=16&dscp=AF41'");
 }
@@ -306,7 +306,7 @@ int main(int argc, char** argv) {
   nark::sender::DeclareOrder(order, expel);
   expel.Choice("--action", &action, {"stop", "contact"},
                "stop: kills what was bought until now; contact: a key manager must be asked again");
-  expel.Examples("nark-sender expel --control 127.0.0.1:7600 --provider provider --member ID");
+  expel.Examples("nark-sender expel --control 127.0.0.1:7700 --provider provider --member ID");
   expel.Action([&] {
     order.action =
         action == "stop" ? nark::v1::CONTROL_ACTION_STOP : nark::v1::CONTROL_ACTION_CONTACT;
@@ -315,7 +315,7 @@ int main(int argc, char** argv) {
   nark::cli::Command& readmit =
       program.command().Subcommand("readmit", "Takes the orders about a member off the air.");
   nark::sender::DeclareOrder(order, readmit);
-  readmit.Examples("nark-sender readmit --control 127.0.0.1:7600 --provider provider --member ID");
+  readmit.Examples("nark-sender readmit --control 127.0.0.1:7700 --provider provider --member ID");
   readmit.Action([&] {
     order.action = nark::v1::CONTROL_ACTION_WITHDRAW;
     return nark::sender::RunExpel(order, clock);
