@@ -111,8 +111,9 @@ class Client final : public HttpClient {
     if (status / 100 == 2) return absl::OkStatus();
     if (absl::MutexLock lock(&mutex_); cancelled_) return Cancelled();
     return absl::UnavailableError(
-        status != 0 ? absl::StrCat(server_, ": HTTP status ", status)
-                    : absl::StrCat(server_, ": ", httplib::to_string(result.error())));
+        status != 0
+            ? absl::StrCat(server_, ": HTTP status ", status)
+            : absl::StrCat(server_, ": no answer (", httplib::to_string(result.error()), ")"));
   }
 
   void Cancel() override {

@@ -27,9 +27,10 @@ absl::StatusOr<std::string> HttpGet(const std::string& host_port, const std::str
     return body.size() <= kMostBytes;
   });
   if (result && result->status == 200) return body;
-  return MarkRemote(absl::UnavailableError(absl::StrCat(
-      where, path, ": ",
-      result ? absl::StrCat("HTTP status ", result->status) : httplib::to_string(result.error()))));
+  return MarkRemote(absl::UnavailableError(
+      absl::StrCat(where, path, ": ",
+                   result ? absl::StrCat("HTTP status ", result->status)
+                          : absl::StrCat("no answer (", httplib::to_string(result.error()), ")"))));
 }
 
 }  // namespace nark::serve
