@@ -140,27 +140,6 @@ def part_asan(arguments):
     return run_tests("asan", ["--config=asan"], arguments.targets or ["//..."])
 
 
-def planted_race():
-    """TSan must see a race that is there."""
-    name = "TSan sees a planted race"
-    target = "//tests/tsan:planted_race"
-    status, said = bazel("build", ["--config=tsan"], [target])
-    if status != 0:
-        return Case(target, name, FAILED, said)
-    done = subprocess.run(
-        [program_path(target, ".tsan/bin")],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-        env={**os.environ, "TSAN_OPTIONS": "ignore_noninstrumented_modules=1:halt_on_error=1"},
-    )
-    seen = done.returncode != 0 and "data race" in done.stdout
-    return Case(target, name, PASSED if seen else FAILED, done.stdout)
-
-
-def part_tsan(arguments):
-    found = [planted_race()]
-    return found + run_tests("tsan", ["--config=tsan"], arguments.targets or ["//...", *NOT_SANITIZED])
-
-
 def part_simulate(arguments):
     options = [
         "--compilation_mode=opt",
@@ -273,7 +252,7 @@ def tell(found):
 def parse(words):
     parser = argparse.ArgumentParser(prog="tests/run", add_help=False)
     parts = parser.add_subparsers(dest="part")
-    for name in ("unit", "e2e", "asan", "tsan", "fuzz"):
+    for name in ("unit", "e2e", "asan", "fuzz"):
         part = parts.add_parser(name)
         part.add_argument("targets", nargs="*")
         if name == "fuzz":
@@ -296,7 +275,6 @@ def main(words):
         "unit": part_unit,
         "e2e": part_e2e,
         "asan": part_asan,
-        "tsan": part_tsan,
         "lint": part_lint,
         "simulate": part_simulate,
         "fleet": part_fleet,
