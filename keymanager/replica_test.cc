@@ -24,7 +24,6 @@
 #include "common/serve/shutdown.h"
 #include "keymanager/check.h"
 #include "keymanager/grpc_client.h"
-#include "keymanager/pool_client.h"
 #include "keymanager/service.h"
 #include "keymanager/testing.h"
 
@@ -210,21 +209,6 @@ TEST_F(ReplicaTest, ReasonsCrossTheWire) {
   EXPECT_EQ(ReasonOf(status), "VOUCHER_OTHER_SECURE_SPACE");
   EXPECT_TRUE(IsRemote(status));
   EXPECT_NE(status.message().find(replica.server->address()), absl::string_view::npos);
-}
-
-TEST_F(ReplicaTest, APoolClientSurvivesDeadReplicas) {
-  Running alive = Start();
-  std::string dead;
-  {
-    Running gone = Start();
-    dead = gone.server->address();
-  }
-  std::vector<std::unique_ptr<Client>> clients;
-  clients.push_back(Connect(dead));
-  clients.push_back(Connect(alive.server->address()));
-  PoolClient pool(std::move(clients));
-  const auto grant = Join(pool, space_);
-  EXPECT_TRUE(grant.ok()) << grant.status();
 }
 
 // --- The process: RunReplica ---

@@ -154,10 +154,9 @@ TEST(LayersTest, CommonKnowsNoTier) {
 TEST(LayersTest, TiersKnowEachOtherOnlyThroughInterfaces) {
   const std::set<std::string> interfaces = {"securespace/secure_space.h", "keymanager/client.h"};
   // Concrete choices are made in mains, which may also know these.
-  const std::set<std::string> for_mains = {
-      "securespace/connect.h", "securespace/folder.h",     "securespace/socket_server.h",
-      "securespace/service.h", "keymanager/grpc_client.h", "keymanager/pool_client.h",
-      "relay/client/source.h"};
+  const std::set<std::string> for_mains = {"securespace/connect.h",       "securespace/folder.h",
+                                           "securespace/socket_server.h", "securespace/service.h",
+                                           "keymanager/grpc_client.h",    "relay/client/source.h"};
   // Stands for many viewers, and makes what their secure spaces make.
   const std::map<std::string, std::set<std::string>> for_rooms = {
       {"load", {"securespace/grant_exchange.h"}}};
