@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/markup.h"
 
 namespace nark::load {
 namespace {
@@ -17,30 +18,6 @@ constexpr double kAbove = 62, kBelow = 56;  // of a plot: title and legend, axis
 constexpr double kPlotWidth = kWidth - kLeft - kRight;
 constexpr std::array<const char*, 8> kColours = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                                  "#E69F00", "#56B4E9", "#000000", "#7F7F7F"};
-
-std::string Escape(const std::string& text) {
-  std::string escaped;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        escaped += "&amp;";
-        break;
-      case '<':
-        escaped += "&lt;";
-        break;
-      case '>':
-        escaped += "&gt;";
-        break;
-      case '"':
-        escaped += "&quot;";
-        break;
-      default:
-        // XML has no other control characters.
-        if (static_cast<unsigned char>(c) >= 0x20) escaped += c;
-    }
-  }
-  return escaped;
-}
 
 std::string Number(double value) { return absl::StrFormat("%.1f", value); }
 
@@ -90,7 +67,7 @@ double Y(const Chart& chart, double top, double value) {
 void Text(std::string& svg, double x, double y, const std::string& attributes,
           const std::string& text) {
   absl::StrAppend(&svg, "<text x=\"", Number(x), "\" y=\"", Number(y), "\" ", attributes, ">",
-                  Escape(text), "</text>\n");
+                  EscapeMarkup(text), "</text>\n");
 }
 
 void Rule(std::string& svg, double x1, double y1, double x2, double y2, const char* stroke) {
@@ -218,7 +195,7 @@ std::string DrawSvg(const std::string& heading, const std::vector<std::string>& 
       "<svg xmlns=\"http://www.w3.org/2000/svg\" version=\"1.1\" width=\"", Number(kWidth),
       "\" height=\"", Number(height), "\" viewBox=\"0 0 ", Number(kWidth), " ", Number(height),
       "\" role=\"img\" font-family=\"Helvetica, Arial, sans-serif\" font-size=\"12\">\n<title>",
-      Escape(heading), "</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#FFFFFF\"/>\n");
+      EscapeMarkup(heading), "</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#FFFFFF\"/>\n");
   Text(svg, kLeft, 30, "font-size=\"18\" font-weight=\"bold\"", heading);
   for (size_t i = 0; i < notes.size(); ++i) {
     Text(svg, kLeft, 50 + 18 * static_cast<double>(i), "fill=\"#404040\"", notes[i]);

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/markup.h"
 #include "common/base/status.h"
 #include "common/serve/bounded_server.h"
 #include "common/serve/http_listener.h"
@@ -25,39 +26,16 @@ constexpr char kStyle[] =
     "font-variant-numeric:tabular-nums}"
     ".list th,.list td{padding:.3em 1.2em .3em 0;border-bottom:1px solid #ddd;white-space:nowrap}";
 
-std::string EscapeHtml(const std::string& text) {
-  std::string escaped;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        escaped += "&amp;";
-        break;
-      case '<':
-        escaped += "&lt;";
-        break;
-      case '>':
-        escaped += "&gt;";
-        break;
-      case '"':
-        escaped += "&quot;";
-        break;
-      default:
-        escaped += c;
-    }
-  }
-  return escaped;
-}
-
 std::string Row(const std::string& tag, const std::vector<std::string>& cells) {
   std::string row = "<tr>";
   for (const std::string& cell : cells) {
-    absl::StrAppend(&row, "<", tag, ">", EscapeHtml(cell), "</", tag, ">");
+    absl::StrAppend(&row, "<", tag, ">", EscapeMarkup(cell), "</", tag, ">");
   }
   return row + "</tr>\n";
 }
 
 std::string Section(const PageTable& table) {
-  std::string html = absl::StrCat("<h2>", EscapeHtml(table.title), "</h2>\n");
+  std::string html = absl::StrCat("<h2>", EscapeMarkup(table.title), "</h2>\n");
   if (table.rows.empty()) return absl::StrCat(html, "<p>none</p>\n");
   absl::StrAppend(&html, "<table class=\"list\"><thead>", Row("th", table.columns),
                   "</thead><tbody>\n");
@@ -113,7 +91,7 @@ class SideDoor final : public HttpServer {
     const absl::Status ready = Ready();
     std::string rows;
     const auto row = [&](const std::string& name, const std::string& value) {
-      absl::StrAppend(&rows, "<tr><th>", EscapeHtml(name), "</th><td>", EscapeHtml(value),
+      absl::StrAppend(&rows, "<tr><th>", EscapeMarkup(name), "</th><td>", EscapeMarkup(value),
                       "</td></tr>\n");
     };
     row("version", options_.version);
@@ -126,7 +104,7 @@ class SideDoor final : public HttpServer {
     if (options_.tables) {
       for (const PageTable& table : options_.tables()) absl::StrAppend(&sections, Section(table));
     }
-    const std::string program = EscapeHtml(options_.program);
+    const std::string program = EscapeMarkup(options_.program);
     return absl::StrCat("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>", program,
                         "</title><meta name=\"viewport\" content=\"width=device-width\"><style>",
                         kStyle, "</style><h1>", program, "</h1><table>\n", rows, "</table>\n",
