@@ -1,7 +1,5 @@
 #include "keymanager/replica_files.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -9,7 +7,6 @@
 #include "common/base/status.h"
 #include "common/base/storage.h"
 #include "common/crypto/certificate.h"
-#include "common/crypto/hash.h"
 #include "common/crypto/secret_file.h"
 #include "common/crypto/tls.h"
 #include "common/object/file.h"
@@ -87,11 +84,11 @@ absl::StatusOr<std::unique_ptr<ReplicaSource>> ReplicaSource::Load(ReplicaFiles 
   return source;
 }
 
-bool ReplicaSource::changed() const { return FilesVersion() != version_; }
+bool ReplicaSource::changed() const { return Look() != seen_; }
 
 std::vector<RefusedPart> ReplicaSource::Reload() {
   // Before reading: what changes meanwhile is seen next time.
-  version_ = FilesVersion();
+  seen_ = Look();
   const Timestamp now = world_.clock.Now();
   Refusals refused;
   ReadPool(now, refused);
@@ -240,27 +237,13 @@ ReplicaDates ReplicaSource::dates() const {
           .issuer_ends = EarliestEnd(issuers_)};
 }
 
-// A hash over inodes, sizes and times. A file that is missing has a value too.
-uint64_t ReplicaSource::FilesVersion() const {
+std::vector<FileStamp> ReplicaSource::Look() const {
   // Writing a pool folder ends with its manifest.
   std::vector<std::string> paths = {files_.pool + "/manifest.nark", files_.deny_list,
                                     files_.tls_certificates, files_.tls_key};
   paths.insert(paths.end(), files_.issuers.begin(), files_.issuers.end());
   paths.insert(paths.end(), files_.revocations.begin(), files_.revocations.end());
-  Sha256Stream hash;
-  for (const std::string& path : paths) {
-    struct stat info {};
-    if (stat(path.c_str(), &info) != 0) info = {};
-    const uint64_t facts[] = {info.st_ino, static_cast<uint64_t>(info.st_size),
-                              static_cast<uint64_t>(info.st_mtim.tv_sec),
-                              static_cast<uint64_t>(info.st_mtim.tv_nsec)};
-    for (const uint64_t fact : facts) {
-      uint8_t bytes[8];
-      StoreBig64(bytes, fact);
-      hash.Update(bytes);
-    }
-  }
-  return LoadBig64(hash.Finish().data());
+  return StampsOf(paths);
 }
 
 }  // namespace nark::keymanager

@@ -1,7 +1,6 @@
 #ifndef NARK_KEYMANAGER_REPLICA_FILES_H_
 #define NARK_KEYMANAGER_REPLICA_FILES_H_
 
-#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -11,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/file_stamp.h"
 #include "common/crypto/key_store.h"
 #include "common/crypto/secret_bytes.h"
 #include "common/object/deny_list.h"
@@ -97,7 +97,7 @@ class ReplicaSource {
 
   ReplicaSource(ReplicaFiles files, World world, Limits limits);
 
-  uint64_t FilesVersion() const;
+  std::vector<FileStamp> Look() const;
   void ReadPool(Timestamp now, Refusals& refused);
   void ReadTls(Timestamp now, Refusals& refused);
   void ReadTrust(Refusals& refused);
@@ -109,7 +109,7 @@ class ReplicaSource {
   const ReplicaFiles files_;
   const World world_;
   const Limits limits_;
-  uint64_t version_ = 0;
+  std::vector<FileStamp> seen_;
   // What is in force.
   Pool pool_;
   Tls pool_tls_;  // as the pool's folder has it

@@ -1,7 +1,5 @@
 #include "receiver/session_file.h"
 
-#include <sys/stat.h>
-
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,16 +8,7 @@
 
 namespace nark::receiver {
 
-SessionFile::SessionFile(std::string path) : path_(std::move(path)), stamp_(Look()) {}
-
-// All zeros where there is no file: a pipe in its place would never end.
-SessionFile::Stamp SessionFile::Look() const {
-  struct stat info {};
-  if (::stat(path_.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return {};
-  return {static_cast<uint64_t>(info.st_dev), static_cast<uint64_t>(info.st_ino),
-          static_cast<uint64_t>(info.st_size), static_cast<uint64_t>(info.st_mtim.tv_sec),
-          static_cast<uint64_t>(info.st_mtim.tv_nsec)};
-}
+SessionFile::SessionFile(std::string path) : path_(std::move(path)), stamp_(StampOf(path_)) {}
 
 absl::StatusOr<std::optional<VerifiedSession>> SessionFile::Poll(const VerifiedSession& current,
                                                                  Timestamp now) {
@@ -28,8 +17,8 @@ absl::StatusOr<std::optional<VerifiedSession>> SessionFile::Poll(const VerifiedS
     return std::optional<VerifiedSession>();
   }
   look_at_ = now + kLookEvery;
-  const Stamp stamp = Look();
-  if (stamp == Stamp{} || stamp == stamp_) return std::optional<VerifiedSession>();
+  const FileStamp stamp = StampOf(path_);
+  if (stamp == FileStamp{} || stamp == stamp_) return std::optional<VerifiedSession>();
   stamp_ = stamp;
   ASSIGN_OR_RETURN(VerifiedSession found, LoadSession(path_, now));
   if (found.name() != current.name() || found.terms_identity() != current.terms_identity()) {

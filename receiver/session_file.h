@@ -1,7 +1,6 @@
 #ifndef NARK_RECEIVER_SESSION_FILE_H_
 #define NARK_RECEIVER_SESSION_FILE_H_
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -9,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
+#include "common/base/file_stamp.h"
 #include "common/object/session.h"
 
 namespace nark::receiver {
@@ -36,11 +36,8 @@ class SessionFile {
   }
 
  private:
-  using Stamp = std::array<uint64_t, 5>;
-  Stamp Look() const;
-
   std::string path_;
-  Stamp stamp_;
+  FileStamp stamp_;
   std::optional<Timestamp> look_at_;
 };
 

@@ -1,14 +1,11 @@
 #include "refunds/desk_files.h"
 
-#include <sys/stat.h>
-
 #include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/base/storage.h"
-#include "common/crypto/hash.h"
 #include "common/crypto/secret_file.h"
 #include "common/object/identity_files.h"
 
@@ -57,23 +54,10 @@ absl::StatusOr<LoadedDesk> LoadDesk(const DeskFiles& files, Clock& clock, Ledger
   return loaded;
 }
 
-uint64_t FilesVersion(const DeskFiles& files) {
+std::vector<FileStamp> StampsOf(const DeskFiles& files) {
   std::vector<std::string> paths = files.issuers;
   paths.insert(paths.end(), files.revocations.begin(), files.revocations.end());
-  Sha256Stream hash;
-  for (const std::string& path : paths) {
-    struct stat info {};
-    if (stat(path.c_str(), &info) != 0) info = {};
-    for (const uint64_t fact :
-         {static_cast<uint64_t>(info.st_ino), static_cast<uint64_t>(info.st_size),
-          static_cast<uint64_t>(info.st_mtim.tv_sec),
-          static_cast<uint64_t>(info.st_mtim.tv_nsec)}) {
-      uint8_t bytes[8];
-      StoreBig64(bytes, fact);
-      hash.Update(bytes);
-    }
-  }
-  return LoadBig64(hash.Finish().data());
+  return nark::StampsOf(paths);
 }
 
 }  // namespace nark::refunds

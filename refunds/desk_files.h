@@ -1,12 +1,12 @@
 #ifndef NARK_REFUNDS_DESK_FILES_H_
 #define NARK_REFUNDS_DESK_FILES_H_
 
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/base/file_stamp.h"
 #include "common/crypto/secret_bytes.h"
 #include "refunds/desk.h"
 
@@ -29,8 +29,8 @@ struct LoadedDesk {
 // Reads every file and checks it. The message names the file that is at fault.
 absl::StatusOr<LoadedDesk> LoadDesk(const DeskFiles& files, Clock& clock, Ledger& ledger);
 
-// Changes whenever an issuer or a list was replaced or rewritten.
-uint64_t FilesVersion(const DeskFiles& files);
+// Others whenever an issuer or a list was replaced or rewritten.
+std::vector<FileStamp> StampsOf(const DeskFiles& files);
 
 }  // namespace nark::refunds
 

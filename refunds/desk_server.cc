@@ -76,7 +76,7 @@ class DeskServer {
     ASSIGN_OR_RETURN(payer_, MakePayer(options_));
     ASSIGN_OR_RETURN(ledger_, OpenLedger(options_.ledger));
     watch_.emplace(metrics_, *ledger_);
-    files_version_ = FilesVersion(options_.files);
+    seen_ = StampsOf(options_.files);
     ASSIGN_OR_RETURN(LoadedDesk loaded, LoadDesk(options_.files, clock_, *ledger_));
     service_.emplace(std::move(loaded.desk), *watch_);
     RETURN_IF_ERROR(StartServers(loaded));
@@ -114,8 +114,8 @@ class DeskServer {
       }
       // Where the ledger hangs, so does its probe, and says nothing.
       if (!watch_->CheckLedger().ok()) server_->SetHealth(rpc::Server::Health::kNotServing);
-      const uint64_t version = FilesVersion(options_.files);
-      if (event == serve::Signals::Event::kReload || version != files_version_) Reload(version);
+      const std::vector<FileStamp> stamps = StampsOf(options_.files);
+      if (event == serve::Signals::Event::kReload || stamps != seen_) Reload(stamps);
     }
     spdlog::info("draining for at most {} ms", options_.drain.count());
     if (http_) http_->SetDraining();
@@ -159,8 +159,8 @@ class DeskServer {
     return absl::OkStatus();
   }
 
-  void Reload(uint64_t version) {
-    files_version_ = version;
+  void Reload(const std::vector<FileStamp>& stamps) {
+    seen_ = stamps;
     absl::StatusOr<LoadedDesk> loaded = LoadDesk(options_.files, clock_, *ledger_);
     if (!loaded.ok()) {
       reload_failures_.Increment();
@@ -201,7 +201,7 @@ class DeskServer {
                                                  "Times that issuers and lists were reloaded.");
   serve::Counter& reload_failures_ = metrics_.AddCounter(
       "nark_refunds_reload_failures_total", "Times that changed files could not be loaded.");
-  uint64_t files_version_ = 0;
+  std::vector<FileStamp> seen_;
   SystemRandom random_;
   std::unique_ptr<Payer> payer_;
   // Before the servers, which wait for answers that the ledger gives.
