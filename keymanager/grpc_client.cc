@@ -14,9 +14,11 @@ namespace {
 
 class GrpcClient final : public Client {
  public:
-  GrpcClient(std::string endpoint, std::string request_id, std::shared_ptr<grpc::Channel> channel)
+  GrpcClient(std::string endpoint, std::string request_id,
+             std::unique_ptr<rpc::TlsSessionCache> sessions, std::shared_ptr<grpc::Channel> channel)
       : endpoint_(std::move(endpoint)),
         request_id_(std::move(request_id)),
+        sessions_(std::move(sessions)),
         stub_(v1::KeyManager::NewStub(std::move(channel))) {}
 
   absl::StatusOr<v1::GetChallengeResponse> GetChallenge(
@@ -45,15 +47,22 @@ class GrpcClient final : public Client {
 
   const std::string endpoint_;
   const std::string request_id_;
+  const std::unique_ptr<rpc::TlsSessionCache> sessions_;  // outlives the channel
   const std::unique_ptr<v1::KeyManager::Stub> stub_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Client>> MakeGrpcClient(const rpc::ChannelOptions& options,
+absl::StatusOr<std::unique_ptr<Client>> MakeGrpcClient(rpc::ChannelOptions options,
                                                        std::string request_id) {
+  std::unique_ptr<rpc::TlsSessionCache> sessions;
+  if (options.tls && options.tls_sessions == nullptr) {
+    sessions = std::make_unique<rpc::TlsSessionCache>(1);
+    options.tls_sessions = sessions.get();
+  }
   ASSIGN_OR_RETURN(auto channel, rpc::MakeChannel(options));
-  return std::make_unique<GrpcClient>(options.endpoint, std::move(request_id), std::move(channel));
+  return std::make_unique<GrpcClient>(options.endpoint, std::move(request_id), std::move(sessions),
+                                      std::move(channel));
 }
 
 }  // namespace nark::keymanager

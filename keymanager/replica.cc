@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -98,7 +99,8 @@ class Replica {
 
   absl::Status Start() {
     ASSIGN_OR_RETURN(source_, ReplicaSource::Load(options_.files, world_));
-    NoteReload({});
+    last_reload_success_.Set(1);
+    NoteDates();
     service_.emplace(source_->authority(), metrics_, refusals_, options_.queue);
     metrics_.OnCollect([this] { Collect(); });
     rpc::ServerOptions server;
@@ -172,7 +174,12 @@ class Replica {
       reload_failures_[static_cast<int>(one.part)]->Increment();
       spdlog::error("the {} part stays as it was: {}", PartName(one.part), Std(one.why.message()));
     }
+    NoteDates();
+    signing_key_revoked_ = source_->signing_key_revoked();
     if (refused.empty()) reloads_.Increment();
+  }
+
+  void NoteDates() {
     const ReplicaDates dates = source_->dates();
     const auto set = [](serve::Gauge& gauge, Timestamp t) {
       gauge.Set(std::chrono::duration<double>(t.time_since_epoch()).count());
@@ -208,7 +215,14 @@ class Replica {
     http.listen = options_.http;
     http.program = "nark-keymanager";
     http.version = kProgramVersion;
-    http.ready = [this] { return service_->authority()->CheckReady(); };
+    http.ready = [this]() -> absl::Status {
+      if (signing_key_revoked_) {
+        return absl::FailedPreconditionError(
+            absl::StrCat(options_.files.pool,
+                         " revokes the key that this replica signs with; replace the folder"));
+      }
+      return service_->authority()->CheckReady();
+    };
     http.state = [this]() -> std::vector<std::pair<std::string, std::string>> {
       const auto authority = service_->authority();
       return {{"gRPC", server_->address()},
@@ -241,6 +255,7 @@ class Replica {
   serve::Counter& turned_away_ = metrics_.AddCounter("nark_keymanager_connections_refused_total",
                                                      "Connections that there was no room for.");
   rpc::ConnectionCounts counted_;
+  std::atomic<bool> signing_key_revoked_ = false;
   serve::Gauge& queue_length_ = metrics_.AddGauge("nark_keymanager_queue_length",
                                                   "Requests for grants that wait for a thread.");
   std::unique_ptr<ReplicaSource> source_;

@@ -112,6 +112,8 @@ void ReplicaSource::ReadPool(Timestamp now, Refusals& refused) {
         {Part::kPool, absl::FailedPreconditionError(absl::StrCat(
                           files_.pool, " is now another provider's; start another replica"))});
   }
+  signing_key_revoked_ =
+      pool_.keys != nullptr && folder->Revokes(pool_.keys->signing.certificate.public_key().id());
   if (folder->RevokesItself()) {
     return refused.push_back(
         {Part::kPool, absl::FailedPreconditionError(absl::StrCat(
@@ -124,6 +126,7 @@ void ReplicaSource::ReadPool(Timestamp now, Refusals& refused) {
   if (!challenge_keys.ok()) {
     return refused.push_back({Part::kPool, Annotate(challenge_keys.status(), files_.pool)});
   }
+  signing_key_revoked_ = false;
   pool_ = {.keys = std::make_shared<const ReplicaKeys>(
                ReplicaKeys{.root = std::move(folder->root),
                            .hpke_keys = std::move(folder->hpke_keys),

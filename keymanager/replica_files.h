@@ -78,6 +78,9 @@ class ReplicaSource {
   // Whether the TLS certificate is for the name that receivers ask for (kServerName).
   bool tls_names_role() const { return tls_.names_role; }
   ReplicaDates dates() const;
+  // Whether the folder, as it lies there now, revokes the key that is in force: receivers
+  // that know it refuse whatever is signed with it.
+  bool signing_key_revoked() const { return signing_key_revoked_; }
 
  private:
   struct Pool {
@@ -112,6 +115,7 @@ class ReplicaSource {
   std::vector<FileStamp> seen_;
   // What is in force.
   Pool pool_;
+  bool signing_key_revoked_ = false;
   Tls pool_tls_;  // as the pool's folder has it
   Tls tls_;
   std::vector<Certificate> issuers_;

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/status.h"
 #include "common/base/storage.h"
@@ -21,6 +22,7 @@
 #include "common/object/pool_folder.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
+#include "common/serve/http_get.h"
 #include "common/serve/shutdown.h"
 #include "keymanager/check.h"
 #include "keymanager/grpc_client.h"
@@ -303,6 +305,30 @@ TEST_F(ReplicaProcessTest, TakesOverTlsCertificatesWithoutARestart) {
     EXPECT_TRUE(knows(other));
     EXPECT_FALSE(knows(provider_));
     EXPECT_TRUE(Join(*early, space_).ok());
+  });
+}
+
+// What it signs is refused by whoever knows, so a balancer must find another.
+TEST_F(ReplicaProcessTest, IsNotReadyWhereItsOwnKeyIsRevoked) {
+  WhileServing({}, [&](const std::string&, const std::string& http) {
+    const auto await_ready = [&](bool ready) {
+      const auto deadline = std::chrono::steady_clock::now() + seconds(60);
+      absl::Status answer;
+      do {
+        answer = serve::HttpGet(http, "/readyz", seconds(5)).status();
+        if (ready ? answer.ok() : absl::StrContains(answer.message(), "HTTP status 503")) return;
+        std::this_thread::sleep_for(milliseconds(20));
+      } while (std::chrono::steady_clock::now() < deadline);
+      FAIL() << answer;
+    };
+    await_ready(true);
+    auto pool = LoadPoolFolder(folder_ + "/pool", RealNow());
+    ASSERT_TRUE(pool.ok()) << pool.status();
+    pool->revoked = {{.key_id = pool->signing.certificate.public_key().id(), .not_after = {}}};
+    ASSERT_TRUE(WritePoolFolder(folder_ + "/pool", *pool, provider_.pool_role, RealNow()).ok());
+    await_ready(false);
+    WritePool();
+    await_ready(true);
   });
 }
 

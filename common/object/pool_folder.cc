@@ -337,9 +337,8 @@ Digest ChallengeKeyId(const SecretBytes& key) {
   return LabelledHash("nark challenge mac key v1", {key.Reveal()});
 }
 
-bool PoolFolder::RevokesItself() const {
-  return std::ranges::binary_search(revoked, signing.certificate.public_key().id(), {},
-                                    &RevokedKeyManager::key_id);
+bool PoolFolder::Revokes(const Digest& key_id) const {
+  return std::ranges::binary_search(revoked, key_id, {}, &RevokedKeyManager::key_id);
 }
 
 Digest ChallengeKey::Id() const {

@@ -45,8 +45,9 @@ struct PoolFolder {
   SecretBytes tls_key_pem;
   std::vector<RevokedKeyManager> revoked = {};  // ascending by key id, each once
 
-  // Whether the pool has revoked the key that this folder signs with.
-  bool RevokesItself() const;
+  // Whether the pool has revoked a key manager's signing key, and the one in this folder.
+  bool Revokes(const Digest& key_id) const;
+  bool RevokesItself() const { return Revokes(signing.certificate.public_key().id()); }
 };
 
 // Loads what `narkctl pool` wrote, also where it revokes itself: verifies the manifest under the
