@@ -14,7 +14,8 @@ namespace nark::net {
 // "Files"): this, then records (datagram_record.h), the last of them an index of ADUs.
 inline constexpr char kDatagramFileMagic[] = "NARKDGM2";
 
-// Creates or truncates `path`. Every Send is written before it returns; the index when the
+// Creates `path`, which may be a pipe; ALREADY_EXISTS for a file that holds something: what
+// was recorded comes never again. Every Send is written before it returns; the index when the
 // sink goes. Without one, after a crash, the file plays all the same.
 absl::StatusOr<std::unique_ptr<DatagramSink>> CreateDatagramFile(const std::string& path);
 

@@ -67,6 +67,7 @@ std::vector<Bytes> Stream(uint64_t adus, std::vector<uint32_t> senders = {1}, ui
 }
 
 Bytes Recorded(const std::vector<Bytes>& datagrams, const std::string& path) {
+  ::unlink(path.c_str());
   {
     absl::StatusOr<OpenedSink> opened = OpenSink("file:" + path);
     EXPECT_TRUE(opened.ok()) << opened.status();
@@ -459,6 +460,15 @@ TEST(DatagramIndexTest, OfTooManyStreamsIsNotUsed) {
     EXPECT_TRUE(played.datagrams == OfIds(sent, 1, 1)) << count;
     EXPECT_EQ(played.told.size(), count < 4096 ? 0u : 1u) << count;
   }
+}
+
+TEST(DatagramFileTest, NoRecordingIsReplaced) {
+  const std::string path = Path("kept");
+  const Bytes file = Recorded(Stream(3), path);
+  const auto sink = CreateDatagramFile(path);
+  EXPECT_EQ(sink.status().code(), absl::StatusCode::kAlreadyExists) << sink.status();
+  EXPECT_NE(sink.status().message().find(path), absl::string_view::npos) << sink.status();
+  EXPECT_EQ(*ReadFile(path), file);
 }
 
 TEST(DatagramFileTest, APipeCarriesTheSame) {

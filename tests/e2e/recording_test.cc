@@ -104,6 +104,7 @@ TEST_F(RecordingTest, AForgedHeaderMovesNoRange) {
     views.insert(views.end(), datagrams.begin(), datagrams.end());
     {
       // With an index, of which it is the first entry.
+      std::filesystem::remove(recording_);
       const auto sink = net::CreateDatagramFile(recording_);
       ASSERT_TRUE(sink.ok()) << sink.status();
       ASSERT_TRUE((*sink)->Send(views).ok());
