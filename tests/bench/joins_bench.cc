@@ -4,37 +4,29 @@
 // answers of the same size). Servers run on core 0, the callers on the last core.
 // CPU time of the server counts, so that a busy machine distorts nothing; medians of
 // interleaved rounds. One JSON line a figure.
-//
-// Every secure space in turn: more of them than the replica remembers, so each
-// certificate and voucher is parsed and verified anew, as in a rush of strangers.
 
 #include <grpcpp/grpcpp.h>
-#include <sched.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/numbers.h"
-#include "absl/synchronization/mutex.h"
 #include "common/base/storage.h"
 #include "common/object/pool_folder.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
-#include "common/rpc/status.h"
 #include "keymanager/grant_authority.h"
 #include "keymanager/testing.h"
 #include "nark/v1/keymanager.grpc.pb.h"
-#include "tests/harness/process.h"
+#include "tests/bench/join_load.h"
 
 namespace nark::bench {
 namespace {
@@ -44,82 +36,10 @@ using keymanager::ChallengeRequest;
 using std::chrono::milliseconds;
 
 constexpr int kRounds = 5;
-constexpr size_t kSpaces = 4500;  // the replica remembers 4,096
 constexpr int kInFlight = 16;
-constexpr int kChannels = 4;
 constexpr int kColdCallers = 6;
-constexpr milliseconds kWarmRound{2500};
 constexpr milliseconds kColdRound{2500};
 constexpr size_t kCryptoJoins = 1500;
-
-template <typename T>
-T Must(absl::StatusOr<T> value) {
-  if (!value.ok()) {
-    std::fprintf(stderr, "joins_bench: %s\n", value.status().ToString().c_str());
-    std::exit(1);
-  }
-  return *std::move(value);
-}
-
-void RunOnCore(int core) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(core, &set);
-  sched_setaffinity(0, sizeof set, &set);
-}
-
-int LastCore() { return static_cast<int>(std::thread::hardware_concurrency()) - 1; }
-
-double SecondsOn(clockid_t clock) {
-  timespec time{};
-  clock_gettime(clock, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-double CpuSecondsOf(pid_t pid) {
-  clockid_t clock;
-  if (clock_getcpuclockid(pid, &clock) != 0) std::abort();
-  return SecondsOn(clock);
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-// A provider with many receivers, and its pool on disk.
-struct World {
-  World() : session(provider.MakeSession()) {
-    for (size_t i = 0; i < kSpaces; ++i) {
-      spaces.push_back(provider.MakeSecureSpace());
-      const uint64_t first = 1000 + 77 * i;  // a day of one-second ADUs
-      vouchers.push_back(provider.MakeVoucher(session, spaces.back().id, first, first + 86'399));
-    }
-    char pattern[] = "/tmp/nark-joins-XXXXXX";
-    folder = mkdtemp(pattern);
-    std::filesystem::create_directory(folder + "/pool");
-    const auto ok = [](const absl::Status& status) {
-      if (!status.ok()) Must(absl::StatusOr<int>(status));
-    };
-    ok(WritePoolFolder(folder + "/pool", provider.MakePool(), provider.pool_role, provider.now()));
-    ok(WriteFile(folder + "/issuer.pem", AsBytes(provider.issuer.certificate.ToPem()),
-                 FileMode::kPublic));
-  }
-  ~World() { std::filesystem::remove_all(folder); }
-
-  size_t Next() { return next.fetch_add(1) % kSpaces; }
-  keymanager::Purchase PurchaseOf(size_t i) const {
-    return {session.descriptor(), vouchers[i], spaces[i]};
-  }
-
-  TestProvider provider{SystemClock().Now()};
-  TestSession session;
-  std::vector<TestSecureSpace> spaces;
-  std::vector<v1::SignedEnvelope> vouchers;
-  std::string folder;
-  SystemRandom random;
-  std::atomic<size_t> next{0};
-};
 
 // --- The RPC floor: answers of the right size, and nothing else ---
 
@@ -152,8 +72,9 @@ class Echo final : public v1::KeyManager::CallbackService {
   v1::IssueGrantResponse grant_;
 };
 
-// argv: --echo FOLDER CHALLENGE_BYTES GRANT_BYTES
+// argv: --echo | --plain-echo, FOLDER CHALLENGE_BYTES GRANT_BYTES
 int RunEcho(char** argv) {
+  const std::string kind = std::string(argv[1]).substr(2);
   size_t challenge_bytes = 0, grant_bytes = 0;
   if (!absl::SimpleAtoi(argv[3], &challenge_bytes) || !absl::SimpleAtoi(argv[4], &grant_bytes)) {
     return 1;
@@ -163,158 +84,21 @@ int RunEcho(char** argv) {
   Echo echo(challenge_bytes, grant_bytes);
   rpc::ServerOptions options;
   options.listen = "127.0.0.1:0";
-  options.tls =
-      rpc::TlsIdentity{.certificates = pool.tls_certificates_pem, .key = pool.tls_key_pem.Clone()};
+  if (kind == "echo") {
+    options.tls = rpc::TlsIdentity{.certificates = pool.tls_certificates_pem,
+                                   .key = pool.tls_key_pem.Clone()};
+  }
   const auto server = Must(rpc::Server::Start(std::move(options), {&echo}));
   const std::string ready = "{\"listen\":\"" + server->address() + "\"}";
-  if (!WriteFile(folder + "/echo.json", AsBytes(ready), FileMode::kPublic).ok()) return 1;
+  if (!WriteFile(folder + "/" + kind + ".json", AsBytes(ready), FileMode::kPublic).ok()) return 1;
   for (;;) pause();
 }
 
-// --- Servers as processes on core 0 ---
-
-// Programs are built side by side.
-std::filesystem::path Self() { return std::filesystem::canonical("/proc/self/exe"); }
-
-struct Target {
-  std::unique_ptr<harness::Process> process;
-  std::string address;
-};
-
-Target Start(const harness::CommandLine& command, const std::string& folder,
-             const std::string& ready_file) {
-  Target target;
-  RunOnCore(0);  // inherited
-  target.process = std::make_unique<harness::Process>(command, folder);
-  RunOnCore(LastCore());
-  const bool ready = harness::Eventually([&] { return std::filesystem::exists(ready_file); });
-  if (!ready) {
-    std::fprintf(stderr, "joins_bench: no server: %s\n", target.process->err().c_str());
-    std::exit(1);
-  }
-  const std::string text = harness::ReadAll(ready_file);
-  const size_t at = text.find("listen\":\"") + 9;
-  target.address = text.substr(at, text.find('"', at) - at);
-  return target;
-}
-
-std::shared_ptr<grpc::Channel> ChannelTo(const Target& target, const World& world) {
-  return Must(rpc::MakeChannel(
-      {.endpoint = target.address,
-       .tls = rpc::TlsTrust{.ca_certificate = world.provider.tls_ca.certificate.der(),
-                            .server_name = "keymanager.nark"}}));
-}
-
-// --- Callers ---
-
-enum class Answering { kReplica, kEcho };
-
-// What one round found.
-struct Load {
-  double cpu_per_join = 0;  // of the server, seconds
-  double joins_per_second = 0;
-};
-
-void CheckOk(const grpc::Status& status) {
-  if (status.ok()) return;
-  std::fprintf(stderr, "joins_bench: %s\n", rpc::FromGrpc(status).ToString().c_str());
-  std::exit(1);
-}
-
-// One join after the other, by callbacks, until told to stop.
-class Joiner {
- public:
-  Joiner(World& world, std::shared_ptr<grpc::Channel> channel, Answering answering,
-         const v1::IssueGrantRequest& canned)
-      : world_(world),
-        stub_(v1::KeyManager::NewStub(std::move(channel))),
-        answering_(answering),
-        request_(canned) {}
-
-  void Begin(std::atomic<bool>& stop, std::atomic<size_t>& joins) {
-    stop_ = &stop;
-    joins_ = &joins;
-    Challenge();
-  }
-  void Wait() {
-    absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(&ended_));
-  }
-
- private:
-  void Challenge() {
-    if (*stop_) {
-      absl::MutexLock lock(&mutex_);
-      ended_ = true;
-      return;
-    }
-    index_ = world_.Next();
-    context_ = std::make_unique<grpc::ClientContext>();
-    challenge_request_ = ChallengeRequest(world_.session.session(), world_.spaces[index_]);
-    stub_->async()->GetChallenge(context_.get(), &challenge_request_, &challenge_,
-                                 [this](const grpc::Status& status) {
-                                   CheckOk(status);
-                                   Issue();
-                                 });
-  }
-  void Issue() {
-    if (answering_ == Answering::kReplica) {
-      request_ = Attest(world_.PurchaseOf(index_), challenge_.challenge(), world_.random).request;
-    }
-    context_ = std::make_unique<grpc::ClientContext>();
-    stub_->async()->IssueGrant(context_.get(), &request_, &grant_,
-                               [this](const grpc::Status& status) {
-                                 CheckOk(status);
-                                 ++*joins_;
-                                 Challenge();
-                               });
-  }
-
-  World& world_;
-  const std::unique_ptr<v1::KeyManager::Stub> stub_;
-  const Answering answering_;
-  std::atomic<bool>* stop_ = nullptr;
-  std::atomic<size_t>* joins_ = nullptr;
-  size_t index_ = 0;
-  std::unique_ptr<grpc::ClientContext> context_;
-  v1::GetChallengeRequest challenge_request_;
-  v1::GetChallengeResponse challenge_;
-  v1::IssueGrantRequest request_;
-  v1::IssueGrantResponse grant_;
-  absl::Mutex mutex_;
-  bool ended_ = false;
-};
-
-Load Warm(World& world, const Target& target, Answering answering,
-          const v1::IssueGrantRequest& canned) {
-  std::vector<std::shared_ptr<grpc::Channel>> channels;
-  for (int i = 0; i < kChannels; ++i) channels.push_back(ChannelTo(target, world));
-  std::vector<std::unique_ptr<Joiner>> joiners;
-  std::atomic<bool> stop{false};
-  std::atomic<size_t> joins{0};
-  for (int i = 0; i < kInFlight; ++i) {
-    joiners.push_back(std::make_unique<Joiner>(world, channels[static_cast<size_t>(i % kChannels)],
-                                               answering, canned));
-    joiners.back()->Begin(stop, joins);
-  }
-  std::this_thread::sleep_for(milliseconds(300));  // channels are up, caches warm
-  const size_t before = joins;
-  const double cpu = CpuSecondsOf(target.process->pid());
-  const double wall = SecondsOn(CLOCK_MONOTONIC);
-  std::this_thread::sleep_for(kWarmRound);
-  const double count = static_cast<double>(joins - before);
-  const Load load = {.cpu_per_join = (CpuSecondsOf(target.process->pid()) - cpu) / count,
-                     .joins_per_second = count / (SecondsOn(CLOCK_MONOTONIC) - wall)};
-  stop = true;
-  for (auto& joiner : joiners) joiner->Wait();
-  return load;
-}
-
-// Each join over a fresh connection.
+// Each join over a fresh connection, which resumes one of `sessions` if there are any.
 void JoinCold(World& world, const Target& target, Answering answering,
-              const v1::IssueGrantRequest& canned) {
+              const v1::IssueGrantRequest& canned, const rpc::TlsSessionCache* sessions) {
   const size_t i = world.Next();
-  const auto stub = v1::KeyManager::NewStub(ChannelTo(target, world));
+  const auto stub = v1::KeyManager::NewStub(ChannelTo(target, world, sessions));
   v1::GetChallengeResponse challenge;
   {
     grpc::ClientContext context;
@@ -329,7 +113,7 @@ void JoinCold(World& world, const Target& target, Answering answering,
 }
 
 Load Cold(World& world, const Target& target, Answering answering,
-          const v1::IssueGrantRequest& canned) {
+          const v1::IssueGrantRequest& canned, const rpc::TlsSessionCache* sessions = nullptr) {
   std::atomic<bool> stop{false};
   std::atomic<size_t> joins{0};
   const double cpu = CpuSecondsOf(target.process->pid());
@@ -338,7 +122,7 @@ Load Cold(World& world, const Target& target, Answering answering,
   for (int i = 0; i < kColdCallers; ++i) {
     callers.emplace_back([&] {
       while (!stop) {
-        JoinCold(world, target, answering, canned);
+        JoinCold(world, target, answering, canned, sessions);
         ++joins;
       }
     });
@@ -372,6 +156,11 @@ double Crypto(World& world, keymanager::GrantAuthority& authority) {
 }
 
 struct Series {
+  void Add(const Load& join, const Load& echo) {
+    joined.push_back(join.cpu_per_join);
+    wall.push_back(join.joins_per_second);
+    echoed.push_back(echo.cpu_per_join);
+  }
   std::vector<double> joined, echoed, wall;
 };
 
@@ -407,41 +196,47 @@ int Run() {
   const auto exchange = Attest(world.PurchaseOf(0), challenge.challenge(), world.random);
   const auto grant = Must(authority->IssueGrant(exchange.request));
 
-  const Target replica =
-      Start({.program = Self().parent_path() / "../../keymanager/nark-keymanager",
-             .arguments = {"--pool", world.folder + "/pool", "--issuer",
-                           world.folder + "/issuer.pem", "--listen", "127.0.0.1:0", "--ready-file",
-                           world.folder + "/ready.json", "--log-level", "warning"},
-             .input = "",
-             .environment = {}},
-            world.folder, world.folder + "/ready.json");
-  const Target echo =
-      Start({.program = Self(),
-             .arguments = {"--echo", world.folder, std::to_string(challenge.ByteSizeLong()),
-                           std::to_string(grant.ByteSizeLong())},
-             .input = "",
-             .environment = {}},
-            world.folder, world.folder + "/echo.json");
+  const Target replica = StartReplica(world, "replica");
+  const auto start_echo = [&](const std::string& kind) {
+    return Start({.program = Self(),
+                  .arguments = {"--" + kind, world.folder, std::to_string(challenge.ByteSizeLong()),
+                                std::to_string(grant.ByteSizeLong())},
+                  .input = "",
+                  .environment = {}},
+                 world.folder, world.folder + "/" + kind + ".json");
+  };
+  const Target echo = start_echo("echo");
+  const Target plain_replica = StartReplica(world, "plain-replica", false);
+  Target plain_echo = start_echo("plain-echo");
+  plain_echo.tls = false;
 
-  Series warm, cold;
+  const rpc::TlsSessionCache replica_sessions(4), echo_sessions(4);
+  Series warm, plain, cold, resumed;
   std::vector<double> crypto;
   for (int round = -1; round < kRounds; ++round) {
-    const Load joined = Warm(world, replica, Answering::kReplica, exchange.request);
-    const Load echoed = Warm(world, echo, Answering::kEcho, exchange.request);
+    const Load joined = Warm(world, {&replica}, kInFlight, Answering::kReplica, exchange.request);
+    const Load echoed = Warm(world, {&echo}, kInFlight, Answering::kEcho, exchange.request);
+    const Load plain_joined =
+        Warm(world, {&plain_replica}, kInFlight, Answering::kReplica, exchange.request);
+    const Load plain_echoed =
+        Warm(world, {&plain_echo}, kInFlight, Answering::kEcho, exchange.request);
     const double decided = Crypto(world, *authority);
     const Load cold_joined = Cold(world, replica, Answering::kReplica, exchange.request);
     const Load cold_echoed = Cold(world, echo, Answering::kEcho, exchange.request);
+    const Load again =
+        Cold(world, replica, Answering::kReplica, exchange.request, &replica_sessions);
+    const Load again_echoed = Cold(world, echo, Answering::kEcho, exchange.request, &echo_sessions);
     if (round < 0) continue;  // first touch of memory and of code
-    warm.joined.push_back(joined.cpu_per_join);
-    warm.wall.push_back(joined.joins_per_second);
-    warm.echoed.push_back(echoed.cpu_per_join);
-    cold.joined.push_back(cold_joined.cpu_per_join);
-    cold.wall.push_back(cold_joined.joins_per_second);
-    cold.echoed.push_back(cold_echoed.cpu_per_join);
+    warm.Add(joined, echoed);
+    plain.Add(plain_joined, plain_echoed);
+    cold.Add(cold_joined, cold_echoed);
+    resumed.Add(again, again_echoed);
     crypto.push_back(decided);
   }
   Print("joins warm", warm, Median(crypto));
+  Print("joins plaintext", plain, Median(crypto));
   Print("joins cold", cold, Median(crypto));
+  Print("joins resumed", resumed, Median(crypto));
   return 0;
 }
 
@@ -449,6 +244,6 @@ int Run() {
 }  // namespace nark::bench
 
 int main(int argc, char** argv) {
-  if (argc == 5 && std::string(argv[1]) == "--echo") return nark::bench::RunEcho(argv);
+  if (argc == 5 && std::string(argv[1]).ends_with("echo")) return nark::bench::RunEcho(argv);
   return nark::bench::Run();
 }
