@@ -32,6 +32,12 @@ TARGETS = {
     "fec sender 400": ("ratio", 0.85),
     "fec receiver 184": ("ratio", 0.75),
     "fec receiver 400": ("ratio", 0.75),
+    "1,000 slow peers: p99 of who is connected": ("most ratio", 2),
+    "1,000 slow peers: p99 of strangers": ("most ratio", 2),
+    "1,000 slow peers: strangers served": ("value", 1),
+    "1,000 slow peers: service after": ("most value", 2),
+    "1,500 peers for 500 places: p99 of who is connected": ("most ratio", 2),
+    "1,500 peers for 500 places: service after": ("most value", 2),
     # Half a million ADUs a second.
     "sender 1284 B": ("value", 5.136),
     "receiver 1284 B": ("value", 5.136),
