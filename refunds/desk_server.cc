@@ -79,6 +79,7 @@ class DeskServer {
     seen_ = StampsOf(options_.files);
     ASSIGN_OR_RETURN(LoadedDesk loaded, LoadDesk(options_.files, clock_, *ledger_));
     service_.emplace(std::move(loaded.desk), *watch_);
+    NoteLists();
     RETURN_IF_ERROR(StartServers(loaded));
     if (server_->port() != 0) watchdog_.emplace(server_->address(), std::chrono::seconds(10));
     probe_.emplace(*ledger_, options_.interval, [this](const absl::Status& ledger) {
@@ -168,8 +169,19 @@ class DeskServer {
       return;
     }
     service_->Replace(std::move(loaded->desk));
+    NoteLists();
     reloads_.Increment();
     spdlog::info("issuers and lists were reloaded");
+  }
+
+  void NoteLists() {
+    const Timestamp end = service_->desk()->lists_next_update();
+    if (end == Timestamp::max()) return;
+    metrics_
+        .AddGauge("nark_refunds_lists_next_update_timestamp_seconds",
+                  "When the first of the lists in force is out of date: from then on no note is "
+                  "taken.")
+        .Set(std::chrono::duration<double>(end.time_since_epoch()).count());
   }
 
   serve::HttpOptions SideDoor() {

@@ -287,6 +287,9 @@ TEST_F(DeskTroubleTest, ADatabaseWhoseDiskIsFullTakesNothingUntilThereIsSpace) {
 
 TEST_F(DeskTroubleTest, ARevokedSecureSpaceIsPaidNothingOnceTheListSaysSo) {
   const Server desk = StartDesk({"--crl", world_.issuer() + "/crl.pem"});
+  EXPECT_GT(
+      MetricOf(HttpGet(desk.http, "/metrics"), "nark_refunds_lists_next_update_timestamp_seconds"),
+      time(nullptr) + 7 * 86400);
   const std::string before = Note(), after = Note();
   ASSERT_EQ(Refund(desk, before).status, 0);
   world_.Do("narkctl", {"issuer", "revoke", world_.issuer(), "--certificate", space_.certificate});
