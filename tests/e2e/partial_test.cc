@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -56,6 +57,7 @@ class PartialTest : public testing::Test {
   }
   // Into a file, so that every run is the same; returns what the sender said.
   Outcome Send(const std::string& input, Words more) {
+    std::filesystem::remove(world_.Path("air"));
     more.insert(more.end(), {"--session", session_.sender, "--input", "file:" + input, "--output",
                              "file:" + world_.Path("air"), "--pace", "max"});
     const Outcome sent = world_.Try("nark-sender", more);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,7 @@ class RecordingTest : public testing::Test {
     Grant(voucher);
     input_ = RandomBytes(kAdus * kAduBytes, 5);
     WriteAll(world_.Path("input"), input_);
+    std::filesystem::remove(recording_);
     world_.SendAll(session_, world_.Path("input"),
                    {"--output", "file:" + recording_, "--pace", "4M"});
   }
