@@ -1,8 +1,10 @@
 #include "common/crypto/secret_bytes.h"
 
+#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -62,7 +64,22 @@ void Wipe(MutableByteView memory) {
   asm volatile("" : : "r"(memory.data()) : "memory");
 }
 
+namespace {
+
+// Leaves all memory out of images that somebody may still make, as root does with gcore(1)
+// (core(5)). Best effort: the kernel makes none in any case.
+void EmptyCoreImages() {
+  const int filter = ::open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+  if (filter < 0) return;
+  [[maybe_unused]] const ssize_t written = ::write(filter, "0", 1);
+  ::close(filter);
+}
+
+}  // namespace
+
 absl::Status DisableCoreDumps() {
+  // First: a process that is not dumpable may not write to its own filter.
+  EmptyCoreImages();
   rlimit none{0, 0};
   if (::setrlimit(RLIMIT_CORE, &none) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
     return absl::InternalError(std::string("cannot disable core dumps: ") + std::strerror(errno));

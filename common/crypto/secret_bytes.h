@@ -59,7 +59,9 @@ class SecretBytes {
 void Wipe(MutableByteView memory);
 
 // Forbids core dumps and attaching debuggers (PR_SET_DUMPABLE, RLIMIT_CORE) for
-// the life of the process. Every main that holds a key calls it first.
+// the life of the process, and leaves its memory out of images that root makes of it
+// all the same (/proc/self/coredump_filter, where it can be written). Every main that
+// holds a key calls it first.
 absl::Status DisableCoreDumps();
 
 }  // namespace nark

@@ -184,14 +184,21 @@ TEST(SecretBytesDumpTest, LargeSecretsAreLeftOutOfCoreDumps) {
   EXPECT_FALSE(IsLeftOutOfDumps(ordinary.data()));
 }
 
-TEST(SecretBytesDumpTest, DisableCoreDumpsForbidsDumpsAndDebuggers) {
+TEST(SecretBytesDumpTest, DisableCoreDumpsForbidsDumpsAndDebuggersAndEmptiesImages) {
   // In a child: it can not be undone.
   pid_t child = ::fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
     rlimit limit{1, 1};
+    const auto filter = [] {
+      std::string bits;
+      std::ifstream("/proc/self/coredump_filter") >> bits;
+      return bits;
+    };
+    if (filter() == "00000000") ::_exit(2);
     bool ok = DisableCoreDumps().ok() && ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0 &&
-              ::getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max == 0;
+              ::getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max == 0 &&
+              filter() == "00000000";
     ::_exit(ok ? 0 : 1);
   }
   int status = -1;
