@@ -142,7 +142,10 @@ std::optional<int> Process::Reap(int options) {
   do {
     ended = waitpid(pid_, &status, options);
   } while (ended < 0 && errno == EINTR);
-  if (ended == pid_) status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  if (ended == pid_) {
+    status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    left_image_ = WIFSIGNALED(status) && WCOREDUMP(status);
+  }
   return status_;
 }
 
@@ -158,7 +161,7 @@ Outcome Process::Wait(std::chrono::milliseconds patience) {
     Reap(0);
     throw std::runtime_error(name_ + " did not end in time; stderr: " + err());
   }
-  return {*status_, out(), err()};
+  return {*status_, out(), err(), left_image_};
 }
 
 Outcome Process::Stop() {

@@ -38,6 +38,7 @@ struct Outcome {
   int status = 0;  // exit status; 128 and the signal where a signal ended it
   std::string out;
   std::string err;
+  bool left_image = false;  // the kernel made a core image of it
   // For messages of tests.
   std::string ToString() const;
 };
@@ -72,6 +73,7 @@ class Process {
   std::string err_path_;
   pid_t pid_ = -1;
   std::optional<int> status_;
+  bool left_image_ = false;
 };
 
 // Runs a program to its end.
