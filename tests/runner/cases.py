@@ -17,7 +17,7 @@ class Case:
     target: str
     name: str
     outcome: str
-    output: str = ""  # why it failed or was skipped
+    output: str = ""  # why it failed or was skipped; of one that passed, what it recorded
 
 
 @dataclasses.dataclass
@@ -79,6 +79,11 @@ def _messages(element, tag):
     return "\n".join((e.get("message") or e.text or "").strip() for e in element.findall(tag))
 
 
+def _recorded(element):
+    """What a GoogleTest case gave to RecordProperty, a line each."""
+    return "\n".join(f"{p.get('name')}: {p.get('value')}" for p in element.iter("property"))
+
+
 def _case(run, element, log):
     suite, name = element.get("classname"), element.get("name", "?")
     full = f"{suite}.{name}" if suite else name
@@ -94,7 +99,7 @@ def _case(run, element, log):
     if disabled or element.get("result") == "skipped" or element.find("skipped") is not None:
         why = "disabled" if disabled else _messages(element, "skipped")
         return Case(run.label, full, SKIPPED, why)
-    return Case(run.label, full, PASSED)
+    return Case(run.label, full, PASSED, _recorded(element))
 
 
 def cases_of(run):

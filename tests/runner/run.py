@@ -159,6 +159,20 @@ def part_fleet(arguments):
     return run_tests("fleet", options, ["//tests/e2e:fleet_test"])
 
 
+def part_soak(arguments):
+    options = [
+        "--compilation_mode=opt",
+        f"--test_env=NARK_SOAK_SECONDS={arguments.seconds}",
+        f"--test_timeout={arguments.seconds + 600}",
+        "--nocache_test_results",
+    ]
+    found = run_tests("soak", options, ["//tests/e2e:soak_test"])
+    for case in found:
+        if case.outcome == PASSED:
+            say(case.output)
+    return found
+
+
 def part_all(arguments):
     found = lint()
     found += run_tests("opt", ["--compilation_mode=opt"], ["//..."])
@@ -263,6 +277,8 @@ def parse(words):
     simulate.add_argument("--first", type=int, default=1)
     fleet = parts.add_parser("fleet")
     fleet.add_argument("--seconds", type=int, default=180)
+    soak = parts.add_parser("soak")
+    soak.add_argument("--seconds", type=int, default=180)
     bench_part = parts.add_parser("bench")
     bench_part.add_argument("--json", action="store_true")
     return parser.parse_args(words)
@@ -278,6 +294,7 @@ def main(words):
         "lint": part_lint,
         "simulate": part_simulate,
         "fleet": part_fleet,
+        "soak": part_soak,
         "fuzz": part_fuzz,
         "bench": part_bench,
     }
