@@ -46,7 +46,7 @@ constexpr bool kCountsBytes = true;
 // the smallest leak that there could be, a digest and its place in a table; in a short run an
 // allocator that still finds its size is more than that.
 constexpr double kBytesOfWork = 100;
-constexpr double kBytesAtLeast = 2 << 20;
+constexpr double kBytesAtLeast = 3 << 19;
 // gRPC takes some more of each where a machine is busy.
 constexpr double kDescriptors = 8;
 constexpr double kThreads = 8;
