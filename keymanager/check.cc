@@ -22,7 +22,7 @@ using std::chrono::hours;
 constexpr days kCertificateNotice{30};
 constexpr hours kListNotice{24};
 constexpr days kOldKey{90};
-constexpr size_t kFewConnections = 1000;
+constexpr size_t kFewConnections = 500;
 
 std::string_view NameOf(Grade grade) {
   switch (grade) {
@@ -131,7 +131,7 @@ std::vector<Finding> CheckReplica(const ReplicaOptions& options, Clock& clock, R
   const std::string connections = absl::StrCat(
       options.connections == 0 ? most : std::min(options.connections, most), " at most");
   most < kFewConnections
-      ? checker.Warn("connections", connections + "; raise the limit on open files")
+      ? checker.Warn("connections", connections + "; raise the limits on open files and memory")
       : checker.Good("connections", connections);
   return checker.Take();
 }

@@ -81,7 +81,7 @@ void Declare(Flags& flags, cli::Command& command) {
   command.Duration("--queue-wait", &flags.queue_wait,
                    "how long one may wait until it is turned away");
   command.Number("--connections", &flags.connections,
-                 "how many are held at once; 0: as many as the limit on open files allows");
+                 "how many are held at once; 0: as many as open files and memory suffice for");
   command.Duration("--drain", &flags.drain, "how long calls may go on after SIGTERM");
   command.Text("--ready-file", &options.ready_file,
                "written once it serves: {\"listen\":\"HOST:PORT\",\"http\":\"HOST:PORT\"}");

@@ -85,6 +85,9 @@ std::string ShowTime(Timestamp t) {
       absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", absl::FromChrono(t), absl::UTCTimeZone()));
 }
 
+// Requests are a few kilobytes, of which a thousand may wait.
+constexpr size_t kBufferBytes = 64 << 20;
+
 // The parts of a running replica, in the order in which they must go.
 class Replica {
  public:
@@ -106,6 +109,7 @@ class Replica {
     rpc::ServerOptions server;
     server.listen = options_.listen;
     server.connections.connections = options_.connections;
+    server.memory_quota_bytes = kBufferBytes;
     if (options_.transport == Transport::kTls) server.tls = TlsInForce();
     ASSIGN_OR_RETURN(server_, rpc::Server::Start(std::move(server), {&*service_}));
     std::vector<std::pair<std::string, std::string>> addresses = {{"listen", server_->address()}};

@@ -19,15 +19,16 @@ namespace nark::rpc {
 
 // How many connections a server holds.
 struct ConnectionCap {
-  // At most; 0: what the limit on open files leaves (MostConnections).
+  // At most; 0: as many as descriptors and memory suffice for (MostConnections).
   size_t connections = 0;
   // Whose peer has been silent for that long makes room for another, once all are taken;
   // where nobody has, it is the newcomer who is turned away.
   std::chrono::milliseconds idle{1000};
 };
 
-// The most connections that leave the rest of a program enough descriptors: the present
-// soft limit on open files without 128, at least 16.
+// The most connections that leave the rest of a program enough: descriptors, the present soft
+// limit on open files without 128; and half of the memory there may be, if each connection
+// costs what a peer can make it cost. At least 16.
 size_t MostConnections();
 
 // Since the start.
@@ -73,7 +74,7 @@ class Acceptor {
 
   Acceptor(std::vector<net::Descriptor> listeners, int port, ConnectionCap cap);
   void Loop();
-  void AcceptAll(int listener);
+  void AcceptSome(int listener);
   bool MakeRoom();
   void ForgetClosed();
   bool EvictIdle();

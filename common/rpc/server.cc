@@ -19,6 +19,8 @@
 namespace nark::rpc {
 namespace {
 
+constexpr int kSynchronousThreads = 16;
+
 void SetLimits(const ServerOptions& options, grpc::ServerBuilder& builder) {
   const auto milliseconds = [](std::chrono::seconds s) {
     return static_cast<int>(s.count() * 1000);
@@ -37,9 +39,14 @@ void SetLimits(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1024);
+  // What a call has taken before its message is there, no quota knows. Who has more to ask at
+  // once waits, or opens another connection.
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 16);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
-  builder.SetResourceQuota(grpc::ResourceQuota("nark").Resize(options.memory_quota_bytes));
+  // Reflection alone takes a thread a stream, for as long as its peer likes.
+  builder.SetResourceQuota(grpc::ResourceQuota("nark")
+                               .Resize(options.memory_quota_bytes)
+                               .SetMaxThreads(kSynchronousThreads));
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ struct ServerOptions {
   std::chrono::seconds max_connection_idle{300};
   // Over TCP.
   ConnectionCap connections;
-  // What gRPC may use for buffers before it turns calls away.
+  // What gRPC may use for buffers before it reads no more.
   size_t memory_quota_bytes = 256 << 20;
 };
 
@@ -45,8 +45,9 @@ struct ServerOptions {
 // one. INVALID_ARGUMENT, UNAVAILABLE, as of Server::Start.
 absl::Status CheckListen(const std::string& listen);
 
-// A running gRPC server with the standard health service and reflection (both
-// answer without further work). Thread-safe.
+// A running gRPC server with the standard health service and reflection (both answer without
+// further work). A connection carries 16 calls at a time; services of the synchronous kind have
+// 16 threads between them. Thread-safe.
 class Server {
  public:
   // Binds and serves `services`, which must outlive the server. Everything is

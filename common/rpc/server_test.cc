@@ -2,20 +2,26 @@
 #include "common/rpc/server.h"
 
 #include <arpa/inet.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/synchronization/notification.h"
+#include "common/base/bytes.h"
 #include "common/base/status.h"
+#include "common/net/descriptor.h"
 #include "common/object/testing.h"
 #include "common/rpc/client.h"
 #include "common/rpc/status.h"
@@ -129,6 +135,87 @@ TEST_F(ServerTest, ATlsSessionIsResumedByWhoKeepsIt) {
   EXPECT_FALSE(resumed(&sessions)) << "there was none yet";
   EXPECT_TRUE(resumed(&sessions));
   EXPECT_FALSE(resumed(nullptr)) << "nobody asked for it";
+}
+
+// What a call costs that has begun and does not go on, no quota knows.
+TEST_F(ServerTest, AConnectionHasFewCallsAtATime) {
+  const auto server = Start(Plain());
+  net::Descriptor client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<uint16_t>(server->port()));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(connect(client.fd(), reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+  // RFC 9113, sections 3.4 and 6.5: the preface, and SETTINGS with nothing in it.
+  const std::string hello("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
+  ASSERT_EQ(send(client.fd(), hello.data(), hello.size(), MSG_NOSIGNAL), 33);
+  std::array<uint8_t, 9> head{};
+  ASSERT_EQ(recv(client.fd(), head.data(), head.size(), MSG_WAITALL), 9);
+  ASSERT_EQ(head[3], 4) << "SETTINGS come first";
+  Bytes settings(static_cast<size_t>(head[1]) << 8 | head[2]);
+  ASSERT_EQ(recv(client.fd(), settings.data(), settings.size(), MSG_WAITALL),
+            static_cast<ssize_t>(settings.size()));
+  uint32_t most = UINT32_MAX;
+  for (size_t at = 0; at + 6 <= settings.size(); at += 6) {
+    // SETTINGS_MAX_CONCURRENT_STREAMS
+    if (settings[at] == 0 && settings[at + 1] == 3) most = LoadBig32(&settings[at + 2]);
+  }
+  EXPECT_LE(most, 16u);
+}
+
+// A stream of the synchronous kind, which reflection is, holds a thread while its peer says
+// nothing.
+TEST_F(ServerTest, SilentReflectionTakesFewThreads) {
+  constexpr int kChannels = 6, kStreams = 16, kThreads = 16;
+  const auto server = Start(Plain());
+  struct Stream {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call;
+    grpc::Status status;
+    bool begun = false;
+  };
+  grpc::CompletionQueue events;
+  std::vector<std::unique_ptr<Stream>> streams;
+  for (int i = 0; i < kChannels; ++i) {
+    auto channel = MakeChannel({.endpoint = server->address()});
+    ASSERT_TRUE(channel.ok());
+    grpc::GenericStub stub(*channel);
+    for (int j = 0; j < kStreams; ++j) {
+      auto& stream = *streams.emplace_back(std::make_unique<Stream>());
+      stream.call = stub.PrepareCall(
+          &stream.context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+          &events);
+      stream.call->StartCall(&stream);
+    }
+  }
+  int turned_away = 0;
+  const auto next = [&] {
+    void* tag = nullptr;
+    bool ok = false;
+    if (events.AsyncNext(&tag, &ok, std::chrono::system_clock::now() + std::chrono::seconds(30)) !=
+        grpc::CompletionQueue::GOT_EVENT) {
+      return false;
+    }
+    auto& stream = *static_cast<Stream*>(tag);
+    if (stream.begun) {
+      turned_away += stream.status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED ? 1 : 0;
+      return true;
+    }
+    stream.begun = true;
+    stream.call->Finish(&stream.status, &stream);
+    return true;
+  };
+  while (turned_away < kChannels * kStreams - kThreads && next()) continue;
+  EXPECT_GE(turned_away, kChannels * kStreams - kThreads);
+  // Nobody else notices.
+  const auto answer = Call({.endpoint = server->address()});
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(*answer, "hello");
+  for (auto& stream : streams) stream->context.TryCancel();
+  events.Shutdown();
+  void* tag = nullptr;
+  bool ok = false;
+  while (events.Next(&tag, &ok)) continue;
 }
 
 TEST_F(ServerTest, RefusalsKeepTheirReasonAcrossTheWire) {
