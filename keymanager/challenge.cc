@@ -59,6 +59,10 @@ const ChallengeKeys::Key& ChallengeKeys::Maker(Timestamp now) const {
   return maker == nullptr ? keys_.front() : *maker;
 }
 
+bool ChallengeKeys::external() const {
+  return std::ranges::any_of(keys_, [](const Key& key) { return key.external != nullptr; });
+}
+
 absl::Status ChallengeKeys::CheckReachable(Timestamp now) const {
   const Key& maker = Maker(now);
   if (maker.external == nullptr) return absl::OkStatus();

@@ -48,6 +48,9 @@ class ChallengeKeys {
   // the caller to say.
   absl::StatusOr<VerifiedChallenge> Verify(const v1::Challenge& challenge) const;
 
+  // Whether a key lies elsewhere, so that Make and Verify may wait for it.
+  bool external() const;
+
   // UNAVAILABLE where the key that makes challenges lies elsewhere, out of reach.
   absl::Status CheckReachable(Timestamp now) const;
 

@@ -6,8 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "common/base/clock.h"
 #include "common/crypto/certificate.h"
 #include "common/crypto/hpke.h"
@@ -75,8 +77,10 @@ class GrantAuthority {
   Timestamp lists_next_update() const { return trust_.next_update(); }
 
   // UNAVAILABLE where every join would be refused now. Asks the token that holds the pool's
-  // challenge key, if one does.
+  // challenge key, if one does, at most once a second.
   absl::Status CheckReady() const;
+  // Whether a challenge is made by something that has to be waited for.
+  bool challenges_wait() const { return keys_->challenge_keys.external(); }
 
  private:
   // A session of this provider, with its seed.
@@ -120,6 +124,9 @@ class GrantAuthority {
   BoundedCache<std::shared_ptr<const SecureSpace>> secure_spaces_;
   BoundedCache<std::shared_ptr<const v1::IssueGrantResponse>> answers_;
   RateLimit rate_limit_;
+  mutable absl::Mutex reached_mutex_;
+  mutable Timestamp reached_at_ ABSL_GUARDED_BY(reached_mutex_){};
+  mutable absl::Status reached_ ABSL_GUARDED_BY(reached_mutex_);
 };
 
 }  // namespace nark::keymanager

@@ -17,6 +17,8 @@
 #include "absl/synchronization/mutex.h"
 #include "common/base/status.h"
 #include "common/base/storage.h"
+#include "common/crypto/external_key.h"
+#include "common/crypto/hash.h"
 #include "common/object/envelope.h"
 #include "common/object/file.h"
 #include "common/object/pool_folder.h"
@@ -399,6 +401,57 @@ TEST_F(ReplicaTest, TurnsAwayMoreThanItCanDoAndEndsWhatHasBegun) {
           R"(nark_keymanager_requests_total{method="IssueGrant",status="RESOURCE_EXHAUSTED"} 1)"),
       std::string::npos)
       << metrics;
+}
+
+// A challenge key in a token that answers once the gate is open.
+class GatedMacKey final : public ExternalMacKey {
+ public:
+  explicit GatedMacKey(GatedRandom& gate) : gate_(gate) {}
+  const Digest& id() const override { return id_; }
+  const std::string& uri() const override { return uri_; }
+  absl::StatusOr<Digest> Mac(std::initializer_list<ByteView>) const override {
+    Digest mac;
+    RETURN_IF_ERROR(gate_.Fill(mac));
+    return mac;
+  }
+
+ private:
+  GatedRandom& gate_;
+  const Digest id_ = Sha256(AsBytes("gated"));
+  const std::string uri_ = "pkcs11:object=gated";
+};
+
+// Strangers ask for challenges: gRPC's own threads, which take handshakes too, must not wait
+// for a token with them.
+TEST_F(ReplicaTest, ChallengesThatATokenMakesStandInLine) {
+  provider_.challenge_keys[0].external = std::make_shared<GatedMacKey>(gate_);
+  KeyManagerService service(
+      MakeAuthority(provider_, {.clock = clock_, .random = random_, .refusals = refusals_}),
+      metrics_, refusals_, {.threads = 1, .length = 2, .wait = std::chrono::hours(1)});
+  rpc::ServerOptions options;
+  options.listen = "127.0.0.1:0";
+  const auto server = rpc::Server::Start(std::move(options), {&service});
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto client = MakeGrpcClient({.endpoint = (*server)->address()});
+  ASSERT_TRUE(client.ok()) << client.status();
+  const auto ask = [&] {
+    return (*client)
+        ->GetChallenge(ChallengeRequest(session_.session(), space_), seconds(60))
+        .status();
+  };
+  gate_.Set(false);
+  absl::Status ended[2];
+  std::thread first([&] { ended[0] = ask(); });
+  gate_.AwaitSomebody();
+  std::thread second([&] { ended[1] = ask(); });
+  while (service.queue_length() == 0) std::this_thread::yield();
+  const absl::Status third = ask();
+  gate_.Set(true);
+  first.join();
+  second.join();
+  EXPECT_EQ(ReasonOf(third), "OVERLOADED") << third;
+  EXPECT_TRUE(ended[0].ok()) << ended[0];
+  EXPECT_TRUE(ended[1].ok()) << ended[1];
 }
 
 // --- Files ---

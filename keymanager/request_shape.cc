@@ -1,6 +1,11 @@
 #include "keymanager/request_shape.h"
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+
 #include <array>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -17,6 +22,48 @@ constexpr size_t kMaxVoucherBytes = 64 << 10;
 constexpr size_t kMaxEvidenceBytes = 4 << 10;
 constexpr size_t kMaxCertificateBytes = 4 << 10;
 constexpr int kMaxCertificates = 4;
+
+constexpr size_t kMaxChallengeRequestBytes = 1 << 10;
+// An honest one has some thirty; five times as many certificates still get a reason.
+constexpr int kMaxFields = 128;
+
+// Takes the fields of a message, and of those in it, from `left`.
+bool WalkFields(google::protobuf::io::CodedInputStream& in,
+                const google::protobuf::Descriptor& message, int& left) {
+  using google::protobuf::internal::WireFormatLite;
+  while (const uint32_t tag = in.ReadTag()) {
+    const auto* field = message.FindFieldByNumber(WireFormatLite::GetTagFieldNumber(tag));
+    if (field == nullptr || --left < 0) return false;
+    if (field->message_type() == nullptr) {
+      if (!WireFormatLite::SkipField(&in, tag)) return false;
+      continue;
+    }
+    uint32_t size = 0;
+    if (WireFormatLite::GetTagWireType(tag) != WireFormatLite::WIRETYPE_LENGTH_DELIMITED ||
+        !in.ReadVarint32(&size) || size > static_cast<uint32_t>(std::numeric_limits<int>::max())) {
+      return false;
+    }
+    // The messages of a request are no deeper than the contract, which does not repeat itself.
+    const auto outer = in.PushLimit(static_cast<int>(size));
+    if (!WalkFields(in, *field->message_type(), left) || in.BytesUntilLimit() != 0) return false;
+    in.PopLimit(outer);
+  }
+  return in.ConsumedEntireMessage();
+}
+
+template <typename Request>
+absl::Status Parse(ByteView bytes, Request& request) {
+  google::protobuf::io::CodedInputStream in(bytes.data(), static_cast<int>(bytes.size()));
+  int left = kMaxFields;
+  if (!WalkFields(in, *Request::descriptor(), left)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a message of ", bytes.size(), " bytes that is none of the contract's"));
+  }
+  if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::InvalidArgumentError("a message that does not parse");
+  }
+  return absl::OkStatus();
+}
 
 absl::Status CheckCertificates(const google::protobuf::RepeatedPtrField<std::string>& certificates,
                                std::string_view where) {
@@ -55,6 +102,18 @@ void Absorb(Sha256Stream& hash, ByteView part) {
 }
 
 }  // namespace
+
+absl::Status ParseRequest(ByteView bytes, v1::GetChallengeRequest& request) {
+  if (bytes.size() > kMaxChallengeRequestBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a request for a challenge of ", bytes.size(), " bytes"));
+  }
+  return Parse(bytes, request);
+}
+
+absl::Status ParseRequest(ByteView bytes, v1::IssueGrantRequest& request) {
+  return Parse(bytes, request);
+}
 
 absl::Status CheckShape(const v1::IssueGrantRequest& request) {
   RETURN_IF_ERROR(

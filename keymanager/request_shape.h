@@ -8,6 +8,12 @@
 
 namespace nark::keymanager {
 
+// Parses what a stranger sent. Before anything takes memory it is walked through: a message
+// that has more fields than any honest one, or one that is not in the contract, is
+// INVALID_ARGUMENT; parsing ten bytes of such fields takes a hundred, and a microsecond.
+absl::Status ParseRequest(ByteView bytes, v1::GetChallengeRequest& request);
+absl::Status ParseRequest(ByteView bytes, v1::IssueGrantRequest& request);
+
 // Sizes that no honest request exceeds, looked at before anything is hashed.
 // INVALID_ARGUMENT, naming the field.
 absl::Status CheckShape(const v1::IssueGrantRequest& request);

@@ -4,9 +4,11 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/status.h"
 #include "common/rpc/call_ids.h"
 #include "common/rpc/status.h"
 #include "common/serve/log.h"
+#include "keymanager/request_shape.h"
 
 namespace nark::keymanager {
 namespace {
@@ -17,6 +19,20 @@ std::vector<double> Bounds() {
 
 double Seconds(std::chrono::steady_clock::duration duration) {
   return std::chrono::duration<double>(duration).count();
+}
+
+template <typename Request>
+absl::Status Parse(const grpc::ByteBuffer& buffer, Request& request) {
+  grpc::Slice slice;
+  if (!buffer.DumpToSingleSlice(&slice).ok()) return absl::InvalidArgumentError("no message");
+  return ParseRequest({slice.begin(), slice.size()}, request);
+}
+
+template <typename Response>
+absl::Status Write(const Response& response, grpc::ByteBuffer& to) {
+  bool own = false;
+  const grpc::Status written = grpc::SerializationTraits<Response>::Serialize(response, &to, &own);
+  return written.ok() ? absl::OkStatus() : absl::InternalError(written.error_message());
 }
 
 }  // namespace
@@ -76,73 +92,89 @@ serve::Counter& KeyManagerService::CountOf(Method method, absl::StatusCode code)
   return *counter;
 }
 
-void KeyManagerService::Finish(Method method, grpc::ServerUnaryReactor& reactor,
-                               Clock::time_point arrival, const absl::Status& status) {
-  CountOf(method, status.code()).Increment();
-  counts_[static_cast<size_t>(method)].seconds->Observe(Seconds(Clock::now() - arrival));
-  reactor.Finish(status.ok() ? grpc::Status::OK : rpc::ToGrpc(status));
+void KeyManagerService::Finish(const Call& call, const absl::Status& status) {
+  CountOf(call.method, status.code()).Increment();
+  counts_[static_cast<size_t>(call.method)].seconds->Observe(Seconds(Clock::now() - call.arrival));
+  call.reactor->Finish(status.ok() ? grpc::Status::OK : rpc::ToGrpc(status));
 }
 
-absl::Status KeyManagerService::Overloaded() {
+void KeyManagerService::TurnAway(const Call& call) {
+  const CallIds ids = rpc::CallIdsOf(*call.context);
+  const serve::CallScope scope(ids);
   shed_.Increment();
   refusals_.OnRefusal(Cause::kOverloaded, "too many requests wait; start more replicas");
-  return RefusalFor(Cause::kOverloaded);
+  Finish(call, RefusalFor(Cause::kOverloaded));
+}
+
+absl::Status KeyManagerService::Malformed(const absl::Status& why) {
+  refusals_.OnRefusal(Cause::kMalformed, Std(why.message()));
+  return RefusalFor(Cause::kMalformed);
 }
 
 grpc::ServerUnaryReactor* KeyManagerService::GetChallenge(grpc::CallbackServerContext* context,
-                                                          const v1::GetChallengeRequest* request,
-                                                          v1::GetChallengeResponse* response) {
-  const Clock::time_point arrival = Clock::now();
-  const CallIds ids = rpc::CallIdsOf(*context);
-  const serve::CallScope scope(ids);
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  absl::Status status;
+                                                          const grpc::ByteBuffer* request,
+                                                          grpc::ByteBuffer* response) {
+  const Call call = {Method::kGetChallenge,     context,     request, response,
+                     context->DefaultReactor(), Clock::now()};
   // An exchange that can not be finished had better not begin: what is left of the line is
   // for those that have.
   if (queue_.length() * 2 >= queue_.limits().length) {
-    status = Overloaded();
-  } else if (auto made = authority()->GetChallenge(*request); made.ok()) {
-    *response = *std::move(made);
-    challenges_.Increment();
+    TurnAway(call);
+  } else if (authority()->challenges_wait()) {
+    Enqueue(call);
   } else {
-    status = made.status();
+    Finish(call, Decide(call));
   }
-  Finish(Method::kGetChallenge, *reactor, arrival, status);
-  return reactor;
+  return call.reactor;
 }
 
 grpc::ServerUnaryReactor* KeyManagerService::IssueGrant(grpc::CallbackServerContext* context,
-                                                        const v1::IssueGrantRequest* request,
-                                                        v1::IssueGrantResponse* response) {
-  const Clock::time_point arrival = Clock::now();
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const bool added = queue_.TryAdd([=, this](serve::WorkQueue::Turn turn, Clock::duration waited) {
-    queue_seconds_.Observe(Seconds(waited));
-    const CallIds ids = rpc::CallIdsOf(*context);
-    const serve::CallScope scope(ids);
-    absl::Status status;
-    if (context->IsCancelled()) {
-      status = absl::CancelledError("nobody waits for the answer any more");
-    } else if (turn == serve::WorkQueue::Turn::kExpired) {
-      status = Overloaded();
-    } else {
-      const Clock::time_point start = Clock::now();
-      auto granted = authority()->IssueGrant(*request);
-      decision_seconds_.Observe(Seconds(Clock::now() - start));
-      if (granted.ok()) {
-        *response = *std::move(granted);
-        grants_.Increment();
-      }
-      status = granted.status();
-    }
-    Finish(Method::kIssueGrant, *reactor, arrival, status);
-  });
-  if (!added) {
-    const CallIds ids = rpc::CallIdsOf(*context);
-    const serve::CallScope scope(ids);
-    Finish(Method::kIssueGrant, *reactor, arrival, Overloaded());
-  }
-  return reactor;
+                                                        const grpc::ByteBuffer* request,
+                                                        grpc::ByteBuffer* response) {
+  const Call call = {Method::kIssueGrant,       context,     request, response,
+                     context->DefaultReactor(), Clock::now()};
+  Enqueue(call);
+  return call.reactor;
+}
+
+void KeyManagerService::Enqueue(const Call& call) {
+  const bool added =
+      queue_.TryAdd([this, call](serve::WorkQueue::Turn turn, Clock::duration waited) {
+        queue_seconds_.Observe(Seconds(waited));
+        if (call.context->IsCancelled()) {
+          Finish(call, absl::CancelledError("nobody waits for the answer any more"));
+        } else if (turn == serve::WorkQueue::Turn::kExpired) {
+          TurnAway(call);
+        } else {
+          Finish(call, Decide(call));
+        }
+      });
+  if (!added) TurnAway(call);
+}
+
+absl::Status KeyManagerService::Decide(const Call& call) {
+  const CallIds ids = rpc::CallIdsOf(*call.context);
+  const serve::CallScope scope(ids);
+  return call.method == Method::kGetChallenge ? MakeChallenge(call) : MakeGrant(call);
+}
+
+absl::Status KeyManagerService::MakeChallenge(const Call& call) {
+  v1::GetChallengeRequest request;
+  if (absl::Status parsed = Parse(*call.request, request); !parsed.ok()) return Malformed(parsed);
+  ASSIGN_OR_RETURN(const v1::GetChallengeResponse made, authority()->GetChallenge(request));
+  challenges_.Increment();
+  return Write(made, *call.response);
+}
+
+absl::Status KeyManagerService::MakeGrant(const Call& call) {
+  v1::IssueGrantRequest request;
+  if (absl::Status parsed = Parse(*call.request, request); !parsed.ok()) return Malformed(parsed);
+  const Clock::time_point start = Clock::now();
+  const auto granted = authority()->IssueGrant(request);
+  decision_seconds_.Observe(Seconds(Clock::now() - start));
+  if (!granted.ok()) return granted.status();
+  grants_.Increment();
+  return Write(*granted, *call.response);
 }
 
 }  // namespace nark::keymanager

@@ -18,8 +18,11 @@ namespace nark::keymanager {
 // nark.v1.KeyManager over a GrantAuthority, which can be exchanged while calls
 // run: that is how keys and lists are reloaded. Grants are decided on by a few threads
 // with a bounded line before them: when more is asked for than they can do, exchanges are
-// turned away early, at their challenge, with OVERLOADED. Thread-safe.
-class KeyManagerService final : public v1::KeyManager::CallbackService {
+// turned away early, at their challenge, with OVERLOADED. What strangers send is parsed behind
+// that line. Thread-safe.
+class KeyManagerService final
+    : public v1::KeyManager::WithRawCallbackMethod_GetChallenge<
+          v1::KeyManager::WithRawCallbackMethod_IssueGrant<v1::KeyManager::Service>> {
  public:
   // Counts into `metrics`, which must outlive the service, as must `refusals`.
   KeyManagerService(std::shared_ptr<GrantAuthority> authority, serve::Metrics& metrics,
@@ -35,11 +38,11 @@ class KeyManagerService final : public v1::KeyManager::CallbackService {
   size_t queue_length() const { return queue_.length(); }
 
   grpc::ServerUnaryReactor* GetChallenge(grpc::CallbackServerContext* context,
-                                         const v1::GetChallengeRequest* request,
-                                         v1::GetChallengeResponse* response) override;
+                                         const grpc::ByteBuffer* request,
+                                         grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* IssueGrant(grpc::CallbackServerContext* context,
-                                       const v1::IssueGrantRequest* request,
-                                       v1::IssueGrantResponse* response) override;
+                                       const grpc::ByteBuffer* request,
+                                       grpc::ByteBuffer* response) override;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -50,10 +53,25 @@ class KeyManagerService final : public v1::KeyManager::CallbackService {
     serve::Histogram* seconds = nullptr;
   };
 
-  void Finish(Method method, grpc::ServerUnaryReactor& reactor, Clock::time_point arrival,
-              const absl::Status& status);
+  // A call that has arrived; gRPC owns all of it until Finish.
+  struct Call {
+    Method method;
+    grpc::CallbackServerContext* context;
+    const grpc::ByteBuffer* request;
+    grpc::ByteBuffer* response;
+    grpc::ServerUnaryReactor* reactor;
+    Clock::time_point arrival;
+  };
+
+  // Answers it when a thread of the queue is there for it, or turns it away.
+  void Enqueue(const Call& call);
+  absl::Status Decide(const Call& call);
+  absl::Status MakeChallenge(const Call& call);
+  absl::Status MakeGrant(const Call& call);
+  absl::Status Malformed(const absl::Status& why);
+  void Finish(const Call& call, const absl::Status& status);
+  void TurnAway(const Call& call);
   serve::Counter& CountOf(Method method, absl::StatusCode code);
-  absl::Status Overloaded();
 
   serve::Metrics& metrics_;
   RefusalLog& refusals_;
