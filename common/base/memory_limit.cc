@@ -49,6 +49,14 @@ uint64_t MemoryLimitAt(const std::string& root, uint64_t machine_bytes) {
   return least;
 }
 
+uint64_t ResidentBytes() {
+  // The second number of statm(5), in pages.
+  std::ifstream file("/proc/self/statm");
+  uint64_t all = 0, resident = 0;
+  file >> all >> resident;
+  return resident * static_cast<uint64_t>(getpagesize());
+}
+
 uint64_t MemoryLimit() {
   return MemoryLimitAt(
       "", static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(getpagesize()));

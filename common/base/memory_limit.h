@@ -10,7 +10,10 @@ namespace nark {
 // control groups (version 1 or 2) and those above them allow, or the machine's. Read anew.
 uint64_t MemoryLimit();
 
-// The same with /proc and /sys below `root`, and what the machine has.
+// The bytes of memory that this process has; 0 where /proc does not say.
+uint64_t ResidentBytes();
+
+// The same as MemoryLimit with /proc and /sys below `root`, and what the machine has.
 uint64_t MemoryLimitAt(const std::string& root, uint64_t machine_bytes);
 
 }  // namespace nark

@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/memory_limit.h"
 #include "common/base/status.h"
+#include "common/rpc/open_calls.h"
 
 namespace nark::rpc {
 namespace {
@@ -36,6 +37,7 @@ constexpr int kAcceptedInARow = 64;
 constexpr size_t kCandidates = 64;
 // Looking through all takes some milliseconds where they are thousands.
 constexpr milliseconds kBetweenLooks{10};
+constexpr milliseconds kBetweenGreedy{100};
 constexpr milliseconds kWithoutMemory{10};
 // A peer that has connected has that long to say something, and is nobody's until then.
 constexpr int kDeferSeconds = 10;
@@ -138,8 +140,9 @@ Acceptor::Acceptor(std::vector<net::Descriptor> listeners, int port, ConnectionC
 
 Acceptor::~Acceptor() { Stop(); }
 
-void Acceptor::Run(Take take) {
+void Acceptor::Run(Take take, Greedy greedy) {
   take_ = std::move(take);
+  greedy_ = std::move(greedy);
   thread_ = std::thread([this] { Loop(); });
 }
 
@@ -164,7 +167,10 @@ void Acceptor::Loop() {
   }
   waits.push_back({.fd = wake_.fd(), .events = POLLIN, .revents = 0});
   while (!stopping_) {
-    if (poll(waits.data(), waits.size(), -1) < 0) continue;
+    const int patience = greedy_ == nullptr ? -1 : static_cast<int>(kBetweenGreedy.count());
+    const int ready = poll(waits.data(), waits.size(), patience);
+    EvictGreedy();
+    if (ready <= 0) continue;
     for (const pollfd& wait : waits) {
       if (wait.fd != wake_.fd() && wait.revents != 0) AcceptSome(wait.fd);
     }
@@ -243,16 +249,31 @@ bool Acceptor::EvictIdle() {
     victim = at;
   }
   if (!victim) return false;
-  // The server that has it sees its end, and closes it. Where it did so while the others were
-  // looked at, its number may be something else's.
-  const absl::StatusOr<uint64_t> cookie = CookieOf(held_[*victim].fd);
-  if (cookie.ok() && *cookie == held_[*victim].cookie) {
-    shutdown(held_[*victim].fd, SHUT_RDWR);
-    ++evicted_;
-  }
-  held_[*victim] = held_.back();
-  held_.pop_back();
+  Evict(*victim);
   return true;
+}
+
+void Acceptor::EvictGreedy() {
+  const auto now = std::chrono::steady_clock::now();
+  if (greedy_ == nullptr || now - looked_at_ < kBetweenGreedy) return;
+  looked_at_ = now;
+  const std::set<std::string> greedy = greedy_();
+  if (greedy.empty()) return;
+  for (size_t at = held_.size(); at-- > 0;) {
+    if (greedy.contains(PeerKeyOf(held_[at].fd))) Evict(at);
+  }
+}
+
+void Acceptor::Evict(size_t at) {
+  // The server that has it sees its end, and closes it. Where it did so already, the number may
+  // be something else's by now.
+  const absl::StatusOr<uint64_t> cookie = CookieOf(held_[at].fd);
+  if (cookie.ok() && *cookie == held_[at].cookie) {
+    ++evicted_;  // first: who sees the end may look here
+    shutdown(held_[at].fd, SHUT_RDWR);
+  }
+  held_[at] = held_.back();
+  held_.pop_back();
 }
 
 }  // namespace nark::rpc

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -34,7 +35,7 @@ size_t MostConnections();
 // Since the start.
 struct ConnectionCounts {
   uint64_t accepted = 0;
-  uint64_t evicted = 0;      // for a newcomer's sake
+  uint64_t evicted = 0;      // for a newcomer's sake, or for what they take
   uint64_t turned_away = 0;  // newcomers
   uint64_t held = 0;         // at present, those not counted out yet among them
 };
@@ -47,6 +48,8 @@ class Acceptor {
  public:
   // Called by the acceptor's thread; the socket is the callee's from then on.
   using Take = std::function<void(int fd)>;
+  // Called by the same thread ten times a second: whose connections must end (PeerKey).
+  using Greedy = std::function<std::set<std::string>()>;
 
   // Binds all addresses of a host, or UNAVAILABLE, naming address and cause. Nothing is
   // taken in before Run.
@@ -57,7 +60,7 @@ class Acceptor {
   Acceptor& operator=(const Acceptor&) = delete;
 
   // Once.
-  void Run(Take take);
+  void Run(Take take, Greedy greedy = nullptr);
   // Takes nothing in any more, and gives the port back. Idempotent.
   void Stop();
 
@@ -78,6 +81,9 @@ class Acceptor {
   bool MakeRoom();
   void ForgetClosed();
   bool EvictIdle();
+  void EvictGreedy();
+  // Ends the connection, if it still is the one that was handed over, and forgets it.
+  void Evict(size_t at);
 
   const std::vector<net::Descriptor> listeners_;
   const int port_;
@@ -85,6 +91,8 @@ class Acceptor {
   net::Descriptor wake_;
   net::Descriptor reserve_;  // given up to turn somebody away when no other is left
   Take take_;
+  Greedy greedy_;
+  std::chrono::steady_clock::time_point looked_at_;
   std::vector<Held> held_;
   size_t next_victim_ = 0;
   std::chrono::steady_clock::time_point forgot_at_;

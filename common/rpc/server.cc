@@ -7,19 +7,60 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_posix.h>
+#include <malloc.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/memory_limit.h"
 #include "common/base/status.h"
 #include "common/rpc/address.h"
 #include "common/rpc/environment.h"
+#include "common/rpc/open_calls.h"
 
 namespace nark::rpc {
 namespace {
 
 constexpr int kSynchronousThreads = 16;
+constexpr int kCallsAConnection = 16;
+
+// Whose connections take more memory than any that keeps to what it was told. Looked at only
+// while there is reason to.
+class CallWatch {
+ public:
+  explicit CallWatch(uint64_t watched_bytes)
+      : watched_bytes_(watched_bytes != 0 ? watched_bytes
+                                          : std::min(MemoryLimit() / 4, kMostUnwatched)) {}
+
+  std::set<std::string> Greedy() {
+    const uint64_t bytes = ResidentBytes();
+    const auto now = std::chrono::steady_clock::now();
+    if (bytes < watched_bytes_) return {};
+    if (bytes < looked_bytes_ + kGrowth && now - looked_at_ < std::chrono::seconds(1)) return {};
+    // What those had who were ended goes back, so that it is not looked at for ever.
+    if (!last_.empty()) malloc_trim(0);
+    // Before it hears what it may, a peer that means well can begin some more.
+    last_ = PeersWithMoreCalls(4 * kCallsAConnection);
+    looked_at_ = now;
+    looked_bytes_ = ResidentBytes();
+    return last_;
+  }
+
+ private:
+  static constexpr uint64_t kMostUnwatched = 1 << 30;
+  static constexpr uint64_t kGrowth = 8 << 20;
+
+  const uint64_t watched_bytes_;
+  std::set<std::string> last_;
+  std::chrono::steady_clock::time_point looked_at_;
+  uint64_t looked_bytes_ = 0;
+};
 
 void SetLimits(const ServerOptions& options, grpc::ServerBuilder& builder) {
   const auto milliseconds = [](std::chrono::seconds s) {
@@ -41,7 +82,9 @@ void SetLimits(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
   // What a call has taken before its message is there, no quota knows. Who has more to ask at
   // once waits, or opens another connection.
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 16);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kCallsAConnection);
+  // For CallWatch.
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 1);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
   // Reflection alone takes a thread a stream, for as long as its peer likes.
   builder.SetResourceQuota(grpc::ResourceQuota("nark")
@@ -75,9 +118,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options,
   auto server = std::unique_ptr<Server>(new Server(std::move(tls)));
   if (!options.listen.empty()) {
     ASSIGN_OR_RETURN(const Address address, ParseAddress(options.listen));
-    RETURN_IF_ERROR(address.unix_path.empty()
-                        ? server->StartTcp(address, options.connections, builder)
-                        : server->StartUnix(address, builder));
+    RETURN_IF_ERROR(address.unix_path.empty() ? server->StartTcp(address, options, builder)
+                                              : server->StartUnix(address, builder));
   } else {
     server->server_ = builder.BuildAndStart();
   }
@@ -85,8 +127,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options,
   return server;
 }
 
-absl::Status Server::StartTcp(Address address, ConnectionCap cap, grpc::ServerBuilder& builder) {
-  ASSIGN_OR_RETURN(acceptor_, Acceptor::Listen(address, cap));
+absl::Status Server::StartTcp(Address address, const ServerOptions& options,
+                              grpc::ServerBuilder& builder) {
+  ASSIGN_OR_RETURN(acceptor_, Acceptor::Listen(address, options.connections));
   using Type = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
   door_ = builder.experimental().AddExternalConnectionAcceptor(Type::FROM_FD, Credentials());
   server_ = builder.BuildAndStart();
@@ -94,11 +137,14 @@ absl::Status Server::StartTcp(Address address, ConnectionCap cap, grpc::ServerBu
   port_ = acceptor_->port();
   address.port = static_cast<uint16_t>(port_);
   address_ = address.ToString();
-  acceptor_->Run([this](int fd) {
-    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-    connection.fd = fd;
-    door_->HandleNewConnection(&connection);
-  });
+  auto watch = std::make_shared<CallWatch>(options.watched_memory_bytes);
+  acceptor_->Run(
+      [this](int fd) {
+        grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+        connection.fd = fd;
+        door_->HandleNewConnection(&connection);
+      },
+      [watch] { return watch->Greedy(); });
   return absl::OkStatus();
 }
 

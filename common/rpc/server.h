@@ -39,6 +39,10 @@ struct ServerOptions {
   ConnectionCap connections;
   // What gRPC may use for buffers before it reads no more.
   size_t memory_quota_bytes = 256 << 20;
+  // Once the process has so much memory, connections with more calls than they may have are
+  // ended: gRPC 1.51 holds a peer to that only when it has acknowledged it, and counts little
+  // of what a call takes. 0: a quarter of what there may be (MemoryLimit), at most 1 GiB.
+  uint64_t watched_memory_bytes = 0;
 };
 
 // Whether a server could listen there now; of a unix socket only, whether it is written as
@@ -89,7 +93,8 @@ class Server {
  private:
   explicit Server(std::shared_ptr<TlsCredentials> tls);
   // Set server_, which is null where gRPC does not start.
-  absl::Status StartTcp(Address address, ConnectionCap cap, grpc::ServerBuilder& builder);
+  absl::Status StartTcp(Address address, const ServerOptions& options,
+                        grpc::ServerBuilder& builder);
   absl::Status StartUnix(const Address& address, grpc::ServerBuilder& builder);
   std::shared_ptr<grpc::ServerCredentials> Credentials() const;
 

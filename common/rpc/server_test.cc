@@ -5,6 +5,7 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/synchronization/notification.h"
@@ -103,6 +105,46 @@ class ServerTest : public testing::Test {
     return response.challenge().body();
   }
 
+  // A connection that has said the preface and SETTINGS with nothing in it (RFC 9113, sections
+  // 3.4 and 6.5), and no more.
+  static net::Descriptor DialRaw(const Server& server) {
+    net::Descriptor client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<uint16_t>(server.port()));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(connect(client.fd(), reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+    const std::string hello("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
+    EXPECT_EQ(send(client.fd(), hello.data(), hello.size(), MSG_NOSIGNAL), 33);
+    return client;
+  }
+  // Begins calls whose message never comes (section 6.2; literal fields of RFC 7541).
+  static void BeginCalls(const net::Descriptor& client, uint32_t count) {
+    std::string fields;
+    for (const auto& [name, value] : std::vector<std::pair<std::string, std::string>>{
+             {":method", "POST"},
+             {":scheme", "http"},
+             {":path", "/nark.v1.KeyManager/GetChallenge"},
+             {":authority", "x"},
+             {"content-type", "application/grpc"},
+             {"te", "trailers"}}) {
+      fields += '\0';
+      for (const std::string& text : {name, value}) {
+        fields += static_cast<char>(text.size());
+        fields += text;
+      }
+    }
+    for (uint32_t i = 0; i < count; ++i) {
+      std::string frame = {0, 0, static_cast<char>(fields.size()), 1, 4};
+      std::array<uint8_t, 4> stream{};
+      StoreBig32(stream.data(), 2 * i + 1);
+      frame.append(stream.begin(), stream.end());
+      frame += fields;
+      EXPECT_EQ(send(client.fd(), frame.data(), frame.size(), MSG_NOSIGNAL),
+                static_cast<ssize_t>(frame.size()));
+    }
+  }
+
   TestProvider provider_{
       std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now())};
   Echo echo_;
@@ -140,15 +182,7 @@ TEST_F(ServerTest, ATlsSessionIsResumedByWhoKeepsIt) {
 // What a call costs that has begun and does not go on, no quota knows.
 TEST_F(ServerTest, AConnectionHasFewCallsAtATime) {
   const auto server = Start(Plain());
-  net::Descriptor client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(static_cast<uint16_t>(server->port()));
-  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  ASSERT_EQ(connect(client.fd(), reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
-  // RFC 9113, sections 3.4 and 6.5: the preface, and SETTINGS with nothing in it.
-  const std::string hello("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
-  ASSERT_EQ(send(client.fd(), hello.data(), hello.size(), MSG_NOSIGNAL), 33);
+  const net::Descriptor client = DialRaw(*server);
   std::array<uint8_t, 9> head{};
   ASSERT_EQ(recv(client.fd(), head.data(), head.size(), MSG_WAITALL), 9);
   ASSERT_EQ(head[3], 4) << "SETTINGS come first";
@@ -161,6 +195,28 @@ TEST_F(ServerTest, AConnectionHasFewCallsAtATime) {
     if (settings[at] == 0 && settings[at + 1] == 3) most = LoadBig32(&settings[at + 2]);
   }
   EXPECT_LE(most, 16u);
+}
+
+// gRPC holds a peer to that only when it has acknowledged it.
+TEST_F(ServerTest, WhoTakesMoreCallsThanItMayIsEndedWhereMemoryRunsShort) {
+  ServerOptions options = Plain();
+  options.watched_memory_bytes = 1;
+  const auto server = Start(std::move(options));
+  const net::Descriptor greedy = DialRaw(*server), modest = DialRaw(*server);
+  BeginCalls(modest, 10);
+  BeginCalls(greedy, 65);
+  const auto ended = [](const net::Descriptor& client, int milliseconds) {
+    std::array<char, 4096> answer;
+    pollfd wait{.fd = client.fd(), .events = POLLIN, .revents = 0};
+    while (poll(&wait, 1, milliseconds) == 1) {
+      if (recv(client.fd(), answer.data(), answer.size(), 0) <= 0) return true;
+    }
+    return false;
+  };
+  EXPECT_TRUE(ended(greedy, 30'000));
+  EXPECT_EQ(server->connections().evicted, 1u);
+  EXPECT_FALSE(ended(modest, 1500)) << "looked at once more meanwhile";
+  EXPECT_EQ(*Call({.endpoint = server->address()}), "hello");
 }
 
 // A stream of the synchronous kind, which reflection is, holds a thread while its peer says

@@ -10,6 +10,8 @@
 #include <string>
 #include <system_error>
 
+#include "common/base/memory_limit.h"
+
 namespace nark::serve {
 namespace {
 
@@ -20,14 +22,6 @@ double CpuSeconds() {
     return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
   };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-// The second number of statm(5), in pages.
-double ResidentBytes() {
-  std::ifstream file("/proc/self/statm");
-  double all = 0, resident = 0;
-  file >> all >> resident;
-  return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
 }
 
 double OpenFiles() {
@@ -77,7 +71,7 @@ void AddProcessMetrics(Metrics& metrics) {
       .Set(StartTime());
   metrics.OnCollect([&] {
     cpu.Add(CpuSeconds() - cpu.value());
-    memory.Set(ResidentBytes());
+    memory.Set(static_cast<double>(ResidentBytes()));
     open.Set(OpenFiles());
     most.Set(MostFiles());
   });
