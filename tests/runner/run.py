@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 NOT_UNIT = ["-//tests/e2e/..."]
 # Reads sources, and nothing that a sanitizer could see.
 NOT_SANITIZED = [*NOT_UNIT, "-//tests/layers/..."]
+# What starts threads, or has gRPC or httplib start them.
+STARTS_THREADS = re.compile(
+    r"\b(std::(jthread|thread|async)|pthread_create|ServerBuilder|httplib::Server|Create(Custom)?Channel)\b"
+)
 # What tests/deploy/check knows.
 DEPLOY_PARTS = (
     "units",
@@ -140,6 +145,46 @@ def part_asan(arguments):
     return run_tests("asan", ["--config=asan"], arguments.targets or ["//..."])
 
 
+def planted_races():
+    """TSan must see the races that are there, or what it says of the rest is worth nothing."""
+    targets = query("attr(tags, 'planted_race', kind(cc_binary, //tests/tsan:all))")
+    progress("planted races")
+    status, said = bazel("build", ["--config=tsan"], targets)
+    if status != 0:
+        return [Case("bazel", f"planted races: bazel ended with status {status}", FAILED, said)]
+    found = []
+    for target in targets:
+        done = subprocess.run(
+            [program_path(target, ".tsan/bin")],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        )
+        seen = done.returncode != 0 and "ThreadSanitizer: data race" in done.stdout
+        outcome, output = (PASSED, "") if seen else (FAILED, f"TSan saw no race\n{done.stdout}")
+        found.append(Case(target, "TSan sees a planted race", outcome, output))
+    return found
+
+
+def threaded_tests():
+    """The tests in one process that link code of ours which starts threads."""
+    threaded = []
+    for label in query("kind('source file', //...:*)"):
+        path = os.path.join(ROOT, label.removeprefix("//").replace(":", "/"))
+        if path.endswith((".cc", ".h")):
+            with open(path, encoding="utf-8") as source:
+                if STARTS_THREADS.search(source.read()):
+                    threaded.append(label)
+    tests = " ".join(["//...", *NOT_SANITIZED, "-//bazel/third_party/..."]).replace(" -", " - ")
+    return query(f"tests(rdeps({tests}, set({' '.join(threaded)})))")
+
+
+def tsan(targets):
+    return planted_races() + run_tests("tsan", ["--config=tsan"], targets)
+
+
+def part_tsan(arguments):
+    return tsan(arguments.targets or ["//...", *NOT_SANITIZED])
+
+
 def part_simulate(arguments):
     options = [
         "--compilation_mode=opt",
@@ -177,6 +222,7 @@ def part_all(arguments):
     found = lint()
     found += run_tests("opt", ["--compilation_mode=opt"], ["//..."])
     found += run_tests("asan", ["--config=asan"], ["//...", *NOT_SANITIZED])
+    found += tsan(threaded_tests())
     return found
 
 
@@ -266,7 +312,7 @@ def tell(found):
 def parse(words):
     parser = argparse.ArgumentParser(prog="tests/run", add_help=False)
     parts = parser.add_subparsers(dest="part")
-    for name in ("unit", "e2e", "asan", "fuzz"):
+    for name in ("unit", "e2e", "asan", "tsan", "fuzz"):
         part = parts.add_parser(name)
         part.add_argument("targets", nargs="*")
         if name == "fuzz":
@@ -291,6 +337,7 @@ def main(words):
         "unit": part_unit,
         "e2e": part_e2e,
         "asan": part_asan,
+        "tsan": part_tsan,
         "lint": part_lint,
         "simulate": part_simulate,
         "fleet": part_fleet,
