@@ -155,7 +155,7 @@ def planted_races():
     found = []
     for target in targets:
         done = subprocess.run(
-            [program_path(target, ".tsan/bin")],
+            ["timeout", "60", program_path(target, ".tsan/bin")],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         )
         seen = done.returncode != 0 and "ThreadSanitizer: data race" in done.stdout
