@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -196,6 +197,26 @@ TEST_F(ReplicaTest, ThreeReplicasOfOneFolderAnswerAsOne) {
                 .status()
                 .code(),
             absl::StatusCode::kUnavailable);
+}
+
+TEST_F(ReplicaTest, AnswersWhileItsFilesAreTakenOver) {
+  Running replica = Start();
+  auto source = ReplicaSource::Load(Files(), world_);
+  ASSERT_TRUE(source.ok()) << source.status();
+  const auto client = Connect(replica.server->address());
+  std::atomic<bool> over = false;
+  std::thread joiner([&] {
+    for (int i = 0; i < 20; ++i) {
+      const auto grant = Join(*client, space_);
+      EXPECT_TRUE(grant.ok()) << grant.status();
+    }
+    over = true;
+  });
+  while (!over) {
+    EXPECT_TRUE((*source)->Reload().empty());
+    replica.service->Replace((*source)->authority());
+  }
+  joiner.join();
 }
 
 TEST_F(ReplicaTest, ReasonsCrossTheWire) {

@@ -37,11 +37,7 @@ class ServiceTest : public testing::Test {
     char pattern[] = "/tmp/nark-service-XXXXXX";
     folder_ = mkdtemp(pattern);
     ledger_ = *OpenSqliteLedger(folder_ + "/ledger.db");
-    auto key = PrivateKey::FromPkcs8(*provider_.refunds.key.ToPkcs8());
-    auto desk = Desk::Create(
-        {provider_.root.certificate, {*std::move(key), provider_.refunds.certificate, {}}},
-        *Trust::Create({provider_.issuer.certificate}, {}, std::nullopt), clock_, *ledger_);
-    service_ = std::make_unique<RefundDeskService>(*std::move(desk), answers_);
+    service_ = std::make_unique<RefundDeskService>(MakeDesk(), answers_);
     const SigningIdentity tls =
         *MakeTlsServer("refunds.nark", provider_.tls_ca, SystemClock().Now());
     rpc::ServerOptions options;
@@ -62,6 +58,12 @@ class ServiceTest : public testing::Test {
     std::filesystem::remove_all(folder_);
   }
 
+  std::unique_ptr<Desk> MakeDesk() {
+    auto key = PrivateKey::FromPkcs8(*provider_.refunds.key.ToPkcs8());
+    return *Desk::Create(
+        {provider_.root.certificate, {*std::move(key), provider_.refunds.certificate, {}}},
+        *Trust::Create({provider_.issuer.certificate}, {}, std::nullopt), clock_, *ledger_);
+  }
   // Ten bought and never granted: owed whole.
   v1::SubmitDeliveryNoteRequest Request() {
     VoucherOptions options;
@@ -138,6 +140,21 @@ TEST_F(ServiceTest, ManySubmittersOfOneNoteGetOneReceipt) {
   v1::GetRefundResponse found;
   ASSERT_TRUE(stub_->GetRefund(&context, ask, &found).ok());
   EXPECT_EQ(Serialise(found.receipt()), Serialise(response.receipts(0)));
+}
+
+TEST_F(ServiceTest, AnswersWhileItsDeskIsReplaced) {
+  const v1::SubmitDeliveryNoteRequest request = Request();
+  std::atomic<bool> over = false;
+  std::thread submitter([&] {
+    for (int i = 0; i < 50; ++i) {
+      const auto got = Submit(request);
+      EXPECT_TRUE(got.ok()) << got.status();
+    }
+    over = true;
+  });
+  while (!over) service_->Replace(MakeDesk());
+  submitter.join();
+  EXPECT_EQ(answers_.receipts, 50);
 }
 
 TEST_F(ServiceTest, RefusesOverTheWireWithTheReason) {
