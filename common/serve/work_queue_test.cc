@@ -15,10 +15,11 @@ using Turn = WorkQueue::Turn;
 using std::chrono::hours;
 using std::chrono::milliseconds;
 
-// Holds a queue's only thread until told.
+// Holds a queue's only thread until told. It outlives the queue, whose thread may still be
+// about to leave when it was told.
 class Plug {
  public:
-  explicit Plug(WorkQueue& queue) {
+  void Stop(WorkQueue& queue) {
     EXPECT_TRUE(queue.TryAdd([this](Turn, WorkQueue::Duration) {
       in_.Notify();
       out_.WaitForNotification();
@@ -34,8 +35,9 @@ class Plug {
 TEST(WorkQueueTest, DoesEverythingOnceInOrder) {
   std::vector<int> done;
   absl::Notification all;
+  Plug plug;
   WorkQueue queue({.threads = 1, .length = 100, .wait = hours(1)});
-  Plug plug(queue);
+  plug.Stop(queue);
   for (int i = 0; i < 100; ++i) {
     ASSERT_TRUE(queue.TryAdd([&, i](Turn turn, WorkQueue::Duration) {
       EXPECT_EQ(turn, Turn::kDo);
@@ -52,8 +54,9 @@ TEST(WorkQueueTest, DoesEverythingOnceInOrder) {
 TEST(WorkQueueTest, TurnsAwayWhatDoesNotFit) {
   std::atomic<int> done = 0;
   {
+    Plug plug;
     WorkQueue queue({.threads = 1, .length = 2, .wait = hours(1)});
-    Plug plug(queue);
+    plug.Stop(queue);
     const auto count = [&](Turn, WorkQueue::Duration) { ++done; };
     EXPECT_TRUE(queue.TryAdd(count));
     EXPECT_TRUE(queue.TryAdd(count));
@@ -65,8 +68,9 @@ TEST(WorkQueueTest, TurnsAwayWhatDoesNotFit) {
 
 TEST(WorkQueueTest, ExpiresWhatWaitedTooLong) {
   absl::Notification over;
+  Plug plug;
   WorkQueue queue({.threads = 1, .length = 10, .wait = milliseconds(0)});
-  Plug plug(queue);
+  plug.Stop(queue);
   ASSERT_TRUE(queue.TryAdd([&](Turn turn, WorkQueue::Duration waited) {
     EXPECT_EQ(turn, Turn::kExpired);
     EXPECT_GT(waited.count(), 0);
