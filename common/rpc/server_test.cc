@@ -13,6 +13,7 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -466,7 +467,9 @@ TEST_F(ServerTest, AnswersMayBeLargerThanRequests) {
 
 TEST_F(ServerTest, AUnixSocketIsForItsOwnerOnly) {
   // A test's own folder may lie deeper than a socket's path may be long.
-  const std::string path = "/tmp/nark-server-" + std::to_string(getpid());
+  char folder[] = "/tmp/nark-server-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::string path = folder + std::string("/socket");
   ServerOptions options;
   options.listen = "unix:" + path;
   auto server = Start(std::move(options));
@@ -478,6 +481,7 @@ TEST_F(ServerTest, AUnixSocketIsForItsOwnerOnly) {
   EXPECT_TRUE(Call({.endpoint = "unix:" + path}).ok());
   server.reset();
   EXPECT_NE(stat(path.c_str(), &info), 0);
+  EXPECT_EQ(rmdir(folder), 0);
 }
 
 TEST_F(ServerTest, DrainLetsRunningCallsEnd) {

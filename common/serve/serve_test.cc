@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
@@ -203,9 +204,11 @@ TEST(ProcessTest, RaisesTheFileLimit) { EXPECT_GE(RaiseFileLimit(), 64u); }
 // The other end of sd_notify(3).
 class Supervisor {
  public:
-  // A test's own folder may lie deeper than a socket's path may be long.
-  Supervisor() : path_("/tmp/nark-notify-" + std::to_string(getpid())) {
-    unlink(path_.c_str());
+  Supervisor() {
+    // A test's own folder may lie deeper than a socket's path may be long.
+    char pattern[] = "/tmp/nark-notify-XXXXXX";
+    folder_ = mkdtemp(pattern);
+    path_ = folder_ + "/socket";
     fd_ = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -218,7 +221,7 @@ class Supervisor {
   ~Supervisor() {
     for (const char* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}) unsetenv(name);
     close(fd_);
-    unlink(path_.c_str());
+    std::filesystem::remove_all(folder_);
   }
   // What has been said so far.
   std::vector<std::string> Heard() {
@@ -231,7 +234,7 @@ class Supervisor {
   }
 
  private:
-  std::string path_;
+  std::string folder_, path_;
   int fd_;
 };
 
