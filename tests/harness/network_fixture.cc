@@ -77,8 +77,10 @@ void NetworkTest::Address(Host& host, int number, const std::string& interface) 
 // hosts comes everywhere, and behind what was sent before it.
 void NetworkTest::WaitUntilItSnoops() {
   WireTap port("to-other", Direction::kOut);
-  for (const auto& [group, all] : std::initializer_list<std::pair<std::string, std::string>>{
+  for (const auto& groups : std::initializer_list<std::pair<std::string, std::string>>{
            {"239.91.9.9", "224.0.0.1"}, {"ff15::99:9", "ff02::1"}}) {
+    // References, as clang 14 lets no lambda capture a structured binding.
+    const auto &group = groups.first, &all = groups.second;
     auto probe = SinkAt(*sender_, "udp://" + Bracketed(group) + ":9?adapter=eth0");
     auto marker = SinkAt(*sender_, "udp://" + Bracketed(all) + ":9?adapter=eth0");
     const bool snoops = Eventually([&] {
