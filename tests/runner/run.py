@@ -165,7 +165,8 @@ def planted_races():
 
 
 def threaded_tests():
-    """The tests in one process that link code of ours which starts threads."""
+    """The tests in one process that link code of ours which starts threads. Those that
+    drive the real programs want all of these built, and start few threads themselves."""
     threaded = []
     for label in query("kind('source file', //...:*)"):
         path = os.path.join(ROOT, label.removeprefix("//").replace(":", "/"))
@@ -174,7 +175,8 @@ def threaded_tests():
                 if STARTS_THREADS.search(source.read()):
                     threaded.append(label)
     tests = " ".join(["//...", *NOT_SANITIZED, "-//bazel/third_party/..."]).replace(" -", " - ")
-    return query(f"tests(rdeps({tests}, set({' '.join(threaded)})))")
+    linking = f"rdeps({tests}, set({' '.join(threaded)})) except rdeps({tests}, //tests/harness:world)"
+    return query(f"tests({linking})")
 
 
 def tsan(targets):
