@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/sanitized.h"
 #include "common/object/id_codec.h"
 #include "securespace/testing.h"
 
@@ -50,7 +51,7 @@ class DamageTest : public testing::Test {
 TEST_F(DamageTest, NoByteOfAnyFileCanChange) {
   ASSERT_EQ(good_.size(), 2u);
   for (const auto& [name, content] : good_) {
-    for (size_t at = 0; at < content.size(); ++at) {
+    for (size_t at = 0; at < content.size(); at += kSanitized ? 7 : 1) {
       SCOPED_TRACE(testing::Message() << name << " at " << at);
       world_.storage.files() = good_;
       world_.storage.files()[name][at] ^= static_cast<uint8_t>(1 << at % 8);

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "common/base/sanitized.h"
 #include "common/base/status.h"
 #include "common/base/storage.h"
 #include "common/object/envelope.h"
@@ -208,7 +209,7 @@ TEST(KeptExchangeTest, AFileThatWasChangedIsNoticed) {
   TestWorld world;
   ASSERT_TRUE(Ask(world.space(), world.session, world.Voucher(0, 9)).ok());
   const Bytes file = *world.storage.Read(kFile);
-  for (size_t at = 0; at < file.size(); ++at) {
+  for (size_t at = 0; at < file.size(); at += kSanitized ? 7 : 1) {
     Bytes changed = file;
     changed[at] ^= static_cast<uint8_t>(1u << (at % 8));
     ASSERT_TRUE(world.storage.Replace(kFile, changed).ok());
