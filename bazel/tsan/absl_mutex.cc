@@ -3,17 +3,16 @@
 // of the library's, for gRPC's own calls too: each tells TSan what the library's does, and calls
 // it. The annotations are those of Abseil's own mutex.cc in an instrumented build.
 
-#include <dlfcn.h>
 #include <sanitizer/tsan_interface.h>
 
 #include <atomic>
-#include <cstdio>
-#include <cstdlib>
+#include <cstdint>
 
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "bazel/tsan/original.h"
 
 extern "C" {
 // Of TSan's run time; its header does not declare them.
@@ -22,35 +21,6 @@ void AnnotateIgnoreReadsEnd(const char* file, int line);
 }
 
 namespace {
-
-// A function of the library that this file stands before.
-template <typename Result, typename... Arguments>
-class Original {
- public:
-  constexpr explicit Original(const char* symbol) : symbol_(symbol) {}
-
-  Result operator()(Arguments... arguments) { return Find()(arguments...); }
-
- private:
-  using Function = Result (*)(Arguments...);
-
-  // Relaxed, as an acquisition here would order what the program does not.
-  Function Find() {
-    Function found = found_.load(std::memory_order_relaxed);
-    if (found == nullptr) {
-      found = reinterpret_cast<Function>(dlsym(RTLD_NEXT, symbol_));
-      if (found == nullptr) {
-        std::fprintf(stderr, "bazel/tsan: Abseil has no %s\n", symbol_);
-        std::abort();
-      }
-      found_.store(found, std::memory_order_relaxed);
-    }
-    return found;
-  }
-
-  const char* const symbol_;
-  std::atomic<Function> found_{nullptr};
-};
 
 // The mutex inside of one of whose functions this thread is.
 thread_local void* within = nullptr;
@@ -117,6 +87,7 @@ ABSL_NAMESPACE_BEGIN
 
 namespace {
 
+using nark::tsan::Original;
 using synchronization_internal::KernelTimeout;
 
 constinit Original<void, Mutex*> destroy(NARK_ABSL "5MutexD1Ev");
