@@ -79,8 +79,8 @@ class GrantAuthority {
   // UNAVAILABLE where every join would be refused now. Asks the token that holds the pool's
   // challenge key, if one does, at most once a second.
   absl::Status CheckReady() const;
-  // Whether a challenge is made by something that has to be waited for.
-  bool challenges_wait() const { return keys_->challenge_keys.external(); }
+  // Whether a key has to be waited for: one that lies in a token. (A pool's do all, or none.)
+  bool keys_wait() const { return keys_->challenge_keys.external(); }
 
  private:
   // A session of this provider, with its seed.

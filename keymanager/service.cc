@@ -120,7 +120,7 @@ grpc::ServerUnaryReactor* KeyManagerService::GetChallenge(grpc::CallbackServerCo
   // for those that have.
   if (queue_.length() * 2 >= queue_.limits().length) {
     TurnAway(call);
-  } else if (authority()->challenges_wait()) {
+  } else if (authority()->keys_wait()) {
     Enqueue(call);
   } else {
     Finish(call, Decide(call));
@@ -138,17 +138,18 @@ grpc::ServerUnaryReactor* KeyManagerService::IssueGrant(grpc::CallbackServerCont
 }
 
 void KeyManagerService::Enqueue(const Call& call) {
-  const bool added =
-      queue_.TryAdd([this, call](serve::WorkQueue::Turn turn, Clock::duration waited) {
-        queue_seconds_.Observe(Seconds(waited));
-        if (call.context->IsCancelled()) {
-          Finish(call, absl::CancelledError("nobody waits for the answer any more"));
-        } else if (turn == serve::WorkQueue::Turn::kExpired) {
-          TurnAway(call);
-        } else {
-          Finish(call, Decide(call));
-        }
-      });
+  auto answer = [this, call](serve::WorkQueue::Turn turn, Clock::duration waited) {
+    queue_seconds_.Observe(Seconds(waited));
+    if (call.context->IsCancelled()) {
+      Finish(call, absl::CancelledError("nobody waits for the answer any more"));
+    } else if (turn == serve::WorkQueue::Turn::kExpired) {
+      TurnAway(call);
+    } else {
+      Finish(call, Decide(call));
+    }
+  };
+  const bool added = authority()->keys_wait() ? queue_.TryAdd(std::move(answer))
+                                              : queue_.TryDoOrAdd(std::move(answer));
   if (!added) TurnAway(call);
 }
 

@@ -5,9 +5,17 @@
 
 namespace nark::serve {
 
-WorkQueue::WorkQueue(Limits limits) : limits_(limits) {
-  const size_t threads = std::max<size_t>(1, limits_.threads);
-  for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
+namespace {
+
+WorkQueue::Limits WithAThread(WorkQueue::Limits limits) {
+  limits.threads = std::max<size_t>(1, limits.threads);
+  return limits;
+}
+
+}  // namespace
+
+WorkQueue::WorkQueue(Limits limits) : limits_(WithAThread(limits)) {
+  for (size_t i = 0; i < limits_.threads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
 WorkQueue::~WorkQueue() {
@@ -20,6 +28,26 @@ WorkQueue::~WorkQueue() {
 
 bool WorkQueue::TryAdd(Work work) {
   absl::MutexLock lock(&mutex_);
+  return Add(std::move(work));
+}
+
+bool WorkQueue::TryDoOrAdd(Work work) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (ending_ || caller_works_ || working_ >= limits_.threads || !line_.empty()) {
+      return Add(std::move(work));
+    }
+    caller_works_ = true;
+    ++working_;
+  }
+  work(Turn::kDo, Duration(0));
+  absl::MutexLock lock(&mutex_);
+  caller_works_ = false;
+  --working_;
+  return true;
+}
+
+bool WorkQueue::Add(Work work) {
   if (ending_ || line_.size() >= limits_.length) return false;
   line_.push_back({std::move(work), std::chrono::steady_clock::now()});
   return true;
@@ -38,16 +66,20 @@ void WorkQueue::Run() {
       absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(
           +[](WorkQueue* queue) ABSL_SHARED_LOCKS_REQUIRED(queue->mutex_) {
-            return queue->ending_ || !queue->line_.empty();
+            return queue->ending_ ||
+                   (!queue->line_.empty() && queue->working_ < queue->limits_.threads);
           },
           this));
       if (line_.empty()) return;
       next = std::move(line_.front());
       line_.pop_front();
       ending = ending_;
+      ++working_;
     }
     const Duration waited = std::chrono::steady_clock::now() - next.since;
     next.work(ending || waited > limits_.wait ? Turn::kExpired : Turn::kDo, waited);
+    absl::MutexLock lock(&mutex_);
+    --working_;
   }
 }
 

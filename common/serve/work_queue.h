@@ -38,6 +38,10 @@ class WorkQueue {
 
   // False where the line is full: `work` is then never called.
   bool TryAdd(Work work);
+  // The same, but done at once in the caller's thread where that is a turn: a thread would be
+  // free for it, nobody waits, and no other caller works. So a quiet server hands nothing from
+  // one thread to another, and a busy one has its callers back to bring what comes next.
+  bool TryDoOrAdd(Work work);
 
   size_t length() const;
   const Limits& limits() const { return limits_; }
@@ -48,10 +52,13 @@ class WorkQueue {
     std::chrono::steady_clock::time_point since;
   };
   void Run();
+  bool Add(Work work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Limits limits_;
   mutable absl::Mutex mutex_;
   std::deque<Waiting> line_ ABSL_GUARDED_BY(mutex_);
+  size_t working_ ABSL_GUARDED_BY(mutex_) = 0;  // callers among them
+  bool caller_works_ ABSL_GUARDED_BY(mutex_) = false;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };

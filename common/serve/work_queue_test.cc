@@ -4,9 +4,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <thread>
 #include <vector>
 
 #include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
 
 namespace nark::serve {
 namespace {
@@ -49,6 +51,63 @@ TEST(WorkQueueTest, DoesEverythingOnceInOrder) {
   plug.Pull();
   all.WaitForNotification();
   for (int i = 0; i < 100; ++i) EXPECT_EQ(done[i], i);
+}
+
+TEST(WorkQueueTest, ACallerDoesItItselfWhereNobodyWaits) {
+  WorkQueue queue({.threads = 2, .length = 1, .wait = hours(1)});
+  const auto caller = std::this_thread::get_id();
+  bool done = false;
+  EXPECT_TRUE(queue.TryDoOrAdd([&](Turn turn, WorkQueue::Duration waited) {
+    EXPECT_EQ(turn, Turn::kDo);
+    EXPECT_EQ(waited.count(), 0);
+    EXPECT_EQ(std::this_thread::get_id(), caller);
+    // While one caller works, what others bring is for the threads.
+    absl::Notification other;
+    EXPECT_TRUE(queue.TryDoOrAdd([&](Turn, WorkQueue::Duration) {
+      EXPECT_NE(std::this_thread::get_id(), caller);
+      other.Notify();
+    }));
+    other.WaitForNotification();
+    done = true;
+  }));
+  EXPECT_TRUE(done);
+}
+
+// A caller is one of so many that work at a time.
+TEST(WorkQueueTest, ACallerTakesAThreadsPlace) {
+  WorkQueue queue({.threads = 1, .length = 1, .wait = hours(1)});
+  absl::Notification second;
+  bool working = false;
+  EXPECT_TRUE(queue.TryDoOrAdd([&](Turn, WorkQueue::Duration) {
+    working = true;
+    EXPECT_TRUE(queue.TryDoOrAdd([&](Turn, WorkQueue::Duration) {
+      EXPECT_FALSE(working);
+      second.Notify();
+    }));
+    EXPECT_EQ(queue.length(), 1u);
+    EXPECT_FALSE(queue.TryDoOrAdd([](Turn, WorkQueue::Duration) {})) << "the line is full";
+    EXPECT_FALSE(second.WaitForNotificationWithTimeout(absl::Milliseconds(20)));
+    working = false;
+  }));
+  second.WaitForNotification();
+}
+
+TEST(WorkQueueTest, ACallerWaitsItsTurnWhereOthersDo) {
+  Plug plug;
+  WorkQueue queue({.threads = 1, .length = 10, .wait = hours(1)});
+  plug.Stop(queue);
+  std::vector<int> done;
+  absl::Notification all;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(queue.TryDoOrAdd([&, i](Turn, WorkQueue::Duration) {
+      done.push_back(i);
+      if (i == 2) all.Notify();
+    }));
+  }
+  EXPECT_EQ(queue.length(), 3u);
+  plug.Pull();
+  all.WaitForNotification();
+  EXPECT_EQ(done, std::vector<int>({0, 1, 2}));
 }
 
 TEST(WorkQueueTest, TurnsAwayWhatDoesNotFit) {
