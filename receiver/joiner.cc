@@ -16,6 +16,11 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
+constexpr Timestamp kNever = Timestamp::max();
+
+// Half of what a pool lets one live, whose clocks may differ.
+constexpr std::chrono::seconds kChallengeIsFresh{30};
+
 std::string Seconds(microseconds duration) {
   return absl::StrCat(std::chrono::duration<double>(duration).count(), " s");
 }
@@ -33,23 +38,24 @@ Joiner::Joiner(const VerifiedSession& session, const v1::SignedEnvelope& voucher
       voucher_(voucher),
       verified_voucher_(verified_voucher),
       secure_space_(secure_space),
-      endpoints_(std::move(endpoints)),
-      lied_(endpoints_.size()) {}
+      endpoints_(std::move(endpoints)) {}
 
 void Joiner::Start(const JoinOptions& options, Timestamp now) {
   options_ = options;
   deadline_ = now + options.timeout;
   not_before_ = now;
-  pause_ = options.first_pause;
-  first_ = current_ = static_cast<size_t>(options.spread * static_cast<double>(endpoints_.size()));
+  turns_.assign(endpoints_.size(), {now, options.first_pause});
+  current_ = static_cast<size_t>(options.spread * static_cast<double>(endpoints_.size()));
 }
 
 void Joiner::Step(Timestamp now) {
   const bool needs_peer = state_ == State::kChallenge || state_ == State::kGrant;
   if (needs_peer && now >= deadline_) {
+    const bool refused = !ReasonOf(last_error_).empty();
     return FailRemotely(Annotate(
         last_error_.ok() ? absl::DeadlineExceededError("no time was left to ask one") : last_error_,
-        absl::StrCat("no key manager reached within ", Seconds(options_.timeout))));
+        absl::StrCat("no key manager ", refused ? "granted this" : "reached", " within ",
+                     Seconds(options_.timeout))));
   }
   switch (state_) {
     case State::kLook:
@@ -120,6 +126,7 @@ void Joiner::Challenge(Timestamp now) {
   }
   challenge_ = response->challenge();
   challenger_ = current_;
+  challenged_ = now;
   state_ = State::kAttest;
 }
 
@@ -194,39 +201,76 @@ absl::Status Joiner::NamingPeer(const absl::Status& error) const {
 }
 
 void Joiner::OnPeerError(const absl::Status& error, Timestamp now) {
-  last_error_ = NamingPeer(error);
+  Remember(error);
   const std::string reason = ReasonOf(error);
-  if (reason.empty()) return NextEndpoint(microseconds(0), microseconds(0), now);
+  if (reason == "NOT_ATTESTED") return OnNotAttested(now);
   const std::chrono::seconds again(RetryAfterSeconds(error));
-  if (again.count() == 0 || now + again >= deadline_) return FailRemotely(last_error_);
-  // One replica has too much to do, or lacks its keys; the others may not.
-  const bool its_own = reason == "OVERLOADED" || reason == "KEYS_UNAVAILABLE";
-  if (its_own) return NextEndpoint(microseconds(0), again, now);
-  NextEndpoint(again, again, now);
+  // What is wrong with the replica, and nothing with what it was asked.
+  const bool broken = reason.empty() || reason == "INTERNAL";
+  const bool stale = reason == "LISTS_EXPIRED" || reason == "KEYS_UNAVAILABLE";
+  const bool its_own = broken || stale || reason == "OVERLOADED";
+  // Behind a balancer's one address the next replica may answer.
+  const bool another_may_answer = stale && endpoints_.size() == 1;
+  if (broken || another_may_answer || (its_own && again.count() == 0)) {
+    Pause(now);
+  } else if (again.count() == 0) {
+    return FailRemotely(NamingPeer(error));
+  } else {
+    AskAgainAfter(again, now);
+    // It speaks of the secure space: the others would say the same.
+    if (!its_own && now + again < deadline_) {
+      for (Turn& turn : turns_) turn.not_before = std::max(turn.not_before, Stretched(again, now));
+    }
+  }
+  NextEndpoint(now);
+}
+
+void Joiner::OnNotAttested(Timestamp now) {
+  if (++not_attested_ == 2) return FailRemotely(last_error_);
+  turns_[current_].not_before = kNever;
+  state_ = State::kChallenge;
+  NextEndpoint(now);
 }
 
 void Joiner::OnLie(const absl::Status& error, Timestamp now) {
-  last_error_ = NamingPeer(error);
-  lied_[current_] = true;
-  if (std::all_of(lied_.begin(), lied_.end(), [](bool lied) { return lied; })) {
-    return FailRemotely(last_error_);
-  }
+  Remember(error);
+  turns_[current_].not_before = kNever;
   state_ = State::kChallenge;
-  NextEndpoint(microseconds(0), microseconds(0), now);
+  NextEndpoint(now);
 }
 
-void Joiner::NextEndpoint(microseconds at_least, microseconds once_around, Timestamp now) {
-  microseconds wait = at_least;
-  do {
-    current_ = (current_ + 1) % endpoints_.size();
-    if (current_ == first_) {
-      wait = std::max({wait, pause_, once_around});
-      pause_ = std::min(2 * pause_, options_.longest_pause);
-    }
-  } while (lied_[current_]);
-  wait = std::chrono::duration_cast<microseconds>(wait * (1 + options_.spread));
+void Joiner::Pause(Timestamp now) {
+  Turn& turn = turns_[current_];
+  const auto stretched =
+      std::chrono::duration_cast<microseconds>(turn.pause * (1 + options_.spread));
   // Never beyond the end, which is then told.
-  not_before_ = std::min(now + wait, deadline_);
+  turn.not_before = std::min(now + stretched, deadline_);
+  turn.pause = std::min(2 * turn.pause, options_.longest_pause);
+}
+
+void Joiner::AskAgainAfter(std::chrono::seconds wait, Timestamp now) {
+  turns_[current_].not_before = now + wait < deadline_ ? Stretched(wait, now) : kNever;
+}
+
+Timestamp Joiner::Stretched(std::chrono::seconds wait, Timestamp now) const {
+  const microseconds room = std::min<microseconds>(wait, deadline_ - now - wait);
+  return now + wait + std::chrono::duration_cast<microseconds>(room * options_.spread);
+}
+
+void Joiner::NextEndpoint(Timestamp now) {
+  size_t next = current_;
+  for (size_t i = 1; i <= endpoints_.size(); ++i) {
+    const size_t candidate = (current_ + i) % endpoints_.size();
+    if (i == 1 || turns_[candidate].not_before < turns_[next].not_before) next = candidate;
+  }
+  if (turns_[next].not_before == kNever) return FailRemotely(last_error_);
+  current_ = next;
+  not_before_ = std::max(now, turns_[next].not_before);
+  if (not_before_ - challenged_ > kChallengeIsFresh) state_ = State::kChallenge;
+}
+
+void Joiner::Remember(const absl::Status& error) {
+  if (ReasonOf(last_error_).empty() || !ReasonOf(error).empty()) last_error_ = NamingPeer(error);
 }
 
 void Joiner::FailLocally(const absl::Status& error) {

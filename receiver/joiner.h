@@ -30,7 +30,7 @@ struct JoinOptions {
   std::chrono::microseconds timeout = std::chrono::seconds(10);
   // The longest that one call waits for one replica.
   std::chrono::microseconds call_timeout = std::chrono::seconds(3);
-  // Between two rounds over all endpoints; doubles up to the second.
+  // Before one that failed is asked again; doubles with each failure, up to the second.
   std::chrono::microseconds first_pause = std::chrono::milliseconds(100);
   std::chrono::microseconds longest_pause = std::chrono::seconds(1);
   // In [0, 1), for each join another: with which endpoint it begins, and how far pauses are
@@ -47,8 +47,11 @@ struct JoinOptions {
 //     +----------------------------------------------> kJoined: installed before
 //
 // and from anywhere kFailed. Each Step makes at most one call. Any replica
-// answers any step: one that is down, slow or lies is left for the next, and a
-// refusal with a reason ends it, unless it says to come again. One thread only.
+// answers any step: one that is down, slow, lies, or says that it can not just now is
+// left for the next at once, and asked again when it said. Only where none is left that
+// may be asked before the end is that the end. NOT_ATTESTED must be said by two of
+// several, each of a challenge of its own; any other refusal ends it, unless it says to
+// come again. One thread only.
 class Joiner {
  public:
   enum class State { kLook, kChallenge, kAttest, kGrant, kInstall, kJoined, kFailed };
@@ -85,14 +88,27 @@ class Joiner {
   absl::Status NamingPeer(const absl::Status& error) const;
   // The peer gave no answer or refused: another one is next, or that is the end.
   void OnPeerError(const absl::Status& error, Timestamp now);
+  void OnNotAttested(Timestamp now);
   // The peer's answer is no use to anybody: it is not asked again.
   void OnLie(const absl::Status& error, Timestamp now);
-  // After `at_least`, or, where `once_around` is after one round over all of them, after that.
-  void NextEndpoint(std::chrono::microseconds at_least, std::chrono::microseconds once_around,
-                    Timestamp now);
+  // The current one is not asked before a pause is over, which is longer each time.
+  void Pause(Timestamp now);
+  // It is not asked before then; not at all where that is beyond the end.
+  void AskAgainAfter(std::chrono::seconds wait, Timestamp now);
+  // When that wait is over, stretched by the spread within what is left.
+  Timestamp Stretched(std::chrono::seconds wait, Timestamp now) const;
+  // The one that may be asked first is next; where there is none, that is the end.
+  void NextEndpoint(Timestamp now);
+  // What is told in the end: rather what a peer refused than that one was not reached.
+  void Remember(const absl::Status& error);
   void FailLocally(const absl::Status& error);
   void FailRemotely(const absl::Status& error);
   const KeyManagerEndpoint& endpoint() const { return endpoints_[current_]; }
+
+  struct Turn {
+    Timestamp not_before;
+    std::chrono::microseconds pause{};  // the next one
+  };
 
   const VerifiedSession& session_;
   const v1::SignedEnvelope& voucher_;
@@ -104,11 +120,11 @@ class Joiner {
   State state_ = State::kLook;
   Timestamp deadline_;
   Timestamp not_before_;
-  std::chrono::microseconds pause_{};
-  size_t first_ = 0;  // the endpoint of a round's beginning
   size_t current_ = 0;
-  size_t challenger_ = 0;  // who made challenge_
-  std::vector<bool> lied_;
+  size_t challenger_ = 0;    // who made challenge_
+  Timestamp challenged_;     // when
+  int not_attested_ = 0;     // how many said so of a challenge of their own
+  std::vector<Turn> turns_;  // of the endpoints
   std::string secure_space_id_;
   v1::Challenge challenge_;
   v1::AttestResponse attested_;

@@ -39,7 +39,7 @@ class SpoiltClient final : public keymanager::Client {
     ++grants;
     last_request = request;
     if (absl::Status status = Pass(timeout); !status.ok()) return status;
-    if (!grant_error.ok()) return grant_error;
+    if (absl::Status status = Failing(grant_error); !status.ok()) return status;
     auto response = real_.IssueGrant(request, timeout);
     if (response.ok() && spoil_grant) spoil_grant(*response);
     return response;
@@ -47,6 +47,7 @@ class SpoiltClient final : public keymanager::Client {
 
   absl::Status error;        // of every call
   absl::Status grant_error;  // of IssueGrant
+  int recovers_after = -1;   // after so many errors there are none
   microseconds takes{0};     // beyond the timeout: DEADLINE_EXCEEDED
   std::function<void(v1::GetChallengeResponse&)> spoil_challenge;
   std::function<void(v1::IssueGrantResponse&)> spoil_grant;
@@ -61,7 +62,12 @@ class SpoiltClient final : public keymanager::Client {
       return absl::DeadlineExceededError("no answer");
     }
     clock_.Advance(takes);
-    return error;
+    return Failing(error);
+  }
+  absl::Status Failing(const absl::Status& status) {
+    if (status.ok() || recovers_after < 0 || recovers_after-- > 0) return status;
+    error = grant_error = absl::OkStatus();
+    return absl::OkStatus();
   }
   keymanager::Client& real_;
   ManualClock& clock_;
@@ -227,31 +233,168 @@ TEST_F(JoinerTest, ComesAgainWhereARefusalSaysSo) {
   EXPECT_LE(Took(), seconds(10));
 }
 
-// A replica that has too much to do says nothing about the next one; only where all have is
-// there anything to wait for.
-TEST_F(JoinerTest, GoesOnAtOnceFromAReplicaThatHasTooMuchToDo) {
-  const absl::Status overloaded = [] {
-    absl::Status status = Refusal(absl::StatusCode::kResourceExhausted, "OVERLOADED", "too much");
-    SetRetryAfterSeconds(status, 2);
-    return status;
-  }();
-  first_.grant_error = overloaded;
-  ASSERT_TRUE(JoinTwo().ok()) << joiner_->result();
-  EXPECT_LT(Took(), milliseconds(100));
-
-  voucher_ = world_.Voucher(100, 199);
-  second_.grant_error = overloaded;
-  const absl::Status status = JoinTwo();
-  EXPECT_EQ(ReasonOf(status), "OVERLOADED");
-  EXPECT_GE(Took(), seconds(6));
-  EXPECT_LE(first_.grants + second_.grants, 1 + 12);
+absl::Status Refused(const std::string& reason, int retry_seconds) {
+  const bool attested = reason != "NOT_ATTESTED";
+  absl::Status status =
+      Refusal(attested ? absl::StatusCode::kUnavailable : absl::StatusCode::kUnauthenticated,
+              reason, "refused so");
+  if (retry_seconds != 0) SetRetryAfterSeconds(status, retry_seconds);
+  return status;
 }
 
-TEST_F(JoinerTest, GoesOnAtOnceFromAReplicaThatLacksItsKeys) {
-  first_.grant_error = Refusal(absl::StatusCode::kUnavailable, "KEYS_UNAVAILABLE", "no token");
-  SetRetryAfterSeconds(first_.grant_error, 5);
+struct Fault {
+  std::string name;
+  std::string reason;  // empty: none
+  int retry_seconds;
+  absl::Status Error() const {
+    return reason.empty() ? absl::InternalError("broken") : Refused(reason, retry_seconds);
+  }
+};
+
+// What is wrong with one endpoint costs no join that another one grants, whatever that one
+// says of when to come again, and whoever is asked first.
+class OneFaultTest : public JoinerTest, public testing::WithParamInterface<Fault> {};
+
+TEST_P(OneFaultTest, AnotherEndpointIsAskedAtOnce) {
+  first_.grant_error = GetParam().Error();
   ASSERT_TRUE(JoinTwo().ok()) << joiner_->result();
-  EXPECT_LT(Took(), milliseconds(100));
+  EXPECT_LT(Took(), milliseconds(10));
+  EXPECT_EQ(first_.grants, 1);
+}
+
+TEST_P(OneFaultTest, AnotherEndpointIsAskedForItsChallengeAtOnce) {
+  first_.error = GetParam().Error();
+  ASSERT_TRUE(JoinTwo().ok()) << joiner_->result();
+  EXPECT_LT(Took(), milliseconds(10));
+  EXPECT_EQ(first_.challenges, 1);
+}
+
+TEST_P(OneFaultTest, AnotherEndpointIsAskedAlsoWithLittleTimeLeft) {
+  first_.grant_error = GetParam().Error();
+  const std::vector<KeyManagerEndpoint> both = {{"first:1", &first_}, {"second:2", &second_}};
+  ASSERT_TRUE(Join(both, {.timeout = milliseconds(500)}).ok()) << joiner_->result();
+}
+
+TEST_P(OneFaultTest, AnotherEndpointIsWaitedForWhereItIsDown) {
+  first_.grant_error = GetParam().Error();
+  second_.error = absl::UnavailableError("connection refused");
+  second_.recovers_after = 3;
+  ASSERT_TRUE(JoinTwo().ok()) << joiner_->result();
+  EXPECT_LT(Took(), seconds(2));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Faults, OneFaultTest,
+    testing::Values(Fault{"StaleLists", "LISTS_EXPIRED", 30},
+                    Fault{"NoKeys", "KEYS_UNAVAILABLE", 5}, Fault{"Overloaded", "OVERLOADED", 2},
+                    Fault{"OverloadedForADay", "OVERLOADED", 86400},
+                    Fault{"OverloadedWithoutEnd", "OVERLOADED", 0},
+                    Fault{"LimitedForADay", "RATE_LIMITED", 86400}, Fault{"Broken", "INTERNAL", 0},
+                    Fault{"BrokenWithoutReason", "", 0}, Fault{"NotAttested", "NOT_ATTESTED", 0}),
+    [](const auto& info) { return info.param.name; });
+
+struct CommonFault {
+  std::string name;
+  size_t endpoints;
+  Fault fault;         // of all of them
+  microseconds least;  // how long it takes to end
+  microseconds most;
+  int asks;  // at most, of all together
+};
+
+class CommonFaultTest : public JoinerTest, public testing::WithParamInterface<CommonFault> {};
+
+TEST_P(CommonFaultTest, EndsWithItsReasonAndNeitherEarlyNorInAStorm) {
+  const CommonFault& expected = GetParam();
+  first_.grant_error = second_.grant_error = expected.fault.Error();
+  const absl::Status status = expected.endpoints == 1 ? JoinOne() : JoinTwo();
+  EXPECT_TRUE(IsRemote(status));
+  EXPECT_EQ(ReasonOf(status), expected.fault.reason);
+  EXPECT_GE(Took(), expected.least);
+  EXPECT_LE(Took(), expected.most);
+  EXPECT_GE(first_.grants + second_.grants, static_cast<int>(expected.endpoints));
+  EXPECT_LE(first_.grants + second_.grants, expected.asks);
+}
+
+// One address may stand for many replicas, of which a balancer picks another the next time.
+INSTANTIATE_TEST_SUITE_P(
+    Faults, CommonFaultTest,
+    testing::Values(
+        CommonFault{"StaleLists", 2, {"All", "LISTS_EXPIRED", 30}, seconds(0), milliseconds(10), 2},
+        CommonFault{"StaleListsAtOneAddress",
+                    1,
+                    {"All", "LISTS_EXPIRED", 30},
+                    seconds(10),
+                    milliseconds(10'001),
+                    13},
+        CommonFault{"NoKeys", 2, {"All", "KEYS_UNAVAILABLE", 5}, seconds(5), seconds(6), 4},
+        CommonFault{"NoKeysAtOneAddress",
+                    1,
+                    {"All", "KEYS_UNAVAILABLE", 5},
+                    seconds(10),
+                    milliseconds(10'001),
+                    13},
+        CommonFault{"Overloaded", 2, {"All", "OVERLOADED", 2}, seconds(6), seconds(10), 12},
+        CommonFault{
+            "OverloadedAtOneAddress", 1, {"All", "OVERLOADED", 2}, seconds(6), seconds(10), 6},
+        CommonFault{
+            "OverloadedForADay", 2, {"All", "OVERLOADED", 86400}, seconds(0), milliseconds(10), 2},
+        CommonFault{"OverloadedForADayAtOneAddress",
+                    1,
+                    {"All", "OVERLOADED", 86400},
+                    seconds(0),
+                    milliseconds(10),
+                    1},
+        CommonFault{
+            "LimitedForADay", 2, {"All", "RATE_LIMITED", 86400}, seconds(0), milliseconds(10), 2},
+        CommonFault{"Broken", 2, {"All", "INTERNAL", 0}, seconds(10), milliseconds(10'001), 26},
+        CommonFault{"NotAttested", 2, {"All", "NOT_ATTESTED", 0}, seconds(0), milliseconds(10), 2},
+        CommonFault{"NotAttestedAtOneAddress",
+                    1,
+                    {"All", "NOT_ATTESTED", 0},
+                    seconds(0),
+                    milliseconds(10),
+                    1}),
+    [](const auto& info) { return info.param.name; });
+
+TEST_F(JoinerTest, IsGrantedByAnotherReplicaBehindOneAddress) {
+  first_.grant_error = Refused("LISTS_EXPIRED", 30);
+  first_.recovers_after = 1;
+  const std::vector<KeyManagerEndpoint> balanced = {{"first:1", &first_}};
+  ASSERT_TRUE(Join(balanced, {.spread = 0.5}).ok()) << joiner_->result();
+  EXPECT_EQ(Took(), milliseconds(150));
+  EXPECT_EQ(first_.challenges, 1);
+}
+
+// Each has its own say, of a challenge of its own; two of three are enough.
+TEST_F(JoinerTest, IsNotAttestedWhereTwoSaySo) {
+  SpoiltClient third(direct_, world_.clock);
+  first_.grant_error = second_.grant_error = Refused("NOT_ATTESTED", 0);
+  const absl::Status status =
+      Join({{"first:1", &first_}, {"second:2", &second_}, {"third:3", &third}});
+  EXPECT_EQ(ReasonOf(status), "NOT_ATTESTED");
+  EXPECT_EQ(first_.challenges, 1);
+  EXPECT_EQ(second_.challenges, 1);
+  EXPECT_EQ(third.challenges, 0);
+}
+
+TEST_F(JoinerTest, TellsWhatWasRefusedRatherThanWhoWasNotReached) {
+  first_.grant_error = Refused("NOT_ATTESTED", 0);
+  second_.error = absl::UnavailableError("connection refused");
+  const absl::Status status = JoinTwo();
+  EXPECT_EQ(ReasonOf(status), "NOT_ATTESTED");
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("no key manager granted this within 10 s: key manager first:1"));
+  EXPECT_EQ(first_.grants, 1);
+}
+
+// Held back for half a minute, the challenge would be too old for any replica.
+TEST_F(JoinerTest, TakesAFreshChallengeAfterALongWait) {
+  first_.grant_error = second_.grant_error = Refused("LISTS_EXPIRED", 59);
+  first_.recovers_after = 1;
+  const std::vector<KeyManagerEndpoint> both = {{"first:1", &first_}, {"second:2", &second_}};
+  ASSERT_TRUE(Join(both, {.timeout = seconds(90), .spread = 0.4}).ok()) << joiner_->result();
+  EXPECT_EQ(first_.challenges, 2);
 }
 
 TEST_F(JoinerTest, BeginsElsewhereAndComesAgainLaterThanOthers) {
