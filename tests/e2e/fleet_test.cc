@@ -1,8 +1,11 @@
 // A fleet of key managers behind balancers, under load: killed, upgraded, and given new keys,
 // and no join fails. NARK_FLEET_SECONDS says for how long each goes on.
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -12,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/net/descriptor.h"
 #include "tests/harness/process.h"
 #include "tests/harness/world.h"
 
@@ -126,6 +130,16 @@ class FleetTest : public testing::Test {
     ASSERT_TRUE(balancer_->running()) << balancer_->err();
   }
 
+  net::Descriptor Connection() const {
+    net::Descriptor connection(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<uint16_t>(std::stoi(PortOf(listen_))));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(connect(connection.fd(), reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+    return connection;
+  }
+
   void Prepare() {
     world_.Do("nark-load",
               {"prepare", "--issuer", world_.issuer(), "--provider", world_.provider(), "--session",
@@ -234,6 +248,78 @@ INSTANTIATE_TEST_SUITE_P(Balancers, KilledFleetTest,
                          [](const auto& info) {
                            return info.param == Balancer::kHaproxy ? "Haproxy" : "Nginx";
                          });
+
+class GuardedFleetTest : public FleetTest, public testing::WithParamInterface<Balancer> {
+ protected:
+  void SetUp() override {
+    Start(1);
+    Balance(GetParam(), Tls::kReEncrypted);
+  }
+  // The status that a client that speaks HTTP/2 gets.
+  std::string StatusOf(const std::string& path) {
+    return world_
+        .Try("/usr/bin/curl",
+             {"-k", "-s", "--http2", "-o", "/dev/null", "-w", "%{http_code}", "-H",
+              "content-type: application/grpc", "-d", "x", "https://" + listen_ + path})
+        .out;
+  }
+  // Says this much over TLS, and waits for the other end to close.
+  std::unique_ptr<Process> SlowClient(const std::string& name, const std::string& says) {
+    WriteAll(world_.Path(name), says);
+    return world_.Start("/usr/bin/openssl",
+                        {"s_client", "-connect", listen_, "-alpn", "h2", "-quiet", "-ign_eof"},
+                        world_.Path(name));
+  }
+};
+
+TEST_P(GuardedFleetTest, OnlyKeyManagersMethodsAreBalanced) {
+  EXPECT_EQ(StatusOf("/nark.v1.KeyManager/GetChallenge"), "200");
+  for (const char* path : {"/", "/grpc.health.v1.Health/Check", "/nark.v1.KeyManagers/X",
+                           "/nark.v1.SenderControl/IssueOrder"}) {
+    EXPECT_EQ(StatusOf(path), "404") << path;
+  }
+}
+
+TEST_P(GuardedFleetTest, SlowClientsAreDropped) {
+  using namespace std::string_literals;
+  const std::string preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"s;
+  const auto silent = SlowClient("silent", "");
+  const auto idle = SlowClient("idle", preface);
+  // Two bytes of a head of 64.
+  const auto half = SlowClient("half", preface + "\0\0\x40\1\4\0\0\0\1aa"s);
+  EXPECT_TRUE(Eventually([&] { return !silent->running() && !idle->running() && !half->running(); },
+                         seconds(20)));
+  EXPECT_EQ(StatusOf("/nark.v1.KeyManager/GetChallenge"), "200");
+}
+
+INSTANTIATE_TEST_SUITE_P(Balancers, GuardedFleetTest,
+                         testing::Values(Balancer::kHaproxy, Balancer::kNginx),
+                         [](const auto& info) {
+                           return info.param == Balancer::kHaproxy ? "Haproxy" : "Nginx";
+                         });
+
+// It counts connections, of any client; nginx counts requests at work.
+TEST_F(FleetTest, HaproxyHoldsSoManyConnectionsOfOneAddress) {
+  Start(1);
+  Balance(Balancer::kHaproxy, Tls::kReEncrypted);
+  std::vector<net::Descriptor> held;
+  const auto refused = [&] {
+    for (const net::Descriptor& connection : held) {
+      pollfd look{connection.fd(), POLLRDHUP, 0};
+      if (poll(&look, 1, 0) > 0) return true;
+    }
+    return false;
+  };
+  for (int i = 0; i < 256; ++i) held.push_back(Connection());
+  EXPECT_EQ(world_.Try("/usr/bin/curl", {"-k", "-s", "https://" + listen_ + "/"}).status, 35);
+  EXPECT_FALSE(refused());
+  for (int i = 0; i < 8; ++i) held.push_back(Connection());
+  EXPECT_TRUE(Eventually(refused, seconds(5)));
+  held.clear();
+  ASSERT_TRUE(Eventually([&] {
+    return world_.Try("/usr/bin/curl", {"-k", "-s", "https://" + listen_ + "/"}).status == 0;
+  }));
+}
 
 // One replica after the other is ended with SIGTERM and started anew.
 TEST_F(FleetTest, ARollingUpgradeCostsNoJoin) {
