@@ -11,6 +11,7 @@
 #include "common/crypto/tls.h"
 #include "common/serve/bounded_server.h"
 #include "common/serve/http_listener.h"
+#include "common/serve/work_queue.h"
 
 namespace nark::serve {
 namespace {
@@ -23,6 +24,12 @@ ConnectionLimits LimitsOf(const ApiOptions& options) {
           .head_time = options.patience,
           .body_time = 4 * options.patience,
           .answer_time = 4 * options.patience};
+}
+
+WorkQueue::Limits LineOf(const ApiOptions& options) {
+  return {.threads = static_cast<size_t>(options.threads),
+          .length = options.waiting,
+          .wait = 4 * options.patience};
 }
 
 int HttpStatus(absl::StatusCode code) {
@@ -75,7 +82,6 @@ class Server final : public ApiServer {
 
   absl::Status Listen() {
     RETURN_IF_ERROR(MakeServer());
-    server_->new_task_queue = [this] { return new httplib::ThreadPool(options_.threads); };
     server_->set_payload_max_length(options_.max_body_bytes);
     server_->Get(".*", [this](const httplib::Request& request, httplib::Response& response) {
       Answer(request, "", response);
@@ -113,12 +119,13 @@ class Server final : public ApiServer {
  private:
   absl::Status MakeServer() {
     const ConnectionLimits limits = LimitsOf(options_);
+    const WorkQueue::Limits line = LineOf(options_);
     if (!options_.tls) {
-      server_ = MakeBoundedServer(limits, reading_ends_, nullptr);
+      server_ = MakeBoundedServer(limits, line, reading_ends_, nullptr);
       return absl::OkStatus();
     }
     absl::Status configured;
-    server_ = MakeBoundedServer(limits, reading_ends_, [&](ssl_ctx_st& context) {
+    server_ = MakeBoundedServer(limits, line, reading_ends_, [&](ssl_ctx_st& context) {
       configured = ConfigureTlsServer(context, options_.tls->certificates, options_.tls->key);
       return configured.ok();
     });

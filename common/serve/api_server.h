@@ -42,6 +42,8 @@ struct ApiOptions {
   std::optional<Tls> tls = std::nullopt;
   size_t max_body_bytes = 64 << 10;
   int threads = 8;  // requests at a time
+  // Connections beyond those, each for as long as an answer may be taken; others are closed.
+  size_t waiting = 1024;
   // With the whole head of a request, 64 KiB at most; four times that with its body, and
   // with the taking of the answer. Who takes longer is hung up on.
   std::chrono::milliseconds patience{5000};

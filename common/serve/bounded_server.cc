@@ -46,9 +46,11 @@ class BoundedStream final : public httplib::Stream {
     bytes_left_ = limits_.body_bytes;
     until_ = SteadyClock::now() + limits_.body_time;
   }
-  // Closed with bytes unread, a connection is reset, and the answer may be lost.
+  // Closed with bytes unread, a connection is reset, and the answer may be lost: not to be
+  // cared for where the client was late.
   void Close() {
     if (tls_) tls_->Close();
+    if (late_) return;
     (void)::shutdown(fd_, SHUT_WR);
     until_ = SteadyClock::now() + kLinger;
     reading_ = true;
@@ -100,7 +102,9 @@ class BoundedStream final : public httplib::Stream {
     for (;;) {
       const TlsStep step = attempt();
       if (step.want == TlsStep::Want::kNothing) return step.bytes;
-      if (!Wait(step.want == TlsStep::Want::kRead ? POLLIN : POLLOUT)) return -1;
+      if (Wait(step.want == TlsStep::Want::kRead ? POLLIN : POLLOUT)) continue;
+      late_ = true;
+      return -1;
     }
   }
 
@@ -125,20 +129,53 @@ class BoundedStream final : public httplib::Stream {
   size_t bytes_left_;
   SteadyClock::time_point until_;
   bool reading_ = true;
+  bool late_ = false;
+};
+
+// httplib hands over what serves a connection and closes it; called so, it only closes it.
+thread_local bool turned_away = false;
+
+void TurnAway(const std::function<void()>& serve) {
+  turned_away = true;
+  serve();
+  turned_away = false;
+}
+
+// The line of connections that wait for a thread.
+class BoundedLine final : public httplib::TaskQueue {
+ public:
+  explicit BoundedLine(const WorkQueue::Limits& limits) : line_(std::in_place, limits) {}
+
+  void enqueue(std::function<void()> serve) override {
+    const bool waits = line_->TryAdd([serve](WorkQueue::Turn turn, WorkQueue::Duration) {
+      turn == WorkQueue::Turn::kDo ? serve() : TurnAway(serve);
+    });
+    if (!waits) TurnAway(serve);
+  }
+  void shutdown() override { line_.reset(); }
+
+ private:
+  std::optional<WorkQueue> line_;
 };
 
 template <typename Base>
 class BoundedServer final : public Base {
  public:
   template <typename... Arguments>
-  BoundedServer(const ConnectionLimits& limits, const ReadingEnds& reading_ends,
-                Arguments&&... arguments)
-      : Base(std::forward<Arguments>(arguments)...), limits_(limits), reading_ends_(reading_ends) {}
+  BoundedServer(const ConnectionLimits& limits, const WorkQueue::Limits& line,
+                const ReadingEnds& reading_ends, Arguments&&... arguments)
+      : Base(std::forward<Arguments>(arguments)...), limits_(limits), reading_ends_(reading_ends) {
+    this->new_task_queue = [this, line] {
+      // httplib lets five wait for accept(2), and whoever comes in a burst a second or more.
+      (void)::listen(this->svr_sock_, SOMAXCONN);
+      return new BoundedLine(line);
+    };
+  }
 
  private:
   bool process_and_close_socket(socket_t fd) override {
     const net::Descriptor closing(fd);
-    if (reading_ends_.load() != SteadyClock::time_point()) return false;
+    if (turned_away || reading_ends_.load() != SteadyClock::time_point()) return false;
     BoundedStream stream(fd, limits_, reading_ends_);
     if constexpr (std::is_same_v<Base, httplib::SSLServer>) {
       SetNonBlocking(fd);
@@ -163,10 +200,11 @@ class BoundedServer final : public Base {
 }  // namespace
 
 std::unique_ptr<httplib::Server> MakeBoundedServer(const ConnectionLimits& limits,
+                                                   const WorkQueue::Limits& line,
                                                    const ReadingEnds& reading_ends,
                                                    std::function<bool(ssl_ctx_st&)> set_up) {
-  if (!set_up) return std::make_unique<BoundedServer<httplib::Server>>(limits, reading_ends);
-  return std::make_unique<BoundedServer<httplib::SSLServer>>(limits, reading_ends,
+  if (!set_up) return std::make_unique<BoundedServer<httplib::Server>>(limits, line, reading_ends);
+  return std::make_unique<BoundedServer<httplib::SSLServer>>(limits, line, reading_ends,
                                                              std::move(set_up));
 }
 

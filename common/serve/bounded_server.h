@@ -6,6 +6,8 @@
 #include <functional>
 #include <memory>
 
+#include "common/serve/work_queue.h"
+
 struct ssl_ctx_st;
 
 namespace httplib {
@@ -28,10 +30,13 @@ struct ConnectionLimits {
 using ReadingEnds = std::atomic<std::chrono::steady_clock::time_point>;
 
 // One of httplib's servers that answers one request a connection and closes it, so that
-// what was sent behind a request is never taken for another. `set_up` makes its context a
-// TLS server's, and false fails it (is_valid); null: plaintext. `reading_ends` must
-// outlive it, and connections that wait then are closed unread.
+// what was sent behind a request is never taken for another. `line` says how many connections
+// are served at a time, and how many wait for how long; others are closed unread, where
+// httplib's own line has no end. `set_up` makes its context a TLS server's, and false fails it
+// (is_valid); null: plaintext. `reading_ends` must outlive it, and connections that wait then
+// are closed unread.
 std::unique_ptr<httplib::Server> MakeBoundedServer(const ConnectionLimits& limits,
+                                                   const WorkQueue::Limits& line,
                                                    const ReadingEnds& reading_ends,
                                                    std::function<bool(ssl_ctx_st&)> set_up);
 

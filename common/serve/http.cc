@@ -11,12 +11,15 @@
 #include "common/serve/bounded_server.h"
 #include "common/serve/http_listener.h"
 #include "common/serve/process_metrics.h"
+#include "common/serve/work_queue.h"
 
 namespace nark::serve {
 namespace {
 
-constexpr int kThreads = 3;
-constexpr std::chrono::seconds kPatience{5};  // with a request
+constexpr std::chrono::seconds kPatience{1};        // with a request
+constexpr std::chrono::seconds kAnswerPatience{5};  // with the taking of an answer
+// Who looks at health has given up by then.
+constexpr WorkQueue::Limits kLine{.threads = 8, .length = 64, .wait = std::chrono::seconds(5)};
 
 constexpr char kStyle[] =
     "body{font:16px system-ui,sans-serif;margin:2em}"
@@ -53,7 +56,6 @@ std::string Uptime(std::chrono::steady_clock::duration since) {
 class SideDoor final : public HttpServer {
  public:
   SideDoor(HttpOptions options, Metrics* metrics) : options_(std::move(options)) {
-    server_->new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
     server_->set_payload_max_length(1024);
     server_->Get("/metrics", [metrics](const httplib::Request&, httplib::Response& response) {
       response.set_content(metrics->Exposition(), "text/plain; version=0.0.4; charset=utf-8");
@@ -117,8 +119,12 @@ class SideDoor final : public HttpServer {
   std::atomic<bool> draining_{false};
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   ReadingEnds reading_ends_{};
-  const std::unique_ptr<httplib::Server> server_ = MakeBoundedServer(
-      {.body_bytes = 1024, .head_time = kPatience, .body_time = kPatience}, reading_ends_, nullptr);
+  const std::unique_ptr<httplib::Server> server_ =
+      MakeBoundedServer({.body_bytes = 1024,
+                         .head_time = kPatience,
+                         .body_time = kPatience,
+                         .answer_time = kAnswerPatience},
+                        kLine, reading_ends_, nullptr);
   HttpListener listener_;  // last: uses all of the above
 };
 

@@ -36,7 +36,8 @@ struct HttpOptions {
 };
 
 // The side door of a server: GET /metrics, /livez, /readyz, and / for people.
-// Has its own few threads. Thread-safe.
+// Has its own few threads. Who takes longer than a second with a request is hung up on, and so
+// is who comes when 64 wait already. Thread-safe.
 class HttpServer {
  public:
   // UNAVAILABLE where the address can not be bound, naming it and the cause.

@@ -1,6 +1,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "common/base/storage.h"
+#include "common/net/descriptor.h"
 #include "common/serve/http.h"
 #include "common/serve/http_get.h"
 #include "common/serve/metrics.h"
@@ -71,6 +73,26 @@ class HttpTest : public testing::Test {
   }
   httplib::Result Get(const std::string& path) {
     return httplib::Client("http://" + server_->address()).Get(path);
+  }
+  net::Descriptor Connection() {
+    net::Descriptor connection(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port =
+        htons(static_cast<uint16_t>(std::stoi(server_->address().substr(sizeof "127.0.0.1"))));
+    EXPECT_EQ(connect(connection.fd(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    return connection;
+  }
+  std::vector<net::Descriptor> UnfinishedHeads(int count) {
+    constexpr std::string_view kHead = "GET /livez HTTP/1.1\r\nHost";
+    std::vector<net::Descriptor> connections;
+    for (int i = 0; i < count; ++i) {
+      connections.push_back(Connection());
+      // Who is turned away may be so before.
+      (void)!send(connections.back().fd(), kHead.data(), kHead.size(), MSG_NOSIGNAL);
+    }
+    return connections;
   }
   Metrics metrics_;
   std::unique_ptr<HttpServer> server_;
@@ -151,19 +173,42 @@ TEST_F(HttpTest, APortInUseIsRefusedWithItsCause) {
 
 TEST_F(HttpTest, HoldsNoEndlessRequest) {
   Start({});
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port =
-      htons(static_cast<uint16_t>(std::stoi(server_->address().substr(sizeof "127.0.0.1"))));
-  ASSERT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  const net::Descriptor connection = Connection();
   const std::string piece(1 << 20, 'x');
   int pieces = 0;
-  while (pieces < 128 && send(fd, piece.data(), piece.size(), MSG_NOSIGNAL) > 0) ++pieces;
-  close(fd);
+  while (pieces < 128 && send(connection.fd(), piece.data(), piece.size(), MSG_NOSIGNAL) > 0) {
+    ++pieces;
+  }
   EXPECT_LT(pieces, 128);
   EXPECT_EQ(Get("/livez")->status, 200);
+}
+
+TEST_F(HttpTest, UnfinishedHeadsHoldUpNobodyForLong) {
+  Start({});
+  const std::vector<net::Descriptor> slow = UnfinishedHeads(12);
+  const auto asked = std::chrono::steady_clock::now();
+  const auto response = Get("/livez");
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->status, 200);
+  EXPECT_LT(std::chrono::steady_clock::now() - asked, std::chrono::seconds(2));
+}
+
+// 64 wait behind those that the threads serve; the next ones are closed at once, and none of
+// these stands in the way of who comes later.
+TEST_F(HttpTest, TurnsAwayWhoFindsTheLineFull) {
+  Start({});
+  const auto asked = std::chrono::steady_clock::now();
+  std::vector<net::Descriptor> slow = UnfinishedHeads(100);
+  pollfd last{slow.back().fd(), POLLIN, 0};
+  ASSERT_EQ(poll(&last, 1, 10'000), 1);
+  EXPECT_LT(std::chrono::steady_clock::now() - asked, std::chrono::seconds(4));
+  slow.clear();
+  bool served = false;
+  while (!served && std::chrono::steady_clock::now() - asked < std::chrono::seconds(30)) {
+    const auto response = Get("/livez");
+    served = response && response->status == 200;
+  }
+  EXPECT_TRUE(served);
 }
 
 TEST_F(HttpTest, RefusesAddressesThatAreNone) {
