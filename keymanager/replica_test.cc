@@ -114,6 +114,16 @@ class ReplicaTest : public testing::Test {
     return "challenge-" + ToHex(ChallengeKeyId(provider_.challenge_keys[0].key)).substr(0, 8) +
            ".key";
   }
+  // "pool/<name>" of the only file whose name begins and ends so.
+  std::string PoolFile(const std::string& prefix, const std::string& suffix) const {
+    std::string found;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_ + "/pool")) {
+      const std::string name = entry.path().filename();
+      if (name.starts_with(prefix) && name.ends_with(suffix)) found = "pool/" + name;
+    }
+    EXPECT_NE(found, "") << prefix << suffix;
+    return found;
+  }
   absl::Status LoadStatus() { return ReplicaSource::Load(Files(), world_).status(); }
 
   // A replica of its own in this process, with the same files as all others.
@@ -502,8 +512,8 @@ TEST_F(ReplicaTest, RefusesItselfWhereItIsRevoked) {
 
 TEST_F(ReplicaTest, NamesTheFileThatIsMissing) {
   for (const std::string& name :
-       {"pool/manifest.nark"s, "pool/signing-key.pem"s, "pool/" + ChallengeKeyFile(),
-        "pool/tls.pem"s, "issuer.pem"s, "crl.pem"s, "deny.nark"s}) {
+       {"pool/manifest.nark"s, PoolFile("signing-", ".key"), PoolFile("tls-", ".pem"),
+        "pool/" + ChallengeKeyFile(), "issuer.pem"s, "crl.pem"s, "deny.nark"s}) {
     SCOPED_TRACE(name);
     const std::string path = folder_ + "/" + name;
     std::filesystem::rename(path, path + ".away");

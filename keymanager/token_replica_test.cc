@@ -95,7 +95,7 @@ TEST_F(TokenReplicaTest, GrantsWithKeysThatAreInNoFile) {
   for (const auto& entry : std::filesystem::directory_iterator(folder_ + "/pool")) {
     const std::string name = entry.path().filename();
     const std::string content = harness::ReadAll(entry.path());
-    if (name != "tls-key.pem") {
+    if (!name.starts_with("tls-")) {
       EXPECT_EQ(content.find("KEY-----"), content.npos) << name;
     }
     if (name.ends_with(".pkcs11")) references.push_back(content);
@@ -132,7 +132,11 @@ TEST_F(TokenReplicaTest, WithoutATokenTheFolderIsRefused) {
 
 // A reference is as little to be changed as a key.
 TEST_F(TokenReplicaTest, AnEditedReferenceIsRefused) {
-  const std::string path = folder_ + "/pool/signing-key.pkcs11";
+  std::string path;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ + "/pool")) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("signing-") && name.ends_with(".pkcs11")) path = entry.path();
+  }
   std::string content = harness::ReadAll(path);
   content[content.find("pool")] = 'P';
   harness::WriteAll(path, content);

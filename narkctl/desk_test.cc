@@ -30,6 +30,10 @@ using std::chrono::hours;
 using std::chrono::minutes;
 using ::testing::HasSubstr;
 
+std::string SigningKeyFile(const std::string& pool) {
+  return std::filesystem::path(*SigningCertificateFile(pool)).replace_extension(".key");
+}
+
 int ModeOf(const std::string& path) {
   return static_cast<int>(std::filesystem::status(path).permissions());
 }
@@ -362,8 +366,7 @@ TEST_F(PoolTest, RevokesAReplicaAndCarriesItOn) {
   EXPECT_FALSE(before.RevokesKeyManager(stolen));
 
   for (int i = 0; i < 2; ++i) {  // once more is the same
-    const auto revoked =
-        RevokeReplica(Change({file}), replica + "/signing.pem", desk_.now(), desk_.random());
+    const auto revoked = RevokeReplica(Change({file}), replica, desk_.now(), desk_.random());
     ASSERT_TRUE(revoked.ok()) << revoked.status();
     EXPECT_EQ(*revoked, stolen);
   }
@@ -396,8 +399,7 @@ TEST_F(PoolTest, RevokesAReplicaAndCarriesItOn) {
 TEST_F(PoolTest, ReplacesItsOwnSigningKeyWhereThatIsRevoked) {
   ASSERT_TRUE(Create(desk_.GoodSession("s")).ok());
   const std::string file = desk_.PathOf("s.nark");
-  const auto revoked =
-      RevokeReplica(Change({file}), desk_.pool() + "/signing.pem", desk_.now(), desk_.random());
+  const auto revoked = RevokeReplica(Change({file}), desk_.pool(), desk_.now(), desk_.random());
   ASSERT_TRUE(revoked.ok()) << revoked.status();
   const PoolFolder pool = *LoadPoolFolder(desk_.pool(), desk_.now());
   EXPECT_NE(pool.signing.certificate.public_key().id(), *revoked);
@@ -407,7 +409,7 @@ TEST_F(PoolTest, ReplacesItsOwnSigningKeyWhereThatIsRevoked) {
 
 TEST_F(PoolTest, NamesSoManyRevokedAndForgetsOnlyTheExpired) {
   ASSERT_TRUE(Create(desk_.GoodSession("s")).ok());
-  const std::string file = desk_.PathOf("s.nark"), signing = desk_.pool() + "/signing.pem";
+  const std::string file = desk_.PathOf("s.nark");
   const SigningIdentity role = *ReadRole(desk_.provider(), CertificateRole::kPool,
                                          *ReadProviderRoot(desk_.provider()), desk_.now());
   PoolFolder pool = *LoadPoolFolder(desk_.pool(), desk_.now());
@@ -416,11 +418,12 @@ TEST_F(PoolTest, NamesSoManyRevokedAndForgetsOnlyTheExpired) {
                             .not_after = desk_.now() + days(1)});
   }
   ASSERT_TRUE(WritePoolFolder(desk_.pool(), pool, role, desk_.now()).ok());
-  EXPECT_EQ(RevokeReplica(Change({file}), signing, desk_.now(), desk_.random()).status().code(),
-            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(
+      RevokeReplica(Change({file}), desk_.pool(), desk_.now(), desk_.random()).status().code(),
+      absl::StatusCode::kResourceExhausted);
   pool.revoked[7].not_after = desk_.now() - hours(1);
   ASSERT_TRUE(WritePoolFolder(desk_.pool(), pool, role, desk_.now()).ok());
-  const auto revoked = RevokeReplica(Change({file}), signing, desk_.now(), desk_.random());
+  const auto revoked = RevokeReplica(Change({file}), desk_.pool(), desk_.now(), desk_.random());
   ASSERT_TRUE(revoked.ok()) << revoked.status();
   const VerifiedSession session = *ReadSession(file, desk_.now());
   EXPECT_EQ(session.descriptor().revoked_key_managers_size(), kMaxRevokedKeyManagers);
@@ -435,16 +438,15 @@ TEST_F(PoolTest, RevokesNothingThatIsNoKeyManagerOfItsOwn) {
   const std::string file = desk_.PathOf("s.nark");
   const Bytes session = *ReadFile(file), manifest = *ReadFile(desk_.pool() + "/manifest.nark");
   for (const std::string& path :
-       {other.pool() + "/signing.pem", desk_.provider() + "/till/certificate.pem",
-        desk_.pool() + "/root.pem", desk_.pool() + "/signing-key.pem"}) {
+       {*SigningCertificateFile(other.pool()), desk_.provider() + "/till/certificate.pem",
+        desk_.pool() + "/root.pem", SigningKeyFile(desk_.pool())}) {
     const absl::Status status =
         RevokeReplica(Change({file}), path, desk_.now(), desk_.random()).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
     EXPECT_THAT(Std(status.message()), HasSubstr(path));
   }
   const absl::Status nowhere =
-      RevokeReplica(Change({}), desk_.pool() + "/signing.pem", desk_.now(), desk_.random())
-          .status();
+      RevokeReplica(Change({}), desk_.pool(), desk_.now(), desk_.random()).status();
   EXPECT_THAT(Std(nowhere.message()), HasSubstr("--session"));
   EXPECT_EQ(*ReadFile(file), session);
   EXPECT_EQ(*ReadFile(desk_.pool() + "/manifest.nark"), manifest);

@@ -161,7 +161,11 @@ absl::StatusOr<std::vector<Resealed>> ResealAll(const PoolChange& change, const 
 
 // The certificate of a key manager of the provider's, whatever its age: an expired one's
 // key can still sign what it says was signed before.
-absl::StatusOr<Certificate> ReadKeyManager(const std::string& path, const Certificate& root) {
+absl::StatusOr<Certificate> ReadKeyManager(std::string path, const Certificate& root) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    ASSIGN_OR_RETURN(path, SigningCertificateFile(path));
+  }
   ASSIGN_OR_RETURN(const Bytes pem, ReadFile(path, 1 << 20));
   absl::StatusOr<std::vector<Certificate>> chain = CertificatesFromPem(pem);
   if (!chain.ok()) return Annotate(chain.status(), path);

@@ -52,7 +52,8 @@ absl::StatusOr<Digest> RotatePool(const PoolChange& change,
 absl::StatusOr<int> RetireKeys(const PoolChange& change, std::chrono::microseconds age,
                                Timestamp now, Random& random);
 
-// Revokes the key manager whose certificate is the first one of the PEM file `certificate`:
+// Revokes the key manager whose certificate is the first one of the PEM file `certificate`, or
+// the signing certificate where that is a replica's folder:
 // the sessions of `change.reseal`, at least one, name it from now on, and so does every
 // session that is created or resealed with this pool's folder later. A pool's own signing key
 // that is revoked is replaced. Replicas lose nothing by it but the one that signs with this

@@ -138,10 +138,10 @@ void AddRevoke(cli::Command& pool) {
   revoke.Text("DIR", &flags->change.folder, "the pool's folder", Need::kRequired)
       .Text("--provider", &flags->change.provider, "the provider's folder", Need::kRequired)
       .Text("--certificate", &flags->certificate,
-            "the replica's signing.pem, of its folder or a copy of it", Need::kRequired)
+            "the replica's folder, or a copy of its signing-*.pem", Need::kRequired)
       .Texts("--session", &flags->change.reseal, "session file to rewrite; repeatable")
       .Examples(
-          "narkctl pool revoke pool --provider provider --certificate pool-2/signing.pem "
+          "narkctl pool revoke pool --provider provider --certificate pool-2 "
           "--session news.nark")
       .Action([flags]() -> absl::Status {
         SystemRandom random;

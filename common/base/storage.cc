@@ -58,8 +58,10 @@ absl::Status WriteNew(FileOperations& operations, const std::string& path, ByteV
   return file.Sync();
 }
 
-absl::Status WriteWith(FileOperations& operations, const std::string& path, ByteView content,
-                       FileMode mode) {
+}  // namespace
+
+absl::Status WriteFile(const std::string& path, ByteView content, FileMode mode,
+                       FileOperations& operations) {
   const std::string temporary = path + ".new";
   // What a crash left behind may have another mode, or be a link. Where it cannot be
   // removed, creating fails.
@@ -73,14 +75,8 @@ absl::Status WriteWith(FileOperations& operations, const std::string& path, Byte
   return operations.SyncFolder(FolderOf(path));
 }
 
-}  // namespace
-
 absl::StatusOr<Bytes> ReadFile(const std::string& path, size_t limit_bytes) {
   return PosixFileOperations().Read(path, limit_bytes);
-}
-
-absl::Status WriteFile(const std::string& path, ByteView content, FileMode mode) {
-  return WriteWith(PosixFileOperations(), path, content, mode);
 }
 
 absl::StatusOr<std::string> FolderStorage::PathOf(std::string_view name) const {
@@ -99,7 +95,7 @@ absl::StatusOr<Bytes> FolderStorage::Read(std::string_view name) {
 
 absl::Status FolderStorage::Replace(std::string_view name, ByteView content) {
   ASSIGN_OR_RETURN(std::string path, PathOf(name));
-  return WriteWith(operations_, path, content, FileMode::kSecret);
+  return WriteFile(path, content, FileMode::kSecret, operations_);
 }
 
 absl::StatusOr<std::unique_ptr<AppendFile>> FolderStorage::OpenAppend(std::string_view name) {

@@ -64,7 +64,8 @@ absl::StatusOr<Bytes> ReadFile(const std::string& path, size_t limit_bytes = 64 
 
 // Replaces `path` durably and atomically (temporary file beside it, fsync,
 // rename, fsync of the folder).
-absl::Status WriteFile(const std::string& path, ByteView content, FileMode mode);
+absl::Status WriteFile(const std::string& path, ByteView content, FileMode mode,
+                       FileOperations& operations = PosixFileOperations());
 
 }  // namespace nark
 

@@ -34,9 +34,10 @@ absl::StatusOr<v1::NarkFile> ReadNarkFile(const std::string& path,
   return ParseNarkFile(bytes, path, expected);
 }
 
-absl::Status WriteNarkFile(const std::string& path, const v1::NarkFile& file, FileMode mode) {
+absl::Status WriteNarkFile(const std::string& path, const v1::NarkFile& file, FileMode mode,
+                           FileOperations& operations) {
   std::string bytes = Serialise(file);
-  absl::Status status = WriteFile(path, AsBytes(bytes), mode);
+  absl::Status status = WriteFile(path, AsBytes(bytes), mode, operations);
   if (mode == FileMode::kSecret) {
     Wipe({reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()});
   }

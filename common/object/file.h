@@ -19,7 +19,8 @@ absl::StatusOr<v1::NarkFile> ReadNarkFile(const std::string& path,
 absl::StatusOr<v1::NarkFile> ParseNarkFile(ByteView bytes, const std::string& path,
                                            v1::NarkFile::ContentCase expected);
 // Durably and atomically; `mode` is kSecret for sender files.
-absl::Status WriteNarkFile(const std::string& path, const v1::NarkFile& file, FileMode mode);
+absl::Status WriteNarkFile(const std::string& path, const v1::NarkFile& file, FileMode mode,
+                           FileOperations& operations = PosixFileOperations());
 
 // "a session descriptor", "a voucher", ...
 std::string DescribeContent(v1::NarkFile::ContentCase content);

@@ -24,17 +24,20 @@ namespace {
 
 constexpr char kManifest[] = "manifest.nark";
 constexpr char kRoot[] = "root.pem";
-constexpr char kSigning[] = "signing.pem";
-constexpr char kSigningKey[] = "signing-key.pem";
-constexpr char kSigningKeyUri[] = "signing-key.pkcs11";
-constexpr char kTls[] = "tls.pem";
-constexpr char kTlsKey[] = "tls-key.pem";
-constexpr char kHpkeKeyPrefix[] = "hpke-";
-constexpr char kMacKeyPrefix[] = "challenge-";
-constexpr char kHpkeKeySuffix[] = ".pem";
-constexpr char kMacKeySuffix[] = ".key";
+// All others are named <prefix><id><suffix>, the id so that a name never means another
+// content: an older manifest stays true while newer files are written beside its own.
+constexpr std::string_view kSigningPrefix = "signing-";
+constexpr std::string_view kTlsPrefix = "tls-";
+constexpr std::string_view kHpkeKeyPrefix = "hpke-";
+constexpr std::string_view kMacKeyPrefix = "challenge-";
+constexpr std::string_view kPemSuffix = ".pem";
+constexpr std::string_view kKeySuffix = ".key";
 // A URI in place of the key.
-constexpr char kUriSuffix[] = ".pkcs11";
+constexpr std::string_view kUriSuffix = ".pkcs11";
+constexpr size_t kIdDigits = 8;
+constexpr size_t kMaxManifestBytes = 4 << 20;
+// What WriteFile appends to the name of a file that it is writing.
+constexpr std::string_view kNewSuffix = ".new";
 constexpr char kHpkeKeyLabel[] = "NARK HPKE KEY";
 constexpr char kMacKeyLabel[] = "NARK MAC KEY";
 constexpr size_t kMacKeyBytes = 32;
@@ -45,6 +48,23 @@ struct Content {
 };
 using Files = std::map<std::string, Content>;
 
+std::string HexId(const Digest& digest) { return ToHex(digest).substr(0, kIdDigits); }
+
+bool IsId(std::string_view text) {
+  return text.size() == kIdDigits && text.find_first_not_of("0123456789abcdef") == text.npos;
+}
+
+// Whether the name is <prefix><id><suffix>, or that of a URI, which has a second id.
+bool IsNamed(std::string_view name, std::string_view prefix, std::string_view suffix) {
+  if (!name.starts_with(prefix)) return false;
+  name.remove_prefix(prefix.size());
+  if (!name.ends_with(suffix)) return false;
+  name.remove_suffix(suffix.size());
+  if (suffix != kUriSuffix) return IsId(name);
+  return name.size() == 2 * kIdDigits + 1 && name[kIdDigits] == '-' &&
+         IsId(name.substr(0, kIdDigits)) && IsId(name.substr(kIdDigits + 1));
+}
+
 // The content of a folder's files, each read once; errors name the path.
 class Reader {
  public:
@@ -52,7 +72,13 @@ class Reader {
       : folder_(std::move(folder)), files_(std::move(files)), store_(store) {}
 
   const Files& files() const { return files_; }
-  bool Lists(const std::string& name) const { return files_.contains(name); }
+  // Of the first file of its kind; empty where none is listed.
+  std::string NameOf(std::string_view prefix, std::string_view suffix) const {
+    for (const auto& [name, content] : files_) {
+      if (IsNamed(name, prefix, suffix)) return name;
+    }
+    return "";
+  }
   std::string PathOf(const std::string& name) const { return absl::StrCat(folder_, "/", name); }
 
   absl::StatusOr<const SecretBytes*> Find(const std::string& name) const {
@@ -148,6 +174,14 @@ absl::Status NoKey(const Reader& reader, std::string_view what) {
       absl::StrCat(reader.PathOf(kManifest), " lists no ", Absl(what), "; make the pool again"));
 }
 
+// The name of a file that there must be.
+absl::StatusOr<std::string> Needed(const Reader& reader, std::string_view prefix,
+                                   std::string_view suffix, std::string_view what) {
+  std::string name = reader.NameOf(prefix, suffix);
+  if (name.empty()) return NoKey(reader, what);
+  return name;
+}
+
 struct AgedHpkeKey {
   HpkePrivateKey key;
   Timestamp made;
@@ -203,18 +237,25 @@ absl::StatusOr<std::vector<ChallengeKey>> MacKeys(const Reader& reader) {
 }
 
 absl::StatusOr<PrivateKey> ReadSigningKey(const Reader& reader, const Certificate& leaf) {
-  if (!reader.Lists(kSigningKeyUri)) return reader.Key(kSigningKey, leaf);
-  return reader.Elsewhere(kSigningKeyUri, [&](KeyStore& store, const std::string& uri) {
+  const std::string uri_name = reader.NameOf(kSigningPrefix, kUriSuffix);
+  if (uri_name.empty()) {
+    ASSIGN_OR_RETURN(const std::string name,
+                     Needed(reader, kSigningPrefix, kKeySuffix, "signing key"));
+    return reader.Key(name, leaf);
+  }
+  return reader.Elsewhere(uri_name, [&](KeyStore& store, const std::string& uri) {
     return store.FindSigningKey(uri, leaf.public_key());
   });
 }
 
 absl::StatusOr<SigningIdentity> Signing(const Reader& reader, const Certificate& root,
                                         Timestamp now) {
-  ASSIGN_OR_RETURN(std::vector<Certificate> chain, reader.Certificates(kSigning));
+  ASSIGN_OR_RETURN(const std::string name,
+                   Needed(reader, kSigningPrefix, kPemSuffix, "signing certificate"));
+  ASSIGN_OR_RETURN(std::vector<Certificate> chain, reader.Certificates(name));
   absl::StatusOr<Certificate> leaf =
       VerifyChain(chain, root, {.at = now, .leaf_role = CertificateRole::kKeyManager});
-  if (!leaf.ok()) return Annotate(leaf.status(), reader.PathOf(kSigning));
+  if (!leaf.ok()) return Annotate(leaf.status(), reader.PathOf(name));
   ASSIGN_OR_RETURN(PrivateKey key, ReadSigningKey(reader, *leaf));
   return SigningIdentity{std::move(key), *leaf, {chain.begin() + 1, chain.end()}};
 }
@@ -267,26 +308,39 @@ absl::StatusOr<std::vector<RevokedKeyManager>> Revoked(const Reader& reader,
 
 SecretBytes CopyOf(const std::string& text) { return SecretBytes::CopyOf(AsBytes(text)); }
 
-std::string KeyName(std::string_view prefix, const Digest& id, std::string_view suffix) {
-  return absl::StrCat(Absl(prefix), ToHex(id).substr(0, 8), Absl(suffix));
+Content UriOf(const ExternalKey& key) { return {CopyOf(key.uri() + "\n"), {}}; }
+
+// Adds a file unless there is one of its name.
+bool Add(std::string_view prefix, const std::string& id, std::string_view suffix, Content content,
+         Files& files) {
+  std::string name = absl::StrCat(Absl(prefix), id);
+  // One key can have several URIs, in tokens that are copies of each other.
+  if (suffix == kUriSuffix) absl::StrAppend(&name, "-", HexId(Sha256(content.bytes.Reveal())));
+  absl::StrAppend(&name, Absl(suffix));
+  return files.emplace(std::move(name), std::move(content)).second;
 }
 
-Content UriOf(const ExternalKey& key) { return {CopyOf(key.uri() + "\n"), {}}; }
+absl::Status AddSigning(const SigningIdentity& signing, Files& files) {
+  std::string chain;
+  for (const Certificate& certificate : signing.Chain()) chain += certificate.ToPem();
+  const std::string id = HexId(Sha256(AsBytes(chain)));
+  Add(kSigningPrefix, id, kPemSuffix, Content{CopyOf(chain), {}}, files);
+  if (const EcdsaSigner* external = signing.key.external(); external != nullptr) {
+    Add(kSigningPrefix, id, kUriSuffix, UriOf(*external), files);
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(SecretBytes key, signing.key.ToPem());
+  Add(kSigningPrefix, id, kKeySuffix, Content{std::move(key), {}}, files);
+  return absl::OkStatus();
+}
 
 absl::StatusOr<Files> FilesOf(const PoolFolder& pool) {
   Files files;
-  std::string signing;
-  for (const Certificate& certificate : pool.signing.Chain()) signing += certificate.ToPem();
   files.emplace(kRoot, Content{CopyOf(pool.root.ToPem()), {}});
-  files.emplace(kSigning, Content{CopyOf(signing), {}});
-  if (const EcdsaSigner* external = pool.signing.key.external(); external != nullptr) {
-    files.emplace(kSigningKeyUri, UriOf(*external));
-  } else {
-    ASSIGN_OR_RETURN(SecretBytes signing_key, pool.signing.key.ToPem());
-    files.emplace(kSigningKey, Content{std::move(signing_key), {}});
-  }
-  files.emplace(kTls, Content{CopyOf(pool.tls_certificates_pem), {}});
-  files.emplace(kTlsKey, Content{pool.tls_key_pem.Clone(), {}});
+  RETURN_IF_ERROR(AddSigning(pool.signing, files));
+  const std::string tls = HexId(Sha256(AsBytes(pool.tls_certificates_pem)));
+  Add(kTlsPrefix, tls, kPemSuffix, Content{CopyOf(pool.tls_certificates_pem), {}}, files);
+  Add(kTlsPrefix, tls, kKeySuffix, Content{pool.tls_key_pem.Clone(), {}}, files);
   bool differ = true;
   for (const ChallengeKey& key : pool.challenge_keys) {
     const bool here = key.external == nullptr;
@@ -294,8 +348,9 @@ absl::StatusOr<Files> FilesOf(const PoolFolder& pool) {
         here ? Content{EncodeSecretPem(kMacKeyLabel, key.key.Reveal()), {}} : UriOf(*key.external);
     content.listed.set_made_us(ToMicros(key.made));
     content.listed.set_makes_from_us(ToMicros(key.makes_from));
-    const std::string name = KeyName(kMacKeyPrefix, key.Id(), here ? kMacKeySuffix : kUriSuffix);
-    differ = files.emplace(name, std::move(content)).second && differ;
+    differ = Add(kMacKeyPrefix, HexId(key.Id()), here ? kKeySuffix : kUriSuffix, std::move(content),
+                 files) &&
+             differ;
   }
   for (size_t i = 0; i < pool.hpke_keys.size(); ++i) {
     const HpkePrivateKey& key = pool.hpke_keys[i];
@@ -303,32 +358,73 @@ absl::StatusOr<Files> FilesOf(const PoolFolder& pool) {
     Content content = here ? Content{EncodeSecretPem(kHpkeKeyLabel, key.raw().Reveal()), {}}
                            : UriOf(*key.external());
     content.listed.set_made_us(ToMicros(pool.hpke_keys_made.at(i)));
-    const std::string name =
-        KeyName(kHpkeKeyPrefix, PoolKeyId(key.public_key()), here ? kHpkeKeySuffix : kUriSuffix);
-    differ = files.emplace(name, std::move(content)).second && differ;
+    differ = Add(kHpkeKeyPrefix, HexId(PoolKeyId(key.public_key())), here ? kPemSuffix : kUriSuffix,
+                 std::move(content), files) &&
+             differ;
   }
   if (!differ) return absl::AlreadyExistsError("two keys have one short id; make another");
   return files;
 }
 
-bool IsKey(const std::string& name) {
-  if (name == kSigningKey || name == kSigningKeyUri) return true;
-  if (name.starts_with(kHpkeKeyPrefix)) {
-    return name.ends_with(kHpkeKeySuffix) || name.ends_with(kUriSuffix);
+// Whether WritePoolFolder gives this name, be it for as long as it writes the file.
+bool IsOurs(std::string_view name) {
+  if (name.ends_with(kNewSuffix)) name.remove_suffix(kNewSuffix.size());
+  for (const std::string_view prefix :
+       {kSigningPrefix, kTlsPrefix, kHpkeKeyPrefix, kMacKeyPrefix}) {
+    for (const std::string_view suffix : {kPemSuffix, kKeySuffix, kUriSuffix}) {
+      if (IsNamed(name, prefix, suffix)) return true;
+    }
   }
-  return name.starts_with(kMacKeyPrefix) &&
-         (name.ends_with(kMacKeySuffix) || name.ends_with(kUriSuffix));
+  return false;
 }
 
-// Keys of an earlier manifest: they are secrets, and nothing reads them any more.
-absl::Status RemoveRetiredKeys(const std::string& folder, const Files& files) {
+// Files of earlier manifests, and of writes that were cut off: most are secrets, and nothing
+// reads them any more.
+absl::Status RemoveRetired(const std::string& folder, const Files& files,
+                           FileOperations& operations) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename();
-    if (IsKey(name) && !files.contains(name)) std::filesystem::remove(entry.path(), error);
+    if (!IsOurs(name) || files.contains(name)) continue;
+    if (absl::Status gone = operations.Unlink(entry.path());
+        !gone.ok() && !absl::IsNotFound(gone)) {
+      return gone;
+    }
   }
   if (error) return absl::UnavailableError(absl::StrCat(folder, ": ", error.message()));
-  return absl::OkStatus();
+  return operations.SyncFolder(folder);
+}
+
+// A folder's content as one manifest lists it.
+struct Listed {
+  v1::PoolManifest manifest;
+  Certificate root;
+  Files files;
+};
+
+absl::StatusOr<Listed> ReadListedFiles(const std::string& folder, const Bytes& manifest_bytes,
+                                       Timestamp now) {
+  const std::string path = absl::StrCat(folder, "/", kManifest);
+  ASSIGN_OR_RETURN(const v1::NarkFile file,
+                   ParseNarkFile(manifest_bytes, path, v1::NarkFile::kPoolManifest));
+  ASSIGN_OR_RETURN(v1::PoolManifest manifest,
+                   PayloadOf<v1::PoolManifest>(file.pool_manifest(), path));
+  ASSIGN_OR_RETURN(Certificate root, VerifyManifest(folder, file.pool_manifest(), manifest, now));
+  ASSIGN_OR_RETURN(Files files, ReadAll(folder, manifest));
+  return Listed{std::move(manifest), std::move(root), std::move(files)};
+}
+
+// The same for the manifest in force. Where that changes meanwhile, its files may be gone.
+absl::StatusOr<Listed> ReadInForce(const std::string& folder, Timestamp now) {
+  const std::string path = absl::StrCat(folder, "/", kManifest);
+  ASSIGN_OR_RETURN(Bytes manifest, ReadFile(path, kMaxManifestBytes));
+  for (;;) {
+    absl::StatusOr<Listed> listed = ReadListedFiles(folder, manifest, now);
+    if (listed.ok()) return listed;
+    absl::StatusOr<Bytes> later = ReadFile(path, kMaxManifestBytes);
+    if (!later.ok() || *later == manifest) return listed;
+    manifest = *std::move(later);
+  }
 }
 
 }  // namespace
@@ -347,13 +443,9 @@ Digest ChallengeKey::Id() const {
 
 absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp now,
                                           KeyStore* store) {
-  const std::string path = absl::StrCat(folder, "/", kManifest);
-  ASSIGN_OR_RETURN(v1::NarkFile file, ReadNarkFile(path, v1::NarkFile::kPoolManifest));
-  ASSIGN_OR_RETURN(v1::PoolManifest manifest,
-                   PayloadOf<v1::PoolManifest>(file.pool_manifest(), path));
-  ASSIGN_OR_RETURN(Certificate root, VerifyManifest(folder, file.pool_manifest(), manifest, now));
-  ASSIGN_OR_RETURN(Files files, ReadAll(folder, manifest));
-  const Reader reader(folder, std::move(files), store);
+  ASSIGN_OR_RETURN(Listed listed, ReadInForce(folder, now));
+  const Certificate& root = listed.root;
+  const Reader reader(folder, std::move(listed.files), store);
   ASSIGN_OR_RETURN(std::vector<AgedHpkeKey> aged, HpkeKeys(reader));
   std::vector<HpkePrivateKey> hpke_keys;
   std::vector<Timestamp> hpke_keys_made;
@@ -363,26 +455,45 @@ absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp n
   }
   ASSIGN_OR_RETURN(std::vector<ChallengeKey> challenge_keys, MacKeys(reader));
   ASSIGN_OR_RETURN(SigningIdentity signing, Signing(reader, root, now));
-  ASSIGN_OR_RETURN(std::vector<Certificate> tls, reader.Certificates(kTls));
-  RETURN_IF_ERROR(reader.Key(kTlsKey, tls.front()).status());
-  ASSIGN_OR_RETURN(std::vector<RevokedKeyManager> revoked, Revoked(reader, manifest));
+  ASSIGN_OR_RETURN(const std::string tls_name,
+                   Needed(reader, kTlsPrefix, kPemSuffix, "TLS certificate"));
+  ASSIGN_OR_RETURN(const std::string tls_key_name,
+                   Needed(reader, kTlsPrefix, kKeySuffix, "TLS key"));
+  ASSIGN_OR_RETURN(std::vector<Certificate> tls, reader.Certificates(tls_name));
+  RETURN_IF_ERROR(reader.Key(tls_key_name, tls.front()).status());
+  ASSIGN_OR_RETURN(std::vector<RevokedKeyManager> revoked, Revoked(reader, listed.manifest));
   return PoolFolder{.root = root,
                     .hpke_keys = std::move(hpke_keys),
                     .hpke_keys_made = std::move(hpke_keys_made),
                     .challenge_keys = std::move(challenge_keys),
                     .signing = std::move(signing),
-                    .tls_certificates_pem = ToText(reader.files().at(kTls).bytes.Reveal()),
-                    .tls_key_pem = reader.files().at(kTlsKey).bytes.Clone(),
+                    .tls_certificates_pem = ToText(reader.files().at(tls_name).bytes.Reveal()),
+                    .tls_key_pem = reader.files().at(tls_key_name).bytes.Clone(),
                     .revoked = std::move(revoked)};
 }
 
+absl::StatusOr<std::string> SigningCertificateFile(const std::string& folder) {
+  const std::string path = absl::StrCat(folder, "/", kManifest);
+  ASSIGN_OR_RETURN(const v1::NarkFile file, ReadNarkFile(path, v1::NarkFile::kPoolManifest));
+  ASSIGN_OR_RETURN(const v1::PoolManifest manifest,
+                   PayloadOf<v1::PoolManifest>(file.pool_manifest(), path));
+  for (const v1::PoolFile& listed : manifest.files()) {
+    if (IsNamed(listed.name(), kSigningPrefix, kPemSuffix)) {
+      return absl::StrCat(folder, "/", listed.name());
+    }
+  }
+  return absl::InvalidArgumentError(absl::StrCat(path, " lists no signing certificate"));
+}
+
 absl::Status WritePoolFolder(const std::string& folder, const PoolFolder& pool,
-                             const SigningIdentity& pool_role, Timestamp now) {
+                             const SigningIdentity& pool_role, Timestamp now,
+                             FileOperations& operations) {
   ASSIGN_OR_RETURN(Files files, FilesOf(pool));
   std::vector<v1::PoolFile> listed;
   for (auto& [name, content] : files) {
     const ByteView bytes = content.bytes.Reveal();
-    RETURN_IF_ERROR(WriteFile(absl::StrCat(folder, "/", name), bytes, FileMode::kSecret));
+    RETURN_IF_ERROR(
+        WriteFile(absl::StrCat(folder, "/", name), bytes, FileMode::kSecret, operations));
     content.listed.set_name(name);
     content.listed.set_sha256(ToText(Sha256(bytes)));
     listed.push_back(content.listed);
@@ -391,8 +502,10 @@ absl::Status WritePoolFolder(const std::string& folder, const PoolFolder& pool,
   ASSIGN_OR_RETURN(
       *manifest.mutable_pool_manifest(),
       MakePoolManifest(pool.root.public_key().id(), listed, pool.revoked, pool_role, now));
-  RETURN_IF_ERROR(WriteNarkFile(absl::StrCat(folder, "/", kManifest), manifest, FileMode::kSecret));
-  return RemoveRetiredKeys(folder, files);
+  RETURN_IF_ERROR(
+      WriteNarkFile(absl::StrCat(folder, "/", kManifest), manifest, FileMode::kSecret, operations));
+  // Only now: until then the files of the manifest before may be needed.
+  return RemoveRetired(folder, files, operations);
 }
 
 }  // namespace nark

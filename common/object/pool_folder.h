@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
+#include "common/base/file_operations.h"
 #include "common/crypto/certificate.h"
 #include "common/crypto/external_key.h"
 #include "common/crypto/hpke.h"
@@ -52,18 +53,25 @@ struct PoolFolder {
 
 // Loads what `narkctl pool` wrote, also where it revokes itself: verifies the manifest under the
 // root of the folder, reads each listed file once, compares its SHA-256, and parses those same
-// bytes. Files that are not listed are ignored. The message names the file. A key that lies
+// bytes. Files that are not listed are ignored. A folder that is being written comes as it was
+// before, or as it is then. The message names the file. A key that lies
 // elsewhere has a file with its URI (*.pkcs11) and is found in `store`; FAILED_PRECONDITION where
 // there is no store.
 absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp now,
                                           KeyStore* store = nullptr);
 
-// Writes the files with mode 0600, then the manifest, signed by `pool_role`, then removes
-// keys that it does not list. Of keys that lie elsewhere it writes the URI. The folder exists. A
-// crash in between leaves the old manifest, which still holds where keys were only added, or keys
-// that nothing lists.
+// The path of the file with the signing certificate and its chain, by the word of the manifest
+// alone: nothing is verified.
+absl::StatusOr<std::string> SigningCertificateFile(const std::string& folder);
+
+// Writes the files with mode 0600, each under a name that has not meant another content, then
+// the manifest, signed by `pool_role`, then removes files of earlier ones. Of keys that lie
+// elsewhere it writes the URI. The folder exists. Where it fails, or a crash comes in between,
+// the folder holds what it held before, or all that is new; what is left over goes with the
+// next success. One writer at a time.
 absl::Status WritePoolFolder(const std::string& folder, const PoolFolder& pool,
-                             const SigningIdentity& pool_role, Timestamp now);
+                             const SigningIdentity& pool_role, Timestamp now,
+                             FileOperations& operations = PosixFileOperations());
 
 }  // namespace nark
 

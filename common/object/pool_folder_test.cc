@@ -1,10 +1,17 @@
 #include "common/object/pool_folder.h"
 
+#include <atomic>
 #include <filesystem>
 #include <string>
+#include <thread>
+#include <vector>
 
+#include "common/base/file_operations.h"
 #include "common/base/status.h"
 #include "common/base/storage.h"
+#include "common/crypto/hash.h"
+#include "common/object/provider.h"
+#include "common/object/sealed_session.h"
 #include "common/object/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -13,6 +20,75 @@ namespace nark {
 namespace {
 
 using ::testing::HasSubstr;
+
+// Fails the operation with the given number: before it has happened or after, once or from
+// then on, as where the process was killed.
+class FailingOperations final : public FileOperations {
+ public:
+  enum class When { kBefore, kAfter };
+  enum class Until { kNext, kEver };
+  FailingOperations(int number, When when, Until until)
+      : number_(number), when_(when), until_(until) {}
+
+  bool failed() const { return count_ > number_; }
+
+  absl::StatusOr<int> Create(const std::string& path, FileMode mode) override {
+    const bool fails = Fails();
+    if (fails && when_ == When::kBefore) return Broken();
+    absl::StatusOr<int> file = real_.Create(path, mode);
+    if (!fails || !file.ok()) return file;
+    real_.Close(*file);
+    return Broken();
+  }
+  absl::StatusOr<int> OpenAppend(const std::string& path, FileMode mode) override {
+    return real_.OpenAppend(path, mode);
+  }
+  absl::StatusOr<size_t> Write(int file, const std::string& path, ByteView bytes) override {
+    if (!Fails()) return real_.Write(file, path, bytes);
+    // No more space.
+    if (when_ == When::kAfter) (void)real_.Write(file, path, bytes.first(bytes.size() / 2));
+    return Broken();
+  }
+  absl::Status Sync(int file, const std::string& path) override {
+    return Do([&] { return real_.Sync(file, path); });
+  }
+  absl::Status SyncContent(int file, const std::string& path) override {
+    return Do([&] { return real_.SyncContent(file, path); });
+  }
+  void Close(int file) override { real_.Close(file); }
+  absl::Status Rename(const std::string& from, const std::string& to) override {
+    return Do([&] { return real_.Rename(from, to); });
+  }
+  absl::Status Unlink(const std::string& path) override {
+    return Do([&] { return real_.Unlink(path); });
+  }
+  absl::Status SyncFolder(const std::string& folder) override {
+    return Do([&] { return real_.SyncFolder(folder); });
+  }
+  absl::StatusOr<Bytes> Read(const std::string& path, size_t limit_bytes) override {
+    return real_.Read(path, limit_bytes);
+  }
+
+ private:
+  bool Fails() {
+    const int now = count_++;
+    return until_ == Until::kEver ? now >= number_ : now == number_;
+  }
+  absl::Status Broken() const { return absl::InternalError("broken"); }
+  template <typename Operation>
+  absl::Status Do(Operation operation) {
+    if (!Fails()) return operation();
+    // Of all that would follow a kill, nothing happens.
+    if (when_ == When::kAfter && count_ == number_ + 1) (void)operation();
+    return Broken();
+  }
+
+  FileOperations& real_ = PosixFileOperations();
+  const int number_;
+  const When when_;
+  const Until until_;
+  int count_ = 0;
+};
 
 class PoolFolderTest : public ::testing::Test {
  protected:
@@ -109,6 +185,85 @@ TEST_F(PoolFolderTest, RemovesKeysThatItNoLongerLists) {
   EXPECT_TRUE(Load().ok());
 }
 
+// Everything is new but the root, as after a rotation of everything.
+TEST_F(PoolFolderTest, HoldsTheOldOrTheNewWhereverWritingEnds) {
+  using Operations = FailingOperations;
+  const auto written_ids = [](const PoolFolder& pool) {
+    return std::vector<Digest>{
+        ChallengeKeyId(pool.challenge_keys[0].key), PoolKeyId(pool.hpke_keys[0].public_key()),
+        pool.signing.certificate.public_key().id(), Sha256(AsBytes(pool.tls_certificates_pem)),
+        Sha256(pool.tls_key_pem.Reveal())};
+  };
+  const auto next = [&] {
+    PoolFolder pool = Pool();
+    pool.hpke_keys[0] = *HpkePrivateKey::Generate(provider_.random());
+    EXPECT_TRUE(provider_.random().Fill(pool.challenge_keys[0].key.RevealMutable()).ok());
+    const auto tls = MakeTlsServer("keymanager.nark", provider_.tls_ca, kTestTime);
+    pool.tls_certificates_pem = tls->certificate.ToPem();
+    pool.tls_key_pem = *tls->key.ToPem();
+    return pool;
+  };
+  const size_t files = Names().size();
+  int failures = 0, came = 0;
+  for (const auto when : {Operations::When::kBefore, Operations::When::kAfter}) {
+    for (const auto until : {Operations::Until::kNext, Operations::Until::kEver}) {
+      for (int number = 0;; ++number) {
+        SCOPED_TRACE(testing::Message() << "operation " << number << ", " << static_cast<int>(when)
+                                        << static_cast<int>(until));
+        absl::StatusOr<PoolFolder> before = LoadPoolFolder(folder_, kTestTime);
+        ASSERT_TRUE(before.ok()) << before.status();
+        const PoolFolder pool = next();
+        Operations operations(number, when, until);
+        const absl::Status status =
+            WritePoolFolder(folder_, pool, provider_.pool_role, kTestTime, operations);
+        if (!operations.failed()) {
+          EXPECT_TRUE(status.ok()) << status;
+          break;
+        }
+        ++failures;
+        const absl::StatusOr<PoolFolder> after = LoadPoolFolder(folder_, kTestTime);
+        ASSERT_TRUE(after.ok()) << after.status();
+        const bool is_new = written_ids(*after) == written_ids(pool);
+        came += is_new;
+        EXPECT_TRUE(is_new || written_ids(*after) == written_ids(*before));
+        EXPECT_TRUE(is_new || !status.ok());
+        // Writing goes on, and takes away what was left.
+        const PoolFolder later = next();
+        ASSERT_TRUE(WritePoolFolder(folder_, later, provider_.pool_role, kTestTime).ok());
+        EXPECT_EQ(written_ids(*LoadPoolFolder(folder_, kTestTime)), written_ids(later));
+        EXPECT_EQ(Names().size(), files) << testing::PrintToString(Names());
+      }
+    }
+  }
+  EXPECT_GT(failures, 4 * 40);
+  EXPECT_GT(came, 0);
+}
+
+// Whoever reads while another writes, and finds a file gone, reads what came instead.
+TEST_F(PoolFolderTest, IsReadWhileItIsWritten) {
+  std::vector<PoolFolder> pools;
+  for (int i = 0; i < 50; ++i) pools.push_back(Pool());
+  std::atomic<bool> done = false;
+  std::thread writer([&] {
+    for (const PoolFolder& pool : pools) {
+      EXPECT_TRUE(WritePoolFolder(folder_, pool, provider_.pool_role, kTestTime).ok());
+    }
+    done = true;
+  });
+  do {
+    EXPECT_TRUE(Load().ok()) << Load();
+  } while (!done);
+  writer.join();
+}
+
+TEST_F(PoolFolderTest, NamesItsSigningCertificate) {
+  const absl::StatusOr<std::string> path = SigningCertificateFile(folder_);
+  ASSERT_TRUE(path.ok()) << path.status();
+  const absl::StatusOr<PoolFolder> pool = LoadPoolFolder(folder_, kTestTime);
+  EXPECT_TRUE(ToText(*ReadFile(*path)).starts_with(pool->signing.certificate.ToPem()));
+  EXPECT_EQ(SigningCertificateFile(folder_ + "/none").status().code(), absl::StatusCode::kNotFound);
+}
+
 TEST_F(PoolFolderTest, KeepsItsFilesToItsOwner) {
   for (const std::string& name : Names()) {
     auto mode = std::filesystem::status(folder_ + "/" + name).permissions();
@@ -165,7 +320,7 @@ TEST_F(PoolFolderTest, IsRefusedWithAnotherPoolsSigningKey) {
   pool.signing = other.MakeReplica();
   ASSERT_TRUE(WritePoolFolder(folder_, pool, provider_.pool_role, kTestTime).ok());
   EXPECT_EQ(Load().code(), absl::StatusCode::kUnauthenticated);
-  EXPECT_THAT(Std(Load().message()), HasSubstr("signing.pem"));
+  EXPECT_THAT(Std(Load().message()), HasSubstr("/signing-"));
 }
 
 TEST_F(PoolFolderTest, IsRefusedOnceItsCertificateHasExpired) {

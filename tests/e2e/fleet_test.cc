@@ -85,7 +85,7 @@ class FleetTest : public testing::Test {
                  " port " + PortOf(replicas_[i].server.http) + "\n";
     }
     WriteAll(world_.Path("balancer.pem"),
-             ReadAll(world_.pool() + "/tls.pem") + ReadAll(world_.pool() + "/tls-key.pem"));
+             ReadAll(world_.PoolFile("tls-", ".pem")) + ReadAll(world_.PoolFile("tls-", ".key")));
     std::string text = ReadAll("deploy/haproxy/haproxy.cfg.in");
     text = Replaced(text, "LISTEN", listen_);
     text = Replaced(text, "CERTIFICATE_AND_KEY", world_.Path("balancer.pem"));
@@ -107,8 +107,8 @@ class FleetTest : public testing::Test {
     std::string text = ReadAll("deploy/nginx/nginx.conf.in");
     for (const auto& [name, value] : {std::pair<std::string, std::string>{"RUN", run},
                                       {"LISTEN", listen_},
-                                      {"CERTIFICATE", world_.pool() + "/tls.pem"},
-                                      {"KEY", world_.pool() + "/tls-key.pem"},
+                                      {"CERTIFICATE", world_.PoolFile("tls-", ".pem")},
+                                      {"KEY", world_.PoolFile("tls-", ".key")},
                                       {"TLS_CA", world_.provider() + "/tls/certificate.pem"},
                                       {"SCHEME", tls == Tls::kEnded ? "grpc" : "grpcs"},
                                       {"SERVERS", servers}}) {

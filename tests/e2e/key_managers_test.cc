@@ -261,9 +261,8 @@ TEST_F(KeyManagersTest, ARevokedReplicaServesNobodyAndTheOtherAll) {
       join(early, world_.MakeVoucher(session_, early.id, "0-9"), {"--key-manager", stolen.listen}),
       0);
 
-  world_.Do("narkctl",
-            {"pool", "revoke", world_.pool(), "--provider", world_.provider(), "--certificate",
-             world_.Path("stolen") + "/signing.pem", "--session", session_.session});
+  world_.Do("narkctl", {"pool", "revoke", world_.pool(), "--provider", world_.provider(),
+                        "--certificate", world_.Path("stolen"), "--session", session_.session});
   Words arguments = world_.JoinArguments(session_, space_, voucher_, world_.Path("out"));
   arguments.insert(arguments.end(), {"--key-manager", stolen.listen, "--timeout", "5s"});
   const Outcome refused =
@@ -286,8 +285,8 @@ class Liar final : public v1::KeyManager::Service {
       : honest_(honest), tamper_(std::move(tamper)) {
     rpc::ServerOptions options;
     options.listen = "127.0.0.1:0";
-    options.tls = rpc::TlsIdentity{ReadAll(world.pool() + "/tls.pem"),
-                                   Must(ReadSecretFile(world.pool() + "/tls-key.pem"), "TLS key")};
+    options.tls = rpc::TlsIdentity{ReadAll(world.PoolFile("tls-", ".pem")),
+                                   Must(ReadSecretFile(world.PoolFile("tls-", ".key")), "TLS key")};
     server_ = Must(rpc::Server::Start(std::move(options), {this}), "liar");
   }
   const std::string& address() const { return server_->address(); }

@@ -200,7 +200,7 @@ void SecretsTest::GiveSecretFilesForOthers() {
 
 void SecretsTest::RefuseReloads() {
   for (const std::string& file :
-       {crl_, world_.pool() + "/signing-key.pem", world_.pool() + "/tls-key.pem"}) {
+       {crl_, world_.PoolFile("signing-", ".key"), world_.PoolFile("tls-", ".key")}) {
     const std::string good = ReadAll(file);
     WriteAll(file, good.substr(0, good.size() - 60));
     Reload("nark_keymanager_reload_failures_total");
@@ -280,7 +280,7 @@ TEST_F(SecretsTest, NothingIsToldWhateverGoesWrong) {
 // nothing is in an image, not even in one that root makes.
 TEST_F(SecretsTest, NobodyHoldsWhatIsAnothersAndImagesHoldNothing) {
   const Names granted = session_secrets_->granted();
-  const Names pool = {"pool/hpke.pem", "pool/signing-key.pem", "pool/tls-key.pem"};
+  const Names pool = {"pool/hpke.pem", "pool/signing.key", "pool/tls.key"};
   const Names space = {"space/attestation-key.pem", "space/note-key.pem", "space/state-key.pem"};
   // Which may be there for a moment, or are expanded and wiped.
   const Names moment = With(granted, {"pool/challenge.key", "session seed", "sender root"});
@@ -304,8 +304,7 @@ TEST_F(SecretsTest, NobodyHoldsWhatIsAnothersAndImagesHoldNothing) {
 
 // The TLS key goes with the last connection that was made under it.
 TEST_F(SecretsTest, KeysThatWereTakenAwayAreForgotten) {
-  const Names old = {"pool/hpke.pem", "pool/challenge.key", "pool/signing-key.pem",
-                     "pool/tls-key.pem"};
+  const Names old = {"pool/hpke.pem", "pool/challenge.key", "pool/signing.key", "pool/tls.key"};
   const Words change = {world_.pool(), "--provider", world_.provider(), "--reseal",
                         session_.session};
   world_.Do("narkctl", Joined(Joined({"pool", "rotate"}, change), {"--challenges-after", "0s"}));

@@ -94,6 +94,18 @@ Outcome World::Try(const std::string& program, const Words& arguments, const std
   return Execute({program, arguments, input, {}}, Path("logs"));
 }
 
+std::string World::PoolFile(const std::string& prefix, const std::string& suffix) const {
+  std::string path;
+  for (const auto& entry : std::filesystem::directory_iterator(pool())) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with(prefix) || !name.ends_with(suffix)) continue;
+    if (!path.empty()) throw std::runtime_error(path + " is not the only one of its kind");
+    path = entry.path();
+  }
+  if (path.empty()) throw std::runtime_error("no " + prefix + "*" + suffix + " in " + pool());
+  return path;
+}
+
 std::string World::Do(const std::string& program, const Words& arguments) {
   const CommandLine command{program, arguments, "", {}};
   const Outcome outcome = Execute(command, Path("logs"));

@@ -102,6 +102,8 @@ class World {
   std::string issuer() const { return Path("issuer"); }
   std::string provider() const { return Path("provider"); }
   std::string pool() const { return Path("pool"); }
+  // The path of the pool's one file whose name begins and ends so, as in "tls-", ".key".
+  std::string PoolFile(const std::string& prefix, const std::string& suffix) const;
 
  private:
   SecureSpaceFolder MakeSecureSpace(const std::string& issuer, const Words& init,
