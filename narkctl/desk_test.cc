@@ -325,6 +325,35 @@ TEST_F(PoolTest, BringsAReplicaUpToDateInPlace) {
   EXPECT_FALSE(MakeReplica(desk_.pool(), desk_.provider(), other.pool(), desk_.now()).ok());
 }
 
+// What is changed there, neither the pool nor its other replicas would know of.
+TEST_F(PoolTest, IsNotChangedInAReplicasFolder) {
+  ASSERT_TRUE(Create(desk_.GoodSession("s")).ok());
+  const std::string file = desk_.PathOf("s.nark"), out = desk_.PathOf("replica");
+  ASSERT_TRUE(MakeReplica(desk_.pool(), desk_.provider(), out, desk_.now()).ok());
+  const PoolChange change = {out, desk_.provider(), {file}};
+  const Bytes session = *ReadFile(file), manifest = *ReadFile(out + "/manifest.nark");
+  for (const absl::Status& status :
+       {RotatePool(change, minutes(10), desk_.now(), desk_.random()).status(),
+        RetireKeys(change, hours(1), desk_.now() + hours(48), desk_.random()).status(),
+        RevokeReplica(change, out, desk_.now(), desk_.random()).status()}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+    EXPECT_THAT(Std(status.message()), HasSubstr(out + " is a replica's"));
+    EXPECT_THAT(Std(status.message()), HasSubstr("'narkctl pool replica'"));
+  }
+  EXPECT_EQ(*ReadFile(file), session);
+  EXPECT_EQ(*ReadFile(out + "/manifest.nark"), manifest);
+}
+
+TEST_F(PoolTest, MakesNoReplicaOfAnotherPool) {
+  const std::string other = desk_.PathOf("other");
+  ASSERT_TRUE(InitPool(other, desk_.provider(), desk_.now(), desk_.random()).ok());
+  const Bytes manifest = *ReadFile(other + "/manifest.nark");
+  const absl::Status status = MakeReplica(desk_.pool(), desk_.provider(), other, desk_.now());
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  EXPECT_THAT(Std(status.message()), HasSubstr(other + " is no replica's but a pool's"));
+  EXPECT_EQ(*ReadFile(other + "/manifest.nark"), manifest);
+}
+
 TEST_F(PoolTest, MakesChallengesWithANewKeyOnlyLater) {
   ASSERT_TRUE(Rotate({}).ok());
   const PoolFolder pool = *LoadPoolFolder(desk_.pool(), desk_.now());

@@ -122,6 +122,18 @@ absl::StatusOr<OpenedPool> OpenPool(const std::string& folder, const std::string
   return OpenedPool{std::move(root), std::move(pool_role), std::move(pool)};
 }
 
+// The same, but of a replica's folder: what is changed there, the pool does not know of.
+absl::StatusOr<OpenedPool> OpenPoolItself(const PoolChange& change, Timestamp now) {
+  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(change.folder, change.provider, now, change.token));
+  if (opened.pool.kind == PoolFolderKind::kReplica) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(change.folder,
+                     " is a replica's; change the pool's own folder and bring this one up to date "
+                     "with 'narkctl pool replica'"));
+  }
+  return opened;
+}
+
 // A session file and what is to stand in it.
 struct Resealed {
   std::string path;
@@ -257,7 +269,7 @@ absl::StatusOr<Digest> RotatePool(const PoolChange& change,
   if (challenges_after.count() < 0) {
     return absl::InvalidArgumentError("--challenges-after can not be negative");
   }
-  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(change.folder, change.provider, now, change.token));
+  ASSIGN_OR_RETURN(OpenedPool opened, OpenPoolItself(change, now));
   ASSIGN_OR_RETURN(const SigningIdentity tls_ca, ReadTlsCa(change.provider));
   PoolFolder& pool = opened.pool;
   ASSIGN_OR_RETURN(const Place place, PlaceOf(pool, change.token));
@@ -277,7 +289,7 @@ absl::StatusOr<Digest> RotatePool(const PoolChange& change,
 absl::StatusOr<int> RetireKeys(const PoolChange& change, std::chrono::microseconds age,
                                Timestamp now, Random& random) {
   if (age.count() < 0) return absl::InvalidArgumentError("--older-than can not be negative");
-  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(change.folder, change.provider, now, change.token));
+  ASSIGN_OR_RETURN(OpenedPool opened, OpenPoolItself(change, now));
   PoolFolder& pool = opened.pool;
   const Timestamp before = now - age;
   ptrdiff_t old = 0;
@@ -309,7 +321,7 @@ absl::StatusOr<Digest> RevokeReplica(const PoolChange& change, const std::string
     return absl::InvalidArgumentError(
         "name every session with --session: receivers heed what a session says");
   }
-  ASSIGN_OR_RETURN(OpenedPool opened, OpenPool(change.folder, change.provider, now, change.token));
+  ASSIGN_OR_RETURN(OpenedPool opened, OpenPoolItself(change, now));
   ASSIGN_OR_RETURN(const Certificate leaf, ReadKeyManager(certificate, opened.root));
   const Digest id = leaf.public_key().id();
   RETURN_IF_ERROR(
@@ -339,12 +351,17 @@ absl::Status MakeReplica(const std::string& folder, const std::string& provider,
     if (std::filesystem::equivalent(folder, out, error)) {
       return absl::InvalidArgumentError(absl::StrCat(out, " is the pool itself; name another"));
     }
-    RETURN_IF_ERROR(LoadPoolOf(out, opened.root, now, token.keys).status());
+    ASSIGN_OR_RETURN(const PoolFolder there, LoadPoolOf(out, opened.root, now, token.keys));
+    if (there.kind != PoolFolderKind::kReplica) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(out, " is no replica's but a pool's; name a new folder"));
+    }
   } else {
     ASSIGN_OR_RETURN(NewFolder made, NewFolder::Create(out));
     fresh.emplace(std::move(made));
   }
   if (place) RETURN_IF_ERROR(PreferToken(place->token, *token.keys, opened.pool));
+  opened.pool.kind = PoolFolderKind::kReplica;
   RETURN_IF_ERROR(NewTlsKey(tls_ca, now, opened.pool));
   // Last of what can fail: a key in a token stays there.
   ASSIGN_OR_RETURN(opened.pool.signing, NewSigning(opened.pool_role, now, place, token));

@@ -37,6 +37,9 @@ struct PoolChange {
   PoolToken token = {};
 };
 
+// All of these refuse a replica's folder with FAILED_PRECONDITION, whose changes the pool would
+// not know of.
+//
 // Adds an HPKE and a challenge key, keeps the old ones, and gives the folder new signing
 // and TLS keys. Challenges are made with the new key from `challenges_after` on: by then
 // all replicas must have it. Returns the id of the new HPKE key.
@@ -63,8 +66,8 @@ absl::StatusOr<Digest> RevokeReplica(const PoolChange& change, const std::string
                                      Timestamp now, Random& random);
 
 // Makes a folder with the pool's HPKE and challenge keys and a signing and a TLS key of its
-// own; a replica's folder that is there already is brought up to date in place. Of keys in a
-// token it names those in the token of `token.label`, where that has them.
+// own; a replica's folder that is there already is brought up to date in place, any other is
+// refused. Of keys in a token it names those in the token of `token.label`, where that has them.
 absl::Status MakeReplica(const std::string& folder, const std::string& provider,
                          const std::string& out, Timestamp now, const PoolToken& token = {});
 

@@ -462,14 +462,16 @@ absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp n
   ASSIGN_OR_RETURN(std::vector<Certificate> tls, reader.Certificates(tls_name));
   RETURN_IF_ERROR(reader.Key(tls_key_name, tls.front()).status());
   ASSIGN_OR_RETURN(std::vector<RevokedKeyManager> revoked, Revoked(reader, listed.manifest));
-  return PoolFolder{.root = root,
-                    .hpke_keys = std::move(hpke_keys),
-                    .hpke_keys_made = std::move(hpke_keys_made),
-                    .challenge_keys = std::move(challenge_keys),
-                    .signing = std::move(signing),
-                    .tls_certificates_pem = ToText(reader.files().at(tls_name).bytes.Reveal()),
-                    .tls_key_pem = reader.files().at(tls_key_name).bytes.Clone(),
-                    .revoked = std::move(revoked)};
+  return PoolFolder{
+      .root = root,
+      .hpke_keys = std::move(hpke_keys),
+      .hpke_keys_made = std::move(hpke_keys_made),
+      .challenge_keys = std::move(challenge_keys),
+      .signing = std::move(signing),
+      .tls_certificates_pem = ToText(reader.files().at(tls_name).bytes.Reveal()),
+      .tls_key_pem = reader.files().at(tls_key_name).bytes.Clone(),
+      .revoked = std::move(revoked),
+      .kind = listed.manifest.replica() ? PoolFolderKind::kReplica : PoolFolderKind::kPool};
 }
 
 absl::StatusOr<std::string> SigningCertificateFile(const std::string& folder) {
@@ -489,19 +491,18 @@ absl::Status WritePoolFolder(const std::string& folder, const PoolFolder& pool,
                              const SigningIdentity& pool_role, Timestamp now,
                              FileOperations& operations) {
   ASSIGN_OR_RETURN(Files files, FilesOf(pool));
-  std::vector<v1::PoolFile> listed;
+  PoolContent said = {.kind = pool.kind, .files = {}, .revoked = pool.revoked};
   for (auto& [name, content] : files) {
     const ByteView bytes = content.bytes.Reveal();
     RETURN_IF_ERROR(
         WriteFile(absl::StrCat(folder, "/", name), bytes, FileMode::kSecret, operations));
     content.listed.set_name(name);
     content.listed.set_sha256(ToText(Sha256(bytes)));
-    listed.push_back(content.listed);
+    said.files.push_back(content.listed);
   }
   v1::NarkFile manifest;
-  ASSIGN_OR_RETURN(
-      *manifest.mutable_pool_manifest(),
-      MakePoolManifest(pool.root.public_key().id(), listed, pool.revoked, pool_role, now));
+  ASSIGN_OR_RETURN(*manifest.mutable_pool_manifest(),
+                   MakePoolManifest(pool.root.public_key().id(), said, pool_role, now));
   RETURN_IF_ERROR(
       WriteNarkFile(absl::StrCat(folder, "/", kManifest), manifest, FileMode::kSecret, operations));
   // Only now: until then the files of the manifest before may be needed.

@@ -45,6 +45,7 @@ struct PoolFolder {
   std::string tls_certificates_pem;          // leaf first
   SecretBytes tls_key_pem;
   std::vector<RevokedKeyManager> revoked = {};  // ascending by key id, each once
+  PoolFolderKind kind = PoolFolderKind::kPool;
 
   // Whether the pool has revoked a key manager's signing key, and the one in this folder.
   bool Revokes(const Digest& key_id) const;

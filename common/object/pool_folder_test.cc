@@ -264,6 +264,14 @@ TEST_F(PoolFolderTest, NamesItsSigningCertificate) {
   EXPECT_EQ(SigningCertificateFile(folder_ + "/none").status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST_F(PoolFolderTest, RemembersWhoseItIs) {
+  EXPECT_EQ(LoadPoolFolder(folder_, kTestTime)->kind, PoolFolderKind::kPool);
+  PoolFolder pool = Pool();
+  pool.kind = PoolFolderKind::kReplica;
+  ASSERT_TRUE(WritePoolFolder(folder_, pool, provider_.pool_role, kTestTime).ok());
+  EXPECT_EQ(LoadPoolFolder(folder_, kTestTime)->kind, PoolFolderKind::kReplica);
+}
+
 TEST_F(PoolFolderTest, KeepsItsFilesToItsOwner) {
   for (const std::string& name : Names()) {
     auto mode = std::filesystem::status(folder_ + "/" + name).permissions();

@@ -261,14 +261,14 @@ absl::StatusOr<v1::SignedEnvelope> MakeSenderFile(const NewSession& session, uin
 }
 
 absl::StatusOr<v1::SignedEnvelope> MakePoolManifest(const Digest& provider,
-                                                    const std::vector<v1::PoolFile>& files,
-                                                    const std::vector<RevokedKeyManager>& revoked,
+                                                    const PoolContent& content,
                                                     const SigningIdentity& pool_role,
                                                     Timestamp now) {
   v1::PoolManifest manifest;
   manifest.set_provider(ToText(provider));
-  for (const v1::PoolFile& file : files) *manifest.add_files() = file;
-  for (const RevokedKeyManager& one : revoked) {
+  manifest.set_replica(content.kind == PoolFolderKind::kReplica);
+  for (const v1::PoolFile& file : content.files) *manifest.add_files() = file;
+  for (const RevokedKeyManager& one : content.revoked) {
     v1::RevokedKeyManager* entry = manifest.add_revoked_key_managers();
     entry->set_key_id(ToText(one.key_id));
     entry->set_not_after_us(ToMicros(one.not_after));

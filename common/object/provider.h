@@ -124,10 +124,19 @@ struct RevokedKeyManager {
   Timestamp not_after;  // of its certificate
 };
 
-// What a pool's folder holds, signed. `revoked`: ascending by key id, each once.
+// Whose folder it is: the pool's, or that of one of its replicas.
+enum class PoolFolderKind { kPool, kReplica };
+
+// What a pool's folder holds. `revoked`: ascending by key id, each once.
+struct PoolContent {
+  PoolFolderKind kind = PoolFolderKind::kPool;
+  std::vector<v1::PoolFile> files;
+  std::vector<RevokedKeyManager> revoked;
+};
+
+// It, signed.
 absl::StatusOr<v1::SignedEnvelope> MakePoolManifest(const Digest& provider,
-                                                    const std::vector<v1::PoolFile>& files,
-                                                    const std::vector<RevokedKeyManager>& revoked,
+                                                    const PoolContent& content,
                                                     const SigningIdentity& pool_role,
                                                     Timestamp now);
 
