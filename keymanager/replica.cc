@@ -95,7 +95,8 @@ class Replica {
     for (int i = 0; i < kParts; ++i) {
       reload_failures_[i] = &metrics_.AddCounter(
           "nark_keymanager_reload_failures_total",
-          "Times that a changed file could not be taken over, and what it holds stayed.",
+          "Attempts to take over a file that failed, so that what was in force stayed: one when it "
+          "changed, and one every 10 s for as long as it fails.",
           {{"part", std::string(PartName(static_cast<Part>(i)))}});
     }
   }
@@ -134,7 +135,8 @@ class Replica {
         return absl::UnavailableError(server_->address() +
                                       ": takes no connections any more; restart it");
       }
-      if (event == serve::Signals::Event::kReload || source_->changed()) Reload();
+      const bool retry = retry_at_ && std::chrono::steady_clock::now() >= *retry_at_;
+      if (event == serve::Signals::Event::kReload || retry || source_->changed()) Reload();
     }
     spdlog::info("draining for at most {} ms", options_.drain.count());
     if (http_) http_->SetDraining();
@@ -168,6 +170,8 @@ class Replica {
       }
     }
     NoteReload(refused);
+    retry_at_.reset();
+    if (!refused.empty()) retry_at_ = std::chrono::steady_clock::now() + options_.retry_interval;
     if (refused.empty()) spdlog::info("keys and lists were reloaded");
   }
 
@@ -176,8 +180,11 @@ class Replica {
     last_reload_success_.Set(refused.empty() ? 1 : 0);
     for (const RefusedPart& one : refused) {
       reload_failures_[static_cast<int>(one.part)]->Increment();
+      // Once, however often it is tried.
+      if (std::ranges::count(refused_, one) > 0) continue;
       spdlog::error("the {} part stays as it was: {}", PartName(one.part), Std(one.why.message()));
     }
+    refused_ = refused;
     NoteDates();
     signing_key_revoked_ = source_->signing_key_revoked();
     if (refused.empty()) reloads_.Increment();
@@ -249,6 +256,8 @@ class Replica {
       metrics_.AddGauge("nark_keymanager_last_reload_success",
                         "1 where all files are in force as they lie there, else 0.");
   std::array<serve::Counter*, kParts> reload_failures_{};
+  std::vector<RefusedPart> refused_;  // by the last reload
+  std::optional<std::chrono::steady_clock::time_point> retry_at_;
   serve::Gauge& connections_ =
       metrics_.AddGauge("nark_keymanager_connections", "Connections that are open, at most.");
   serve::Counter& accepted_ =

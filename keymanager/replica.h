@@ -27,6 +27,9 @@ struct ReplicaOptions {
   serve::WorkQueue::Limits queue{.threads = std::max(1u, std::thread::hardware_concurrency())};
   // How often changed files are looked for.
   std::chrono::milliseconds reload_interval{1000};
+  // How often files are read again, changed or not, of which something was refused: a token may
+  // be back, a certificate be valid, the rest of a folder be there.
+  std::chrono::milliseconds retry_interval{10'000};
 };
 
 // Serves until `signals` say otherwise, then drains. Keys, lists and TLS certificates that

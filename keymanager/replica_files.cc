@@ -88,18 +88,27 @@ bool ReplicaSource::changed() const { return Look() != seen_; }
 
 std::vector<RefusedPart> ReplicaSource::Reload() {
   // Before reading: what changes meanwhile is seen next time.
-  seen_ = Look();
-  const Timestamp now = world_.clock.Now();
+  std::vector<FileStamp> looked = Look();
+  Refusals refused = ReadAll(world_.clock.Now());
+  const bool as_before = !refused.empty() && refused == refused_ && looked == seen_;
+  seen_ = std::move(looked);
+  refused_ = refused;
+  if (as_before || pool_.keys == nullptr || issuers_.empty() || tls_.certificates.empty()) {
+    return refused;
+  }
+  if (absl::Status decided = Decide(); !decided.ok()) {
+    refused.push_back({Part::kPool, Annotate(decided, files_.pool)});
+  }
+  return refused;
+}
+
+ReplicaSource::Refusals ReplicaSource::ReadAll(Timestamp now) {
   Refusals refused;
   ReadPool(now, refused);
   if (pool_.keys == nullptr) return refused;
   ReadTls(now, refused);
   ReadTrust(refused);
   ReadDenied(now, refused);
-  if (issuers_.empty() || tls_.certificates.empty()) return refused;
-  if (absl::Status decided = Decide(); !decided.ok()) {
-    refused.push_back({Part::kPool, Annotate(decided, files_.pool)});
-  }
   return refused;
 }
 

@@ -42,6 +42,8 @@ std::string_view PartName(Part part);
 struct RefusedPart {
   Part part;
   absl::Status why;  // names the file
+
+  bool operator==(const RefusedPart&) const = default;
 };
 
 // When things were made and end, for who watches a replica.
@@ -71,7 +73,9 @@ class ReplicaSource {
   // and a list older than that in force, stays as it was and is returned.
   std::vector<RefusedPart> Reload();
 
-  // Decides by what is in force; another one after each Reload.
+  // Decides by what is in force; another one after each Reload but those that refuse once more
+  // what the one before refused, of files that have not changed: it would only forget whom it
+  // has served.
   const std::shared_ptr<GrantAuthority>& authority() const { return authority_; }
   const std::string& tls_certificates_pem() const { return tls_.certificates; }  // leaf first
   const SecretBytes& tls_key_pem() const { return tls_.key; }
@@ -101,6 +105,7 @@ class ReplicaSource {
   ReplicaSource(ReplicaFiles files, World world, Limits limits);
 
   std::vector<FileStamp> Look() const;
+  Refusals ReadAll(Timestamp now);
   void ReadPool(Timestamp now, Refusals& refused);
   void ReadTls(Timestamp now, Refusals& refused);
   void ReadTrust(Refusals& refused);
@@ -113,6 +118,7 @@ class ReplicaSource {
   const World world_;
   const Limits limits_;
   std::vector<FileStamp> seen_;
+  Refusals refused_;  // last
   // What is in force.
   Pool pool_;
   bool signing_key_revoked_ = false;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -10,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -365,6 +368,45 @@ TEST_F(ReplicaProcessTest, IsNotReadyWhereItsOwnKeyIsRevoked) {
   });
 }
 
+// What failed may be well again with no file that is looked at changed: here a folder is copied,
+// its manifest first.
+TEST_F(ReplicaProcessTest, TriesAgainWhatItRefused) {
+  std::ostringstream log;
+  const auto logger = spdlog::default_logger();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+      "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log)));
+  ReplicaOptions options;
+  options.retry_interval = milliseconds(50);
+  WhileServing(options, [&](const std::string&, const std::string& http) {
+    const auto await = [&](const std::string& metric, int least) {
+      const auto deadline = std::chrono::steady_clock::now() + seconds(60);
+      std::string said;
+      do {
+        said = serve::HttpGet(http, "/metrics", seconds(5)).value_or("");
+        const size_t at = said.find(metric + " ");
+        if (at != said.npos && std::stoi(said.substr(at + metric.size())) >= least) return;
+        std::this_thread::sleep_for(milliseconds(20));
+      } while (std::chrono::steady_clock::now() < deadline);
+      FAIL() << metric << "\n" << said;
+    };
+    WritePool();
+    await("\nnark_keymanager_reloads_total", 1);
+    const std::string key = folder_ + "/" + PoolFile("signing-", ".key");
+    const std::string manifest = folder_ + "/pool/manifest.nark";
+    std::filesystem::rename(key, key + ".away");
+    ASSERT_TRUE(WriteFile(manifest, *ReadFile(manifest), FileMode::kSecret).ok());
+    await(R"(nark_keymanager_reload_failures_total{part="pool"})", 3);
+    std::filesystem::rename(key + ".away", key);
+    await("\nnark_keymanager_reloads_total", 2);
+    await("\nnark_keymanager_last_reload_success", 1);
+  });
+  spdlog::set_default_logger(logger);
+  // Once, however often it was tried.
+  const std::string lines = log.str(), said = "the pool part stays as it was";
+  EXPECT_NE(lines.find(said), std::string::npos) << lines;
+  EXPECT_EQ(lines.find(said), lines.rfind(said)) << lines;
+}
+
 TEST_F(ReplicaProcessTest, PlaintextIsAskedFor) {
   ReplicaOptions options;
   options.transport = Transport::kPlaintext;
@@ -579,6 +621,20 @@ TEST_F(ReplicaTest, SeesThatAFileWasReplaced) {
   EXPECT_FALSE((*source)->changed());
   std::filesystem::remove(folder_ + "/deny.nark");
   EXPECT_TRUE((*source)->changed());
+}
+
+// Another would have forgotten how often it was asked.
+TEST_F(ReplicaTest, KeepsItsAuthorityWhereTheSameIsRefusedAgain) {
+  auto source = ReplicaSource::Load(Files(), world_);
+  ASSERT_TRUE(source.ok()) << source.status();
+  Write("issuer.pem", AsBytes("damaged"));
+  EXPECT_EQ((*source)->Reload().size(), 1u);
+  const auto authority = (*source)->authority();
+  EXPECT_EQ((*source)->Reload().size(), 1u);
+  EXPECT_EQ((*source)->authority(), authority);
+  WriteDeny({}, std::chrono::hours(2));
+  EXPECT_EQ((*source)->Reload().size(), 1u);
+  EXPECT_NE((*source)->authority(), authority);
 }
 
 // Each part by itself: what is good is heard, whatever lies beside it.
