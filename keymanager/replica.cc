@@ -111,7 +111,10 @@ class Replica {
     server.listen = options_.listen;
     server.connections.connections = options_.connections;
     server.memory_quota_bytes = kBufferBytes;
-    if (options_.transport == Transport::kTls) server.tls = TlsInForce();
+    if (options_.transport == Transport::kTls) {
+      server.tls = TlsInForce();
+      tls_shown_ = TlsInForce();
+    }
     ASSIGN_OR_RETURN(server_, rpc::Server::Start(std::move(server), {&*service_}));
     std::vector<std::pair<std::string, std::string>> addresses = {{"listen", server_->address()}};
     if (!options_.http.empty()) {
@@ -164,15 +167,23 @@ class Replica {
   void Reload() {
     std::vector<RefusedPart> refused = source_->Reload();
     service_->Replace(source_->authority());
-    if (options_.transport == Transport::kTls) {
-      if (absl::Status tls = server_->ReplaceTls(TlsInForce()); !tls.ok()) {
-        refused.push_back({Part::kTls, tls});
-      }
-    }
+    if (absl::Status tls = ShowTlsInForce(); !tls.ok()) refused.push_back({Part::kTls, tls});
     NoteReload(refused);
     retry_at_.reset();
     if (!refused.empty()) retry_at_ = std::chrono::steady_clock::now() + options_.retry_interval;
     if (refused.empty()) spdlog::info("keys and lists were reloaded");
+  }
+
+  // The same again would void what clients keep to resume their sessions.
+  absl::Status ShowTlsInForce() {
+    if (options_.transport != Transport::kTls) return absl::OkStatus();
+    if (source_->tls_certificates_pem() == tls_shown_.certificates &&
+        source_->tls_key_pem() == tls_shown_.key) {
+      return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(server_->ReplaceTls(TlsInForce()));
+    tls_shown_ = TlsInForce();
+    return absl::OkStatus();
   }
 
   void NoteReload(const std::vector<RefusedPart>& refused) {
@@ -272,6 +283,7 @@ class Replica {
   serve::Gauge& queue_length_ = metrics_.AddGauge("nark_keymanager_queue_length",
                                                   "Requests for grants that wait for a thread.");
   std::unique_ptr<ReplicaSource> source_;
+  rpc::TlsIdentity tls_shown_;  // by the server, where it is one of TLS
   std::optional<KeyManagerService> service_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<serve::HttpServer> http_;

@@ -281,6 +281,19 @@ class ReplicaProcessTest : public ReplicaTest {
     EXPECT_TRUE(ended.ok()) << ended;
   }
 
+  // Until the metric is at least that much.
+  void Await(const std::string& http, const std::string& metric, int least) {
+    const auto deadline = std::chrono::steady_clock::now() + seconds(60);
+    std::string said;
+    do {
+      said = serve::HttpGet(http, "/metrics", seconds(5)).value_or("");
+      const size_t at = said.find(metric + " ");
+      if (at != said.npos && std::stoi(said.substr(at + metric.size())) >= least) return;
+      std::this_thread::sleep_for(milliseconds(20));
+    } while (std::chrono::steady_clock::now() < deadline);
+    FAIL() << metric << "\n" << said;
+  }
+
   // Until joins of `space` end with `reason` ("" for a grant).
   void AwaitReason(Client& client, const TestSecureSpace& space, const std::string& reason) {
     const auto deadline = std::chrono::steady_clock::now() + seconds(60);
@@ -344,6 +357,43 @@ TEST_F(ReplicaProcessTest, TakesOverTlsCertificatesWithoutARestart) {
   });
 }
 
+// A list that is renewed, even to the same, costs no client a full handshake.
+TEST_F(ReplicaProcessTest, KeepsTlsSessionsWhereItsCertificateStays) {
+  WhileServing({}, [&](const std::string& listen, const std::string& http) {
+    const rpc::TlsSessionCache sessions(4);
+    const auto resumes = [&] {
+      auto channel = rpc::MakeChannel(
+          {.endpoint = listen,
+           .tls = rpc::TlsTrust{.ca_certificate = provider_.tls_ca.certificate.der(),
+                                .server_name = kServerName},
+           .tls_sessions = &sessions});
+      EXPECT_TRUE(channel.ok()) << channel.status();
+      const auto stub = v1::KeyManager::NewStub(*channel);
+      grpc::ClientContext context;
+      rpc::SetTimeout(context, seconds(10));
+      v1::GetChallengeResponse response;
+      EXPECT_TRUE(
+          stub->GetChallenge(&context, ChallengeRequest(session_.session(), space_), &response)
+              .ok());
+      return rpc::ResumedTlsSession(context);
+    };
+    EXPECT_FALSE(resumes());
+    EXPECT_TRUE(resumes());
+    Write("crl.pem", *ReadFile(folder_ + "/crl.pem"));
+    Await(http, "\nnark_keymanager_reloads_total", 1);
+    EXPECT_TRUE(resumes());
+    // Another certificate is shown to everybody.
+    PoolFolder pool = provider_.MakePool();
+    const auto other = MakeTlsServer(kServerName, provider_.tls_ca, RealNow());
+    ASSERT_TRUE(other.ok()) << other.status();
+    pool.tls_certificates_pem = other->certificate.ToPem();
+    pool.tls_key_pem = *other->key.ToPem();
+    ASSERT_TRUE(WritePoolFolder(folder_ + "/pool", pool, provider_.pool_role, RealNow()).ok());
+    Await(http, "\nnark_keymanager_reloads_total", 2);
+    EXPECT_FALSE(resumes());
+  });
+}
+
 // What it signs is refused by whoever knows, so a balancer must find another.
 TEST_F(ReplicaProcessTest, IsNotReadyWhereItsOwnKeyIsRevoked) {
   WhileServing({}, [&](const std::string&, const std::string& http) {
@@ -378,27 +428,16 @@ TEST_F(ReplicaProcessTest, TriesAgainWhatItRefused) {
   ReplicaOptions options;
   options.retry_interval = milliseconds(50);
   WhileServing(options, [&](const std::string&, const std::string& http) {
-    const auto await = [&](const std::string& metric, int least) {
-      const auto deadline = std::chrono::steady_clock::now() + seconds(60);
-      std::string said;
-      do {
-        said = serve::HttpGet(http, "/metrics", seconds(5)).value_or("");
-        const size_t at = said.find(metric + " ");
-        if (at != said.npos && std::stoi(said.substr(at + metric.size())) >= least) return;
-        std::this_thread::sleep_for(milliseconds(20));
-      } while (std::chrono::steady_clock::now() < deadline);
-      FAIL() << metric << "\n" << said;
-    };
     WritePool();
-    await("\nnark_keymanager_reloads_total", 1);
+    Await(http, "\nnark_keymanager_reloads_total", 1);
     const std::string key = folder_ + "/" + PoolFile("signing-", ".key");
     const std::string manifest = folder_ + "/pool/manifest.nark";
     std::filesystem::rename(key, key + ".away");
     ASSERT_TRUE(WriteFile(manifest, *ReadFile(manifest), FileMode::kSecret).ok());
-    await(R"(nark_keymanager_reload_failures_total{part="pool"})", 3);
+    Await(http, R"(nark_keymanager_reload_failures_total{part="pool"})", 3);
     std::filesystem::rename(key + ".away", key);
-    await("\nnark_keymanager_reloads_total", 2);
-    await("\nnark_keymanager_last_reload_success", 1);
+    Await(http, "\nnark_keymanager_reloads_total", 2);
+    Await(http, "\nnark_keymanager_last_reload_success", 1);
   });
   spdlog::set_default_logger(logger);
   // Once, however often it was tried.
