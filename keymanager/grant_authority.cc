@@ -277,8 +277,20 @@ absl::Status GrantAuthority::CheckPurchase(const v1::Voucher& voucher,
   return absl::OkStatus();
 }
 
+absl::Status GrantAuthority::CheckSigningChain(Timestamp now) const {
+  for (const Certificate& one : signing_chain_) {
+    if (one.not_before() <= now && now <= one.not_after()) continue;
+    return absl::UnavailableError(
+        absl::StrCat("the signing certificate or the pool role's that certifies it ",
+                     now < one.not_before() ? "is not valid yet" : "has expired",
+                     "; bring the pool folder up to date"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status GrantAuthority::CheckReady() const {
   const Timestamp now = world_.clock.Now();
+  RETURN_IF_ERROR(CheckSigningChain(now));
   RETURN_IF_ERROR(trust_.CheckLists(now));
   // Whoever asks whether it is ready must not keep a token busy.
   absl::MutexLock lock(&reached_mutex_);

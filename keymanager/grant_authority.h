@@ -76,8 +76,8 @@ class GrantAuthority {
   // The earliest next update of its lists; Timestamp::max() where it has none.
   Timestamp lists_next_update() const { return trust_.next_update(); }
 
-  // UNAVAILABLE where every join would be refused now. Asks the token that holds the pool's
-  // challenge key, if one does, at most once a second.
+  // UNAVAILABLE where every join would be refused now, by this replica or for its signature.
+  // Asks the token that holds the pool's challenge key, if one does, at most once a second.
   absl::Status CheckReady() const;
   // Whether a key has to be waited for: one that lies in a token. (A pool's do all, or none.)
   bool keys_wait() const { return keys_->challenge_keys.external(); }
@@ -109,6 +109,7 @@ class GrantAuthority {
                                                              Timestamp now);
   absl::StatusOr<std::shared_ptr<const SecureSpace>> FindSecureSpace(
       const v1::IssueGrantRequest& request, Timestamp now);
+  absl::Status CheckSigningChain(Timestamp now) const;
   absl::Status CheckPurchase(const v1::Voucher& voucher, const Digest& secure_space_id,
                              Timestamp now);
   bool IsFresh(Timestamp verified_at, Timestamp now) const;

@@ -747,6 +747,25 @@ TEST_F(GrantAuthorityTest, ListsPastTheirNextUpdateStopJoinsRetryably) {
   EXPECT_EQ(ReasonOf(challenge), "LISTS_EXPIRED");
 }
 
+// No secure space takes what it signs then.
+TEST_F(GrantAuthorityTest, IsReadyOnlyWhileItsSigningChainIsValid) {
+  const Certificate& own = provider_.key_manager.certificate;
+  ASSERT_LE(own.not_after(), provider_.pool_role.certificate.not_after());
+  const auto ready_at = [&](Timestamp now) {
+    clock_.Set(now);
+    return authority_->CheckReady();
+  };
+  Rebuild(TrustOf(provider_));
+  EXPECT_TRUE(ready_at(own.not_after()).ok());
+  const absl::Status late = ready_at(own.not_after() + std::chrono::seconds(1));
+  EXPECT_EQ(late.code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(late.message().find("has expired"), absl::string_view::npos) << late;
+  const absl::Status early = ready_at(own.not_before() - std::chrono::seconds(1));
+  EXPECT_EQ(early.code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(early.message().find("is not valid yet"), absl::string_view::npos) << early;
+  EXPECT_TRUE(ready_at(kTestTime).ok());
+}
+
 TEST_F(GrantAuthorityTest, LimitsTheRateOfOneSecureSpaceOnly) {
   limits_.joins_per_secure_space = {.burst = 2, .per_second = 1};
   Rebuild(TrustOf(provider_));

@@ -140,6 +140,8 @@ class Replica {
       }
       const bool retry = retry_at_ && std::chrono::steady_clock::now() >= *retry_at_;
       if (event == serve::Signals::Event::kReload || retry || source_->changed()) Reload();
+      server_->SetHealth(CheckReady().ok() ? rpc::Server::Health::kServing
+                                           : rpc::Server::Health::kNotServing);
     }
     spdlog::info("draining for at most {} ms", options_.drain.count());
     if (http_) http_->SetDraining();
@@ -202,6 +204,10 @@ class Replica {
   }
 
   void NoteDates() {
+    {
+      absl::MutexLock lock(&mutex_);
+      tls_validity_ = source_->tls_validity();
+    }
     const ReplicaDates dates = source_->dates();
     const auto set = [](serve::Gauge& gauge, Timestamp t) {
       gauge.Set(std::chrono::duration<double>(t.time_since_epoch()).count());
@@ -232,19 +238,26 @@ class Replica {
                              "every join is refused.");
   }
 
+  // Thread-safe.
+  absl::Status CheckReady() const {
+    if (signing_key_revoked_) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(options_.files.pool,
+                       " revokes the key that this replica signs with; replace the folder"));
+    }
+    if (options_.transport == Transport::kTls) {
+      absl::MutexLock lock(&mutex_);
+      RETURN_IF_ERROR(CheckTlsValidity(tls_validity_, world_.clock.Now(), source_->tls_source()));
+    }
+    return service_->authority()->CheckReady();
+  }
+
   serve::HttpOptions SideDoor() {
     serve::HttpOptions http;
     http.listen = options_.http;
     http.program = "nark-keymanager";
     http.version = kProgramVersion;
-    http.ready = [this]() -> absl::Status {
-      if (signing_key_revoked_) {
-        return absl::FailedPreconditionError(
-            absl::StrCat(options_.files.pool,
-                         " revokes the key that this replica signs with; replace the folder"));
-      }
-      return service_->authority()->CheckReady();
-    };
+    http.ready = [this] { return CheckReady(); };
     http.state = [this]() -> std::vector<std::pair<std::string, std::string>> {
       const auto authority = service_->authority();
       return {{"gRPC", server_->address()},
@@ -260,7 +273,9 @@ class Replica {
   SystemRandom random_;
   serve::Metrics metrics_;
   LoggedRefusals refusals_;
-  const World world_{.clock = clock_, .random = random_, .refusals = refusals_};
+  const World world_{.clock = options_.clock != nullptr ? *options_.clock : clock_,
+                     .random = random_,
+                     .refusals = refusals_};
   serve::Counter& reloads_ = metrics_.AddCounter("nark_keymanager_reloads_total",
                                                  "Times that keys and lists were reloaded.");
   serve::Gauge& last_reload_success_ =
@@ -280,6 +295,8 @@ class Replica {
                                                      "Connections that there was no room for.");
   rpc::ConnectionCounts counted_;
   std::atomic<bool> signing_key_revoked_ = false;
+  mutable absl::Mutex mutex_;
+  Validity tls_validity_ ABSL_GUARDED_BY(mutex_);
   serve::Gauge& queue_length_ = metrics_.AddGauge("nark_keymanager_queue_length",
                                                   "Requests for grants that wait for a thread.");
   std::unique_ptr<ReplicaSource> source_;

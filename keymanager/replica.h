@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "absl/status/status.h"
+#include "common/base/clock.h"
 #include "common/serve/shutdown.h"
 #include "common/serve/work_queue.h"
 #include "keymanager/replica_files.h"
@@ -30,11 +31,13 @@ struct ReplicaOptions {
   // How often files are read again, changed or not, of which something was refused: a token may
   // be back, a certificate be valid, the rest of a folder be there.
   std::chrono::milliseconds retry_interval{10'000};
+  Clock* clock = nullptr;  // borrowed, thread-safe; null: the system's
 };
 
 // Serves until `signals` say otherwise, then drains. Keys, lists and TLS certificates that
 // change on disk, or a SIGHUP, are taken over without a restart, part by part; a part that
-// does not load is logged and counted, and stays as it was. Logs by spdlog.
+// does not load is logged and counted, and stays as it was. Where every join would be refused,
+// it is not ready, for a balancer and for gRPC's health service. Logs by spdlog.
 absl::Status RunReplica(const ReplicaOptions& options, serve::Signals& signals);
 
 }  // namespace nark::keymanager

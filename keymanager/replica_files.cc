@@ -73,6 +73,13 @@ std::string_view PartName(Part part) {
   return "";
 }
 
+absl::Status CheckTlsValidity(const Validity& validity, Timestamp now, const std::string& where) {
+  if (validity.from <= now && now <= validity.until) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      where, ": the TLS certificate ", now < validity.from ? "is not valid yet" : "has expired",
+      "; put another there"));
+}
+
 ReplicaSource::ReplicaSource(ReplicaFiles files, World world, Limits limits)
     : files_(std::move(files)), world_(world), limits_(limits) {}
 
@@ -145,7 +152,7 @@ void ReplicaSource::ReadPool(Timestamp now, Refusals& refused) {
            .challenge_key_made = folder->challenge_keys.back().made};
   pool_tls_ = {.certificates = std::move(folder->tls_certificates_pem),
                .key = std::move(folder->tls_key_pem),
-               .ends = {},
+               .validity = {},
                .names_role = false};
 }
 
@@ -154,22 +161,17 @@ void ReplicaSource::ReadTls(Timestamp now, Refusals& refused) {
     const bool own = !files_.tls_certificates.empty();
     Tls tls = {.certificates = pool_tls_.certificates,
                .key = pool_tls_.key.Clone(),
-               .ends = {},
+               .validity = {},
                .names_role = false};
     if (own) {
       ASSIGN_OR_RETURN(const Bytes pem, ReadFile(files_.tls_certificates, 1 << 20));
       tls.certificates = ToText(pem);
       ASSIGN_OR_RETURN(tls.key, ReadSecretFile(files_.tls_key));
     }
-    const std::string& where = own ? files_.tls_certificates : files_.pool;
     const absl::StatusOr<TlsLeaf> leaf = CheckTlsServer(tls.certificates, tls.key);
-    if (!leaf.ok()) return Annotate(leaf.status(), where);
-    if (now < leaf->not_before || leaf->not_after < now) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          where, ": the TLS certificate ",
-          now < leaf->not_before ? "is not valid yet" : "has expired", "; put another there"));
-    }
-    tls.ends = leaf->not_after;
+    if (!leaf.ok()) return Annotate(leaf.status(), tls_source());
+    tls.validity = {.from = leaf->not_before, .until = leaf->not_after};
+    RETURN_IF_ERROR(CheckTlsValidity(tls.validity, now, tls_source()));
     tls.names_role = std::ranges::count(leaf->dns_names, kServerName) > 0;
     return tls;
   };
@@ -245,7 +247,7 @@ ReplicaDates ReplicaSource::dates() const {
           .signing_certificate_made = signing.certificate.not_before(),
           .root_ends = pool_.keys->root.not_after(),
           .signing_certificate_ends = EarliestEnd(signing.Chain()),
-          .tls_certificate_ends = tls_.ends,
+          .tls_certificate_ends = tls_.validity.until,
           .issuer_ends = EarliestEnd(issuers_)};
 }
 

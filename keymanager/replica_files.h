@@ -59,6 +59,15 @@ struct ReplicaDates {
   Timestamp issuer_ends;
 };
 
+// From when until when a certificate is valid.
+struct Validity {
+  Timestamp from;
+  Timestamp until;
+};
+
+// FAILED_PRECONDITION, naming `where` it lies, for a TLS certificate that is not valid at `now`.
+absl::Status CheckTlsValidity(const Validity& validity, Timestamp now, const std::string& where);
+
 // The files of a replica and what was good in them. One thread only.
 class ReplicaSource {
  public:
@@ -81,6 +90,11 @@ class ReplicaSource {
   const SecretBytes& tls_key_pem() const { return tls_.key; }
   // Whether the TLS certificate is for the name that receivers ask for (kServerName).
   bool tls_names_role() const { return tls_.names_role; }
+  const Validity& tls_validity() const { return tls_.validity; }
+  // Where it lies.
+  const std::string& tls_source() const {
+    return files_.tls_certificates.empty() ? files_.pool : files_.tls_certificates;
+  }
   ReplicaDates dates() const;
   // Whether the folder, as it lies there now, revokes the key that is in force: receivers
   // that know it refuse whatever is signed with it.
@@ -95,7 +109,7 @@ class ReplicaSource {
   struct Tls {
     std::string certificates;
     SecretBytes key;
-    Timestamp ends;
+    Validity validity;
     bool names_role = false;
   };
   // By path.

@@ -1,6 +1,7 @@
 // Whole replicas on loopback, as main runs them: files, TLS, gRPC, HTTP, signals.
 #include "keymanager/replica.h"
 
+#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spdlog/sinks/ostream_sink.h>
@@ -67,6 +68,16 @@ class GatedRandom final : public Random {
   bool open_ = true;
   int waiting_ = 0;
   SystemRandom random_;
+};
+
+// Ahead of the system's.
+class ClockAhead final : public Clock {
+ public:
+  Timestamp Now() override { return SystemClock().Now() + std::chrono::hours(ahead_); }
+  void Set(std::chrono::hours ahead) { ahead_ = static_cast<int>(ahead.count()); }
+
+ private:
+  std::atomic<int> ahead_ = 0;
 };
 
 class ReplicaTest : public testing::Test {
@@ -251,15 +262,47 @@ TEST_F(ReplicaTest, ReasonsCrossTheWire) {
 
 // --- The process: RunReplica ---
 
+// grpc.health.v1.HealthCheckResponse{status}.
+constexpr std::string_view kServing("\x08\x01", 2);
+constexpr std::string_view kNotServing("\x08\x02", 2);
+
+std::string HealthOf(const std::shared_ptr<grpc::Channel>& channel) {
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  rpc::SetTimeout(context, seconds(10));
+  grpc::CompletionQueue queue;
+  const grpc::Slice no_fields("");
+  const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check",
+                                          grpc::ByteBuffer(&no_fields, 1), &queue);
+  call->StartCall();
+  grpc::ByteBuffer response;
+  grpc::Status status;
+  call->Finish(&response, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  grpc::Slice slice;
+  if (!status.ok() || !response.DumpToSingleSlice(&slice).ok()) return status.error_message();
+  return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
+}
+
 class ReplicaProcessTest : public ReplicaTest {
  protected:
+  static void AwaitHealth(const std::shared_ptr<grpc::Channel>& channel, std::string_view health) {
+    const auto deadline = std::chrono::steady_clock::now() + seconds(60);
+    while (HealthOf(channel) != health && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(milliseconds(20));
+    }
+    EXPECT_EQ(HealthOf(channel), health);
+  }
+
   // Runs it until SIGTERM, beside `body`, which gets the addresses.
   void WhileServing(
       ReplicaOptions options,
       const std::function<void(const std::string& listen, const std::string& http)>& body) {
     auto signals = serve::Signals::Take();
     ASSERT_TRUE(signals.ok());
-    options.files = Files();
+    if (options.files.pool.empty()) options.files = Files();
     options.listen = "127.0.0.1:0";
     options.http = "127.0.0.1:0";
     options.ready_file = folder_ + "/ready.json";
@@ -292,6 +335,21 @@ class ReplicaProcessTest : public ReplicaTest {
       std::this_thread::sleep_for(milliseconds(20));
     } while (std::chrono::steady_clock::now() < deadline);
     FAIL() << metric << "\n" << said;
+  }
+
+  enum class Ready { kNo, kYes };
+  void AwaitReady(const std::string& http, Ready ready) {
+    const auto deadline = std::chrono::steady_clock::now() + seconds(60);
+    absl::Status answer;
+    do {
+      answer = serve::HttpGet(http, "/readyz", seconds(5)).status();
+      if (ready == Ready::kYes ? answer.ok()
+                               : absl::StrContains(answer.message(), "HTTP status 503")) {
+        return;
+      }
+      std::this_thread::sleep_for(milliseconds(20));
+    } while (std::chrono::steady_clock::now() < deadline);
+    FAIL() << answer;
   }
 
   // Until joins of `space` end with `reason` ("" for a grant).
@@ -397,24 +455,14 @@ TEST_F(ReplicaProcessTest, KeepsTlsSessionsWhereItsCertificateStays) {
 // What it signs is refused by whoever knows, so a balancer must find another.
 TEST_F(ReplicaProcessTest, IsNotReadyWhereItsOwnKeyIsRevoked) {
   WhileServing({}, [&](const std::string&, const std::string& http) {
-    const auto await_ready = [&](bool ready) {
-      const auto deadline = std::chrono::steady_clock::now() + seconds(60);
-      absl::Status answer;
-      do {
-        answer = serve::HttpGet(http, "/readyz", seconds(5)).status();
-        if (ready ? answer.ok() : absl::StrContains(answer.message(), "HTTP status 503")) return;
-        std::this_thread::sleep_for(milliseconds(20));
-      } while (std::chrono::steady_clock::now() < deadline);
-      FAIL() << answer;
-    };
-    await_ready(true);
+    AwaitReady(http, Ready::kYes);
     auto pool = LoadPoolFolder(folder_ + "/pool", RealNow());
     ASSERT_TRUE(pool.ok()) << pool.status();
     pool->revoked = {{.key_id = pool->signing.certificate.public_key().id(), .not_after = {}}};
     ASSERT_TRUE(WritePoolFolder(folder_ + "/pool", *pool, provider_.pool_role, RealNow()).ok());
-    await_ready(false);
+    AwaitReady(http, Ready::kNo);
     WritePool();
-    await_ready(true);
+    AwaitReady(http, Ready::kYes);
   });
 }
 
@@ -444,6 +492,39 @@ TEST_F(ReplicaProcessTest, TriesAgainWhatItRefused) {
   const std::string lines = log.str(), said = "the pool part stays as it was";
   EXPECT_NE(lines.find(said), std::string::npos) << lines;
   EXPECT_EQ(lines.find(said), lines.rfind(said)) << lines;
+}
+
+// Nobody's handshake would end well; and who asks by gRPC is told the same.
+TEST_F(ReplicaProcessTest, IsNotReadyWhereItsTlsCertificateIsNotValid) {
+  ClockAhead clock;
+  ReplicaOptions options;
+  options.clock = &clock;
+  options.files = Files();
+  options.files.revocations.clear();
+  options.files.deny_list.clear();
+  options.files.tls_certificates = folder_ + "/tls.pem";
+  options.files.tls_key = folder_ + "/tls-key.pem";
+  // Ends before the signing certificate does.
+  const auto tls = MakeTlsServer(kServerName, provider_.tls_ca, RealNow() - std::chrono::days(365));
+  ASSERT_TRUE(tls.ok()) << tls.status();
+  Write("tls.pem", AsBytes(tls->certificate.ToPem()));
+  Write("tls-key.pem", tls->key.ToPem()->Reveal());
+  const auto end = tls->certificate.not_after() - RealNow();
+  WhileServing(options, [&](const std::string& listen, const std::string& http) {
+    auto channel =
+        rpc::MakeChannel({.endpoint = listen,
+                          .tls = rpc::TlsTrust{.ca_certificate = provider_.tls_ca.certificate.der(),
+                                               .server_name = kServerName}});
+    ASSERT_TRUE(channel.ok()) << channel.status();
+    AwaitReady(http, Ready::kYes);
+    AwaitHealth(*channel, kServing);
+    clock.Set(std::chrono::ceil<std::chrono::hours>(end));
+    AwaitReady(http, Ready::kNo);
+    AwaitHealth(*channel, kNotServing);
+    clock.Set(std::chrono::hours(0));
+    AwaitReady(http, Ready::kYes);
+    AwaitHealth(*channel, kServing);
+  });
 }
 
 TEST_F(ReplicaProcessTest, PlaintextIsAskedFor) {
