@@ -19,65 +19,13 @@
 #include "common/rpc/server.h"
 #include "common/rpc/watchdog.h"
 #include "common/serve/http.h"
-#include "common/serve/log.h"
 #include "common/serve/metrics.h"
 #include "common/serve/ready_file.h"
+#include "keymanager/logged_refusals.h"
 #include "keymanager/service.h"
 
 namespace nark::keymanager {
 namespace {
-
-constexpr int kRefusalLinesPerSecond = 20;
-
-// A detail may quote a stranger.
-std::string Printable(std::string_view detail) {
-  std::string text(detail);
-  std::ranges::replace_if(
-      text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
-  return text;
-}
-
-// Counts every refusal, and logs as many as a person could read.
-class LoggedRefusals final : public RefusalLog {
- public:
-  explicit LoggedRefusals(serve::Metrics& metrics) {
-    for (int i = 0; i < kCauses; ++i) {
-      counters_[i] = &metrics.AddCounter(
-          "nark_keymanager_refusals_total", "Requests refused, by what was wrong.",
-          {{"detail", std::string(CauseName(static_cast<Cause>(i)))}});
-    }
-  }
-
-  void OnRefusal(Cause cause, std::string_view detail) override {
-    counters_[static_cast<int>(cause)]->Increment();
-    if (!MayLog()) return;
-    if (cause == Cause::kInternal || cause == Cause::kKeysUnavailable) {
-      spdlog::error("a join failed: {}{}", Printable(detail), serve::LogFields());
-    } else {
-      spdlog::info("refused ({}): {}{}", CauseName(cause), Printable(detail), serve::LogFields());
-    }
-  }
-
- private:
-  bool MayLog() {
-    const auto now = std::chrono::steady_clock::now();
-    absl::MutexLock lock(&mutex_);
-    if (now - second_ >= std::chrono::seconds(1)) {
-      if (lines_ > kRefusalLinesPerSecond) {
-        spdlog::warn("{} more refusals were not logged; see nark_keymanager_refusals_total",
-                     lines_ - kRefusalLinesPerSecond);
-      }
-      second_ = now;
-      lines_ = 0;
-    }
-    return ++lines_ <= kRefusalLinesPerSecond;
-  }
-
-  std::array<serve::Counter*, kCauses> counters_{};
-  absl::Mutex mutex_;
-  std::chrono::steady_clock::time_point second_ ABSL_GUARDED_BY(mutex_);
-  int lines_ ABSL_GUARDED_BY(mutex_) = 0;
-};
 
 std::string ShowTime(Timestamp t) {
   if (t == Timestamp::max()) return "no --crl and no --deny";
