@@ -1,7 +1,8 @@
 // Joins per second of one replica on one core: the real nark-keymanager over gRPC
 // and TLS, beside what its cryptography alone costs (the decision core in this
 // process) and what the RPCs alone cost (a server of the same stack that echoes
-// answers of the same size). Servers run on core 0, the callers on the last core.
+// answers of the same size; idle in between, or busy for as long as the cryptography takes,
+// which shows what RPCs cost at that rate). Servers run on core 0, the callers on the last core.
 // CPU time of the server counts, so that a busy machine distorts nothing; medians of
 // interleaved rounds. One JSON line a figure.
 
@@ -45,7 +46,8 @@ constexpr size_t kCryptoJoins = 1500;
 
 class Echo final : public v1::KeyManager::CallbackService {
  public:
-  Echo(size_t challenge_bytes, size_t grant_bytes) {
+  // A grant keeps a processor for so many seconds.
+  Echo(size_t challenge_bytes, size_t grant_bytes, double work) : work_(work) {
     challenge_.mutable_challenge()->set_body(std::string(challenge_bytes, 'c'));
     grant_.mutable_grant()->set_payload(std::string(grant_bytes, 'g'));
   }
@@ -58,6 +60,8 @@ class Echo final : public v1::KeyManager::CallbackService {
   grpc::ServerUnaryReactor* IssueGrant(grpc::CallbackServerContext* context,
                                        const v1::IssueGrantRequest*,
                                        v1::IssueGrantResponse* response) override {
+    const double end = SecondsOn(CLOCK_THREAD_CPUTIME_ID) + work_;
+    while (work_ > 0 && SecondsOn(CLOCK_THREAD_CPUTIME_ID) < end) continue;
     *response = grant_;
     return Done(context);
   }
@@ -68,23 +72,26 @@ class Echo final : public v1::KeyManager::CallbackService {
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
+  const double work_;
   v1::GetChallengeResponse challenge_;
   v1::IssueGrantResponse grant_;
 };
 
-// argv: --echo | --plain-echo, FOLDER CHALLENGE_BYTES GRANT_BYTES
+// argv: --echo | --plain-echo | --busy-echo, FOLDER CHALLENGE_BYTES GRANT_BYTES WORK
 int RunEcho(char** argv) {
   const std::string kind = std::string(argv[1]).substr(2);
   size_t challenge_bytes = 0, grant_bytes = 0;
-  if (!absl::SimpleAtoi(argv[3], &challenge_bytes) || !absl::SimpleAtoi(argv[4], &grant_bytes)) {
+  double work = 0;
+  if (!absl::SimpleAtoi(argv[3], &challenge_bytes) || !absl::SimpleAtoi(argv[4], &grant_bytes) ||
+      !absl::SimpleAtod(argv[5], &work)) {
     return 1;
   }
   const std::string folder = argv[2];
   const PoolFolder pool = Must(LoadPoolFolder(folder + "/pool", SystemClock().Now()));
-  Echo echo(challenge_bytes, grant_bytes);
+  Echo echo(challenge_bytes, grant_bytes, work);
   rpc::ServerOptions options;
   options.listen = "127.0.0.1:0";
-  if (kind == "echo") {
+  if (kind != "plain-echo") {
     options.tls = rpc::TlsIdentity{.certificates = pool.tls_certificates_pem,
                                    .key = pool.tls_key_pem.Clone()};
   }
@@ -164,7 +171,8 @@ struct Series {
   std::vector<double> joined, echoed, wall;
 };
 
-void Print(const char* figure, const Series& series, double crypto) {
+// `busy`: of an echo that works as long as the cryptography takes; 0 where there is none.
+void Print(const char* figure, const Series& series, double crypto, double busy = 0) {
   const double join = Median(series.joined);
   const double echo = Median(series.echoed);
   const double limit = crypto + echo;
@@ -172,9 +180,10 @@ void Print(const char* figure, const Series& series, double crypto) {
       "{\"figure\":\"%s\",\"value\":%.0f,\"limit\":%.0f,\"ratio\":%.3f,\"unit\":\"joins/s a core\","
       "\"limit_is\":\"cryptography and RPC floor\",\"detail\":{\"cpu_us_per_join\":%.1f,"
       "\"crypto_us\":%.1f,\"rpc_floor_us\":%.1f,\"crypto_share\":%.3f,"
-      "\"wall_joins_per_second\":%.0f}}\n",
+      "\"wall_joins_per_second\":%.0f,"
+      "\"busy_echo_us\":%.1f}}\n",
       figure, 1 / join, 1 / limit, limit / join, join * 1e6, crypto * 1e6, echo * 1e6,
-      crypto / join, Median(series.wall));
+      crypto / join, Median(series.wall), busy * 1e6);
   std::fflush(stdout);
 }
 
@@ -197,25 +206,29 @@ int Run() {
   const auto grant = Must(authority->IssueGrant(exchange.request));
 
   const Target replica = StartReplica(world, "replica");
-  const auto start_echo = [&](const std::string& kind) {
+  Crypto(world, *authority);  // first touch
+  const double work = Crypto(world, *authority);
+  const auto start_echo = [&](const std::string& kind, double seconds) {
     return Start({.program = Self(),
                   .arguments = {"--" + kind, world.folder, std::to_string(challenge.ByteSizeLong()),
-                                std::to_string(grant.ByteSizeLong())},
+                                std::to_string(grant.ByteSizeLong()), std::to_string(seconds)},
                   .input = "",
                   .environment = {}},
                  world.folder, world.folder + "/" + kind + ".json");
   };
-  const Target echo = start_echo("echo");
+  const Target echo = start_echo("echo", 0);
   const Target plain_replica = StartReplica(world, "plain-replica", false);
-  Target plain_echo = start_echo("plain-echo");
+  Target plain_echo = start_echo("plain-echo", 0);
   plain_echo.tls = false;
+  const Target busy_echo = start_echo("busy-echo", work);
 
   const rpc::TlsSessionCache replica_sessions(4), echo_sessions(4);
   Series warm, plain, cold, resumed;
-  std::vector<double> crypto;
+  std::vector<double> crypto, busy;
   for (int round = -1; round < kRounds; ++round) {
     const Load joined = Warm(world, {&replica}, kInFlight, Answering::kReplica, exchange.request);
     const Load echoed = Warm(world, {&echo}, kInFlight, Answering::kEcho, exchange.request);
+    const Load kept_busy = Warm(world, {&busy_echo}, kInFlight, Answering::kEcho, exchange.request);
     const Load plain_joined =
         Warm(world, {&plain_replica}, kInFlight, Answering::kReplica, exchange.request);
     const Load plain_echoed =
@@ -232,8 +245,9 @@ int Run() {
     cold.Add(cold_joined, cold_echoed);
     resumed.Add(again, again_echoed);
     crypto.push_back(decided);
+    busy.push_back(kept_busy.cpu_per_join);
   }
-  Print("joins warm", warm, Median(crypto));
+  Print("joins warm", warm, Median(crypto), Median(busy));
   Print("joins plaintext", plain, Median(crypto));
   Print("joins cold", cold, Median(crypto));
   Print("joins resumed", resumed, Median(crypto));
@@ -244,6 +258,6 @@ int Run() {
 }  // namespace nark::bench
 
 int main(int argc, char** argv) {
-  if (argc == 5 && std::string(argv[1]).ends_with("echo")) return nark::bench::RunEcho(argv);
+  if (argc == 6 && std::string(argv[1]).ends_with("echo")) return nark::bench::RunEcho(argv);
   return nark::bench::Run();
 }
