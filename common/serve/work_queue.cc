@@ -41,6 +41,7 @@ bool WorkQueue::TryDoOrAdd(Work work) {
     ++working_;
   }
   work(Turn::kDo, Duration(0));
+  while (DoNext()) continue;
   absl::MutexLock lock(&mutex_);
   caller_works_ = false;
   --working_;
@@ -58,10 +59,23 @@ size_t WorkQueue::length() const {
   return line_.size();
 }
 
+bool WorkQueue::DoNext() {
+  Waiting next;
+  bool ending = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (line_.empty()) return false;
+    next = std::move(line_.front());
+    line_.pop_front();
+    ending = ending_;
+  }
+  const Duration waited = std::chrono::steady_clock::now() - next.since;
+  next.work(ending || waited > limits_.wait ? Turn::kExpired : Turn::kDo, waited);
+  return true;
+}
+
 void WorkQueue::Run() {
   for (;;) {
-    Waiting next;
-    bool ending = false;
     {
       absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(
@@ -71,13 +85,9 @@ void WorkQueue::Run() {
           },
           this));
       if (line_.empty()) return;
-      next = std::move(line_.front());
-      line_.pop_front();
-      ending = ending_;
       ++working_;
     }
-    const Duration waited = std::chrono::steady_clock::now() - next.since;
-    next.work(ending || waited > limits_.wait ? Turn::kExpired : Turn::kDo, waited);
+    while (DoNext()) continue;
     absl::MutexLock lock(&mutex_);
     --working_;
   }

@@ -39,8 +39,9 @@ class WorkQueue {
   // False where the line is full: `work` is then never called.
   bool TryAdd(Work work);
   // The same, but done at once in the caller's thread where that is a turn: a thread would be
-  // free for it, nobody waits, and no other caller works. So a quiet server hands nothing from
-  // one thread to another, and a busy one has its callers back to bring what comes next.
+  // free for it, nobody waits, and no other caller works. The caller then goes on with what
+  // others bring meanwhile. So nothing is handed from one thread to another that need not be,
+  // as long as there is a second one to bring it.
   bool TryDoOrAdd(Work work);
 
   size_t length() const;
@@ -52,6 +53,8 @@ class WorkQueue {
     std::chrono::steady_clock::time_point since;
   };
   void Run();
+  // What is first in line; false where nobody is.
+  bool DoNext();
   bool Add(Work work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Limits limits_;
