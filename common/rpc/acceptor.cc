@@ -101,9 +101,12 @@ net::Descriptor OpenReserve() { return net::Descriptor(open("/dev/null", O_RDONL
 size_t MostConnections() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kLeastConnections;
-  const size_t files = static_cast<size_t>(limit.rlim_cur);
+  return MostConnectionsWithin(static_cast<size_t>(limit.rlim_cur), MemoryLimit());
+}
+
+size_t MostConnectionsWithin(size_t files, uint64_t memory_bytes) {
   const size_t left = files - std::min(files, kDescriptorsForTheRest);
-  return std::max(kLeastConnections, std::min(left, MemoryLimit() / 2 / kBytesAConnection));
+  return std::max(kLeastConnections, std::min(left, memory_bytes / 2 / kBytesAConnection));
 }
 
 absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const Address& address,
@@ -274,6 +277,7 @@ void Acceptor::Evict(size_t at) {
   }
   held_[at] = held_.back();
   held_.pop_back();
+  held_count_ = held_.size();
 }
 
 }  // namespace nark::rpc

@@ -31,6 +31,7 @@ struct ConnectionCap {
 // limit on open files without 128; and half of the memory there may be, if each connection
 // costs what a peer can make it cost. At least 16.
 size_t MostConnections();
+size_t MostConnectionsWithin(size_t files, uint64_t memory_bytes);
 
 // Since the start.
 struct ConnectionCounts {

@@ -218,6 +218,12 @@ TEST_F(AcceptorTest, GivesThePortBackWhenItStops) {
   EXPECT_TRUE(Acceptor::Listen(*ParseAddress(where), {}).ok());
 }
 
+TEST(MostConnectionsTest, FitIntoHalfOfTheMemory) {
+  EXPECT_EQ(MostConnectionsWithin(1 << 20, 512 << 20), 910u);
+  EXPECT_EQ(MostConnectionsWithin(1024, uint64_t{1} << 40), 1024u - 128u);
+  EXPECT_EQ(MostConnectionsWithin(1024, 1 << 20), 16u);
+}
+
 TEST(MostConnectionsTest, LeavesDescriptorsForTheRest) {
   rlimit before{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <memory>
 #include <set>
 #include <string>
@@ -40,25 +41,35 @@ class CallWatch {
 
   std::set<std::string> Greedy() {
     const uint64_t bytes = ResidentBytes();
-    const auto now = std::chrono::steady_clock::now();
-    if (bytes < watched_bytes_) return {};
-    if (bytes < looked_bytes_ + kGrowth && now - looked_at_ < std::chrono::seconds(1)) return {};
+    const auto begin = std::chrono::steady_clock::now();
+    if (bytes < watched_bytes_ || begin < next_look_) return {};
+    if (bytes < looked_bytes_ + kGrowth && begin < looked_at_ + kBetweenLooks) return {};
     // What those had who were ended goes back, so that it is not looked at for ever.
-    if (!last_.empty()) malloc_trim(0);
+    if (ended_some_) malloc_trim(0);
+    std::set<std::string> over = PeersWithMoreCalls(kCallsAConnection);
     // Before it hears what it may, a peer that means well can begin some more.
-    last_ = PeersWithMoreCalls(4 * kCallsAConnection);
-    looked_at_ = now;
+    std::set<std::string> greedy;
+    std::ranges::set_intersection(over, over_before_, std::inserter(greedy, greedy.end()));
+    over_before_ = std::move(over);
+    ended_some_ = !greedy.empty();
     looked_bytes_ = ResidentBytes();
-    return last_;
+    looked_at_ = std::chrono::steady_clock::now();
+    // This thread also takes connections in.
+    next_look_ = looked_at_ + kPausePerLook * (looked_at_ - begin);
+    return greedy;
   }
 
  private:
   static constexpr uint64_t kMostUnwatched = 1 << 30;
   static constexpr uint64_t kGrowth = 8 << 20;
 
+  static constexpr std::chrono::seconds kBetweenLooks{1};
+  static constexpr int kPausePerLook = 4;
+
   const uint64_t watched_bytes_;
-  std::set<std::string> last_;
-  std::chrono::steady_clock::time_point looked_at_;
+  std::set<std::string> over_before_;
+  bool ended_some_ = false;
+  std::chrono::steady_clock::time_point looked_at_, next_look_;
   uint64_t looked_bytes_ = 0;
 };
 
