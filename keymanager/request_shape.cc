@@ -24,6 +24,10 @@ constexpr size_t kMaxCertificateBytes = 4 << 10;
 constexpr int kMaxCertificates = 4;
 
 constexpr size_t kMaxChallengeRequestBytes = 1 << 10;
+// All parts at their largest, and room for what names them.
+constexpr size_t kMaxGrantRequestBytes = kMaxDescriptorBytes + kMaxVoucherBytes +
+                                         kMaxEvidenceBytes +
+                                         4 * kMaxCertificates * kMaxCertificateBytes + (16 << 10);
 // An honest one has some thirty; five times as many certificates still get a reason.
 constexpr int kMaxFields = 128;
 
@@ -34,13 +38,17 @@ bool WalkFields(google::protobuf::io::CodedInputStream& in,
   while (const uint32_t tag = in.ReadTag()) {
     const auto* field = message.FindFieldByNumber(WireFormatLite::GetTagFieldNumber(tag));
     if (field == nullptr || --left < 0) return false;
+    // As another kind it would be kept as unknown, whatever is in it: a group may hold much.
+    const auto type = static_cast<WireFormatLite::FieldType>(field->type());
+    if (WireFormatLite::GetTagWireType(tag) != WireFormatLite::WireTypeForFieldType(type)) {
+      return false;
+    }
     if (field->message_type() == nullptr) {
       if (!WireFormatLite::SkipField(&in, tag)) return false;
       continue;
     }
     uint32_t size = 0;
-    if (WireFormatLite::GetTagWireType(tag) != WireFormatLite::WIRETYPE_LENGTH_DELIMITED ||
-        !in.ReadVarint32(&size) || size > static_cast<uint32_t>(std::numeric_limits<int>::max())) {
+    if (!in.ReadVarint32(&size) || size > static_cast<uint32_t>(std::numeric_limits<int>::max())) {
       return false;
     }
     // The messages of a request are no deeper than the contract, which does not repeat itself.
@@ -55,7 +63,7 @@ template <typename Request>
 absl::Status Parse(ByteView bytes, Request& request) {
   google::protobuf::io::CodedInputStream in(bytes.data(), static_cast<int>(bytes.size()));
   int left = kMaxFields;
-  if (!WalkFields(in, *Request::descriptor(), left)) {
+  if (bytes.size() > MostBytesOf(request) || !WalkFields(in, *Request::descriptor(), left)) {
     return absl::InvalidArgumentError(
         absl::StrCat("a message of ", bytes.size(), " bytes that is none of the contract's"));
   }
@@ -104,16 +112,16 @@ void Absorb(Sha256Stream& hash, ByteView part) {
 }  // namespace
 
 absl::Status ParseRequest(ByteView bytes, v1::GetChallengeRequest& request) {
-  if (bytes.size() > kMaxChallengeRequestBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a request for a challenge of ", bytes.size(), " bytes"));
-  }
   return Parse(bytes, request);
 }
 
 absl::Status ParseRequest(ByteView bytes, v1::IssueGrantRequest& request) {
   return Parse(bytes, request);
 }
+
+size_t MostBytesOf(const v1::GetChallengeRequest&) { return kMaxChallengeRequestBytes; }
+
+size_t MostBytesOf(const v1::IssueGrantRequest&) { return kMaxGrantRequestBytes; }
 
 absl::Status CheckShape(const v1::IssueGrantRequest& request) {
   RETURN_IF_ERROR(

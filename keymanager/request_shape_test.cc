@@ -67,6 +67,20 @@ TEST(RequestShapeTest, FieldsOfNoContractAreNotParsed) {
   EXPECT_FALSE(Parses(request.SerializeAsString()));
 }
 
+// A group takes any number of fields, and is kept as unknown where bytes are due.
+TEST(RequestShapeTest, AGroupIsNotParsed) {
+  std::string group = "\x1b";
+  for (int i = 0; i < 1000; ++i) group += std::string("\x08\x00", 2);
+  group += "\x1c";
+  EXPECT_FALSE(Parses(Honest().SerializeAsString() + group));
+  std::string envelope = Honest().voucher().SerializeAsString() + group;
+  std::string request = "\x12";
+  for (size_t size = envelope.size(); size > 0; size >>= 7) {
+    request += static_cast<char>((size & 0x7f) | (size > 0x7f ? 0x80 : 0));
+  }
+  EXPECT_FALSE(Parses(request + envelope));
+}
+
 TEST(RequestShapeTest, WhatIsCutOrOfAnotherKindIsNotParsed) {
   const std::string honest = Honest().SerializeAsString();
   for (size_t size = 1; size < honest.size(); size += 97) {

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/rpc/call_ids.h"
 #include "common/rpc/status.h"
@@ -23,6 +24,9 @@ double Seconds(std::chrono::steady_clock::duration duration) {
 
 template <typename Request>
 absl::Status Parse(const grpc::ByteBuffer& buffer, Request& request) {
+  if (buffer.Length() > MostBytesOf(request)) {
+    return absl::InvalidArgumentError(absl::StrCat("a message of ", buffer.Length(), " bytes"));
+  }
   grpc::Slice slice;
   if (!buffer.DumpToSingleSlice(&slice).ok()) return absl::InvalidArgumentError("no message");
   return ParseRequest({slice.begin(), slice.size()}, request);

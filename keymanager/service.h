@@ -18,8 +18,8 @@ namespace nark::keymanager {
 // nark.v1.KeyManager over a GrantAuthority, which can be exchanged while calls
 // run: that is how keys and lists are reloaded. Grants are decided on by a few threads
 // with a bounded line before them: when more is asked for than they can do, exchanges are
-// turned away early, at their challenge, with OVERLOADED. What strangers send is parsed behind
-// that line. Thread-safe.
+// turned away early, at their challenge, with OVERLOADED. What strangers send is parsed when its
+// turn has come, and walked through first. Thread-safe.
 class KeyManagerService final
     : public v1::KeyManager::WithRawCallbackMethod_GetChallenge<
           v1::KeyManager::WithRawCallbackMethod_IssueGrant<v1::KeyManager::Service>> {

@@ -27,7 +27,7 @@ class WorkQueue {
     Duration wait = std::chrono::milliseconds(100);
   };
   enum class Turn { kDo, kExpired };
-  // Called once, by a thread of the queue, with how long it waited.
+  // Called once, by a thread of the queue or one in TryDoOrAdd, with how long it waited.
   using Work = std::function<void(Turn turn, Duration waited)>;
 
   explicit WorkQueue(Limits limits);
