@@ -6,10 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "common/base/clock.h"
 #include "common/crypto/certificate.h"
 #include "common/crypto/hpke.h"
@@ -77,7 +75,7 @@ class GrantAuthority {
   Timestamp lists_next_update() const { return trust_.next_update(); }
 
   // UNAVAILABLE where every join would be refused now, by this replica or for its signature.
-  // Asks the token that holds the pool's challenge key, if one does, at most once a second.
+  // Asks the token that holds the pool's challenge key, if one does.
   absl::Status CheckReady() const;
   // Whether a key has to be waited for: one that lies in a token. (A pool's do all, or none.)
   bool keys_wait() const { return keys_->challenge_keys.external(); }
@@ -125,9 +123,6 @@ class GrantAuthority {
   BoundedCache<std::shared_ptr<const SecureSpace>> secure_spaces_;
   BoundedCache<std::shared_ptr<const v1::IssueGrantResponse>> answers_;
   RateLimit rate_limit_;
-  mutable absl::Mutex reached_mutex_;
-  mutable Timestamp reached_at_ ABSL_GUARDED_BY(reached_mutex_){};
-  mutable absl::Status reached_ ABSL_GUARDED_BY(reached_mutex_);
 };
 
 }  // namespace nark::keymanager

@@ -20,6 +20,7 @@
 #include "common/rpc/watchdog.h"
 #include "common/serve/http.h"
 #include "common/serve/metrics.h"
+#include "common/serve/periodic.h"
 #include "common/serve/ready_file.h"
 #include "keymanager/logged_refusals.h"
 #include "keymanager/service.h"
@@ -35,6 +36,8 @@ std::string ShowTime(Timestamp t) {
 
 // Requests are a few kilobytes, of which a thousand may wait.
 constexpr size_t kBufferBytes = 64 << 20;
+// For one answer of a token.
+constexpr std::chrono::seconds kPatience{5};
 
 // The parts of a running replica, in the order in which they must go.
 class Replica {
@@ -64,6 +67,8 @@ class Replica {
       tls_shown_ = TlsInForce();
     }
     ASSIGN_OR_RETURN(server_, rpc::Server::Start(std::move(server), {&*service_}));
+    LookWhetherReady();
+    readiness_.emplace(options_.reload_interval, [this] { LookWhetherReady(); });
     std::vector<std::pair<std::string, std::string>> addresses = {{"listen", server_->address()}};
     if (!options_.http.empty()) {
       ASSIGN_OR_RETURN(http_, serve::HttpServer::Start(SideDoor(), &metrics_));
@@ -88,9 +93,8 @@ class Replica {
       }
       const bool retry = retry_at_ && std::chrono::steady_clock::now() >= *retry_at_;
       if (event == serve::Signals::Event::kReload || retry || source_->changed()) Reload();
-      server_->SetHealth(CheckReady().ok() ? rpc::Server::Health::kServing
-                                           : rpc::Server::Health::kNotServing);
     }
+    readiness_.reset();
     spdlog::info("draining for at most {} ms", options_.drain.count());
     if (http_) http_->SetDraining();
     watchdog_.reset();
@@ -186,6 +190,23 @@ class Replica {
                              "every join is refused.");
   }
 
+  // In a thread of its own: a token may hang.
+  void LookWhetherReady() {
+    absl::Status ready = CheckReady();
+    server_->SetHealth(ready.ok() ? rpc::Server::Health::kServing
+                                  : rpc::Server::Health::kNotServing);
+    absl::MutexLock lock(&mutex_);
+    ready_ = std::move(ready);
+    looked_at_ = std::chrono::steady_clock::now();
+  }
+  // As it was when it was last looked at; thread-safe.
+  absl::Status LastReady() const {
+    absl::MutexLock lock(&mutex_);
+    const auto since = std::chrono::steady_clock::now() - looked_at_;
+    if (since < options_.reload_interval + kPatience) return ready_;
+    return absl::UnavailableError("the token that holds the pool's keys does not answer");
+  }
+
   // Thread-safe.
   absl::Status CheckReady() const {
     if (signing_key_revoked_) {
@@ -205,7 +226,7 @@ class Replica {
     http.listen = options_.http;
     http.program = "nark-keymanager";
     http.version = kProgramVersion;
-    http.ready = [this] { return CheckReady(); };
+    http.ready = [this] { return LastReady(); };
     http.state = [this]() -> std::vector<std::pair<std::string, std::string>> {
       const auto authority = service_->authority();
       return {{"gRPC", server_->address()},
@@ -245,6 +266,8 @@ class Replica {
   std::atomic<bool> signing_key_revoked_ = false;
   mutable absl::Mutex mutex_;
   Validity tls_validity_ ABSL_GUARDED_BY(mutex_);
+  absl::Status ready_ ABSL_GUARDED_BY(mutex_);
+  std::chrono::steady_clock::time_point looked_at_ ABSL_GUARDED_BY(mutex_);
   serve::Gauge& queue_length_ = metrics_.AddGauge("nark_keymanager_queue_length",
                                                   "Requests for grants that wait for a thread.");
   std::unique_ptr<ReplicaSource> source_;
@@ -253,6 +276,7 @@ class Replica {
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<serve::HttpServer> http_;
   std::optional<rpc::Watchdog> watchdog_;
+  std::optional<serve::Periodic> readiness_;
 };
 
 }  // namespace

@@ -97,15 +97,15 @@ std::vector<RefusedPart> ReplicaSource::Reload() {
   // Before reading: what changes meanwhile is seen next time.
   std::vector<FileStamp> looked = Look();
   Refusals refused = ReadAll(world_.clock.Now());
-  const bool as_before = !refused.empty() && refused == refused_ && looked == seen_;
+  const bool as_before = decided_ && !refused.empty() && refused == refused_ && looked == seen_;
   seen_ = std::move(looked);
   refused_ = refused;
   if (as_before || pool_.keys == nullptr || issuers_.empty() || tls_.certificates.empty()) {
     return refused;
   }
-  if (absl::Status decided = Decide(); !decided.ok()) {
-    refused.push_back({Part::kPool, Annotate(decided, files_.pool)});
-  }
+  const absl::Status decided = Decide();
+  decided_ = decided.ok();
+  if (!decided_) refused.push_back({Part::kPool, Annotate(decided, files_.pool)});
   return refused;
 }
 

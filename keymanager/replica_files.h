@@ -132,7 +132,8 @@ class ReplicaSource {
   const World world_;
   const Limits limits_;
   std::vector<FileStamp> seen_;
-  Refusals refused_;  // last
+  Refusals refused_;      // last
+  bool decided_ = false;  // with what was good then
   // What is in force.
   Pool pool_;
   bool signing_key_revoked_ = false;

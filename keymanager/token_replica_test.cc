@@ -156,14 +156,9 @@ TEST_F(TokenReplicaTest, ATokenThatIsGoneIsSaidAndForgiven) {
   EXPECT_EQ(ReasonOf(refused), "KEYS_UNAVAILABLE");
   EXPECT_GT(RetryAfterSeconds(refused), 0);
   EXPECT_EQ(refusals_.last(), Cause::kKeysUnavailable);
-  EXPECT_TRUE(authority.CheckReady().ok()) << "asked a moment ago";
-  clock_.Advance(std::chrono::seconds(1));
   EXPECT_EQ(authority.CheckReady().code(), absl::StatusCode::kUnavailable);
   hsm_.PutBack();
-  EXPECT_TRUE(Eventually([&] {
-    clock_.Advance(std::chrono::seconds(1));
-    return authority.CheckReady().ok();
-  }));
+  EXPECT_TRUE(Eventually([&] { return authority.CheckReady().ok(); }));
   const absl::Status joined = Join(authority);
   EXPECT_TRUE(joined.ok()) << joined << refusals_.last_detail();
 }

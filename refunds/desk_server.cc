@@ -19,6 +19,7 @@
 #include "common/serve/api_server.h"
 #include "common/serve/http.h"
 #include "common/serve/metrics.h"
+#include "common/serve/periodic.h"
 #include "common/serve/ready_file.h"
 #include "refunds/command_payer.h"
 #include "refunds/desk_watch.h"
@@ -82,7 +83,8 @@ class DeskServer {
     NoteLists();
     RETURN_IF_ERROR(StartServers(loaded));
     if (server_->port() != 0) watchdog_.emplace(server_->address(), std::chrono::seconds(10));
-    probe_.emplace(*ledger_, options_.interval, [this](const absl::Status& ledger) {
+    probe_.emplace(options_.interval, [this] {
+      const absl::Status ledger = ledger_->Probe();
       watch_->OnProbe(ledger);
       server_->SetHealth(ledger.ok() ? rpc::Server::Health::kServing
                                      : rpc::Server::Health::kNotServing);
@@ -225,7 +227,7 @@ class DeskServer {
   std::unique_ptr<serve::ApiServer> json_;
   std::unique_ptr<serve::HttpServer> http_;
   std::optional<rpc::Watchdog> watchdog_;
-  std::optional<LedgerProbe> probe_;
+  std::optional<serve::Periodic> probe_;
   std::optional<Payout> payout_;
 };
 

@@ -154,24 +154,4 @@ std::vector<serve::PageTable> DeskWatch::Tables() const {
           Latest(*summary)};
 }
 
-LedgerProbe::LedgerProbe(Ledger& ledger, std::chrono::milliseconds interval,
-                         std::function<void(const absl::Status&)> tell)
-    : thread_([this, &ledger, interval, tell = std::move(tell)] {
-        for (;;) {
-          tell(ledger.Probe());
-          absl::MutexLock lock(&mutex_);
-          if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), absl::FromChrono(interval))) {
-            return;
-          }
-        }
-      }) {}
-
-LedgerProbe::~LedgerProbe() {
-  {
-    absl::MutexLock lock(&mutex_);
-    stopping_ = true;
-  }
-  thread_.join();
-}
-
 }  // namespace nark::refunds

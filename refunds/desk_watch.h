@@ -48,23 +48,6 @@ class DeskWatch final : public DeskObserver, public PayoutObserver {
   std::atomic<std::chrono::steady_clock::time_point> probed_{std::chrono::steady_clock::now()};
 };
 
-// Writes into a ledger every so often, in a thread of its own, for it may hang, and
-// tells how it went. Thread-safe.
-class LedgerProbe {
- public:
-  // `ledger` must outlive this. `tell` is called from the thread.
-  LedgerProbe(Ledger& ledger, std::chrono::milliseconds interval,
-              std::function<void(const absl::Status&)> tell);
-  ~LedgerProbe();
-  LedgerProbe(const LedgerProbe&) = delete;
-  LedgerProbe& operator=(const LedgerProbe&) = delete;
-
- private:
-  absl::Mutex mutex_;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  std::thread thread_;
-};
-
 }  // namespace nark::refunds
 
 #endif  // NARK_REFUNDS_DESK_WATCH_H_

@@ -143,17 +143,22 @@ class FileSink final : public DatagramSink {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DatagramSink>> CreateDatagramFile(const std::string& path) {
-  Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+  Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  // A pipe, or a file that was made for this and holds nothing yet.
+  if (file.fd() < 0 && errno == EEXIST) {
+    file = Descriptor(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    struct stat info {};
+    if (file.fd() >= 0 && ::fstat(file.fd(), &info) == 0 && S_ISREG(info.st_mode) &&
+        info.st_size > 0) {
+      // Its ADUs come never again.
+      return absl::AlreadyExistsError(absl::StrCat(
+          path, " is there already and is not replaced; name another, or take it away"));
+    }
+  }
   if (file.fd() < 0) {
     const int error = errno;
     const std::string message = absl::StrCat("cannot create ", path, ": ", std::strerror(error));
     return error == ENOENT ? absl::NotFoundError(message) : absl::InternalError(message);
-  }
-  struct stat info {};
-  if (::fstat(file.fd(), &info) != 0 || (S_ISREG(info.st_mode) && info.st_size > 0)) {
-    // Its ADUs come never again.
-    return absl::AlreadyExistsError(
-        absl::StrCat(path, " is there already and is not replaced; name another, or take it away"));
   }
   auto sink = std::make_unique<FileSink>(std::move(file), path);
   RETURN_IF_ERROR(sink->Begin());

@@ -383,10 +383,11 @@ bool IsOurs(std::string_view name) {
 absl::Status RemoveRetired(const std::string& folder, const Files& files,
                            FileOperations& operations) {
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename();
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename();
     if (!IsOurs(name) || files.contains(name)) continue;
-    if (absl::Status gone = operations.Unlink(entry.path());
+    if (absl::Status gone = operations.Unlink(entry->path());
         !gone.ok() && !absl::IsNotFound(gone)) {
       return gone;
     }

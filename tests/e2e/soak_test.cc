@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/sanitized.h"
 #include "tests/harness/growth.h"
 #include "tests/harness/process.h"
 #include "tests/harness/process_memory.h"
@@ -30,17 +31,8 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kCountsBytes = false;  // what is freed is kept for a while; leaks it tells itself
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-constexpr bool kCountsBytes = false;
-#else
-constexpr bool kCountsBytes = true;
-#endif
-#else
-constexpr bool kCountsBytes = true;
-#endif
+// What is freed is kept for a while in a sanitized build; leaks it tells itself.
+constexpr bool kCountsBytes = !kSanitized;
 
 // What a server may come to have more while it is watched. A join or an ADU may cost half of
 // the smallest leak that there could be, a digest and its place in a table; in a short run an
