@@ -194,11 +194,13 @@ class PostgresStore final : public RefundStore {
           .Add(ToMicros(refund.decided))
           .Add(AsBytes(*refund.receipt));
     }
+    // Any conflict: the ledger's id is made of the key, and only what is named here is waited for
+    // by who enters the same at the same time.
     ASSIGN_OR_RETURN(
         const Result result,
         connection_.Run(absl::StrCat("WITH entered AS (INSERT INTO refunds VALUES ",
                                      Placeholders(end - begin, 14),
-                                     " ON CONFLICT (provider, voucher_id) DO NOTHING RETURNING "
+                                     " ON CONFLICT DO NOTHING RETURNING "
                                      "provider, voucher_id, ledger_id, amount_minor, decided_us), "
                                      "due AS (INSERT INTO payments(ledger_id, due_us) SELECT "
                                      "ledger_id, decided_us FROM entered WHERE amount_minor > 0) "
