@@ -23,7 +23,7 @@ struct ReplicaOptions {
   Transport transport = Transport::kTls;
   std::chrono::milliseconds drain{5000};
   std::string ready_file;  // empty: none
-  size_t connections = 0;  // at most; 0: as many as open files allow
+  size_t connections = 0;  // at most; 0: as many as open files and memory allow
   // Of the line in which requests for grants wait.
   serve::WorkQueue::Limits queue{.threads = std::max(1u, std::thread::hardware_concurrency())};
   // How often changed files are looked for.
