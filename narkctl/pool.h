@@ -37,8 +37,8 @@ struct PoolChange {
   PoolToken token = {};
 };
 
-// All of these refuse a replica's folder with FAILED_PRECONDITION, whose changes the pool would
-// not know of.
+// RotatePool, RetireKeys and RevokeReplica refuse a replica's folder with FAILED_PRECONDITION, as
+// the pool would not know of what is changed there.
 //
 // Adds an HPKE and a challenge key, keeps the old ones, and gives the folder new signing
 // and TLS keys. Challenges are made with the new key from `challenges_after` on: by then
