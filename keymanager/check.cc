@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "common/base/status.h"
+#include "common/object/pool_folder.h"
 #include "common/rpc/server.h"
 #include "keymanager/client.h"
 
@@ -65,6 +66,16 @@ class Checker {
     CheckAge("challenge key", dates.challenge_key_made);
   }
 
+  void CheckFiles(const std::string& pool) {
+    const auto unlisted = UnlistedFiles(pool);
+    if (!unlisted.ok()) return Warn("files", std::string(unlisted.status().message()));
+    if (unlisted->empty()) return;
+    const size_t more = unlisted->size() - 1;
+    Warn("files", absl::StrCat("the manifest of ", pool, " does not list ", unlisted->front(),
+                               more == 0 ? "" : absl::StrCat(" and ", more, " more"),
+                               ": remove what is old, keys among it are secrets still"));
+  }
+
   void CheckLists(const GrantAuthority& authority) {
     const Timestamp next = authority.lists_next_update();
     if (absl::Status ready = authority.CheckReady(); !ready.ok()) {
@@ -114,6 +125,7 @@ std::vector<Finding> CheckReplica(const ReplicaOptions& options, Clock& clock, R
   } else {
     const GrantAuthority& authority = *(*source)->authority();
     checker.Good("pool", absl::StrCat("of provider ", ToHex(authority.provider())));
+    checker.CheckFiles(options.files.pool);
     checker.CheckDates((*source)->dates());
     checker.CheckLists(authority);
     if (options.transport == Transport::kTls && !(*source)->tls_names_role()) {

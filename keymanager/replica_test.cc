@@ -902,6 +902,18 @@ TEST_F(CheckTest, SaysWhatIsBad) {
   EXPECT_NE(ShowJson(findings).find("\"ok\": false"), std::string::npos) << ShowJson(findings);
 }
 
+TEST_F(CheckTest, WarnsOfKeysThatThePoolNoLongerLists) {
+  EXPECT_EQ(GradeOf(Check(), "files"), "nothing");
+  Write("pool/signing-0123abcd.key", AsBytes("an old one"));
+  const auto findings = Check();
+  EXPECT_TRUE(AllServes(findings)) << ShowText(findings);
+  EXPECT_EQ(GradeOf(findings, "files"), "warning");
+  EXPECT_TRUE(absl::StrContains(ShowText(findings), "does not list signing-0123abcd.key:"))
+      << ShowText(findings);
+  Write("pool/tls-0123abcd.key", AsBytes("another"));
+  EXPECT_TRUE(absl::StrContains(ShowText(Check()), "signing-0123abcd.key and 1 more:"));
+}
+
 TEST_F(CheckTest, SaysThatAnAddressIsTaken) {
   const Running running = Start();
   options_.listen = running.server->address();

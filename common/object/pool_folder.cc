@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <iterator>
 #include <map>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -378,21 +379,34 @@ bool IsOurs(std::string_view name) {
   return false;
 }
 
+// The names in the folder that are ours and that are not `listed`, in order.
+absl::StatusOr<std::vector<std::string>> OursBeside(const std::string& folder,
+                                                    const std::set<std::string>& listed) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::string name = entry->path().filename();
+    if (IsOurs(name) && !listed.contains(name)) names.push_back(std::move(name));
+  }
+  if (error) return absl::UnavailableError(absl::StrCat(folder, ": ", error.message()));
+  std::ranges::sort(names);
+  return names;
+}
+
 // Files of earlier manifests, and of writes that were cut off: most are secrets, and nothing
 // reads them any more.
 absl::Status RemoveRetired(const std::string& folder, const Files& files,
                            FileOperations& operations) {
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::string name = entry->path().filename();
-    if (!IsOurs(name) || files.contains(name)) continue;
-    if (absl::Status gone = operations.Unlink(entry->path());
+  std::set<std::string> listed;
+  for (const auto& [name, content] : files) listed.insert(name);
+  ASSIGN_OR_RETURN(const std::vector<std::string> retired, OursBeside(folder, listed));
+  for (const std::string& name : retired) {
+    if (absl::Status gone = operations.Unlink(absl::StrCat(folder, "/", name));
         !gone.ok() && !absl::IsNotFound(gone)) {
       return gone;
     }
   }
-  if (error) return absl::UnavailableError(absl::StrCat(folder, ": ", error.message()));
   return operations.SyncFolder(folder);
 }
 
@@ -426,6 +440,13 @@ absl::StatusOr<Listed> ReadInForce(const std::string& folder, Timestamp now) {
     if (!later.ok() || *later == manifest) return listed;
     manifest = *std::move(later);
   }
+}
+
+// Its signature is not looked at.
+absl::StatusOr<v1::PoolManifest> ManifestAsWritten(const std::string& folder) {
+  const std::string path = absl::StrCat(folder, "/", kManifest);
+  ASSIGN_OR_RETURN(const v1::NarkFile file, ReadNarkFile(path, v1::NarkFile::kPoolManifest));
+  return PayloadOf<v1::PoolManifest>(file.pool_manifest(), path);
 }
 
 }  // namespace
@@ -476,16 +497,21 @@ absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp n
 }
 
 absl::StatusOr<std::string> SigningCertificateFile(const std::string& folder) {
-  const std::string path = absl::StrCat(folder, "/", kManifest);
-  ASSIGN_OR_RETURN(const v1::NarkFile file, ReadNarkFile(path, v1::NarkFile::kPoolManifest));
-  ASSIGN_OR_RETURN(const v1::PoolManifest manifest,
-                   PayloadOf<v1::PoolManifest>(file.pool_manifest(), path));
+  ASSIGN_OR_RETURN(const v1::PoolManifest manifest, ManifestAsWritten(folder));
   for (const v1::PoolFile& listed : manifest.files()) {
     if (IsNamed(listed.name(), kSigningPrefix, kPemSuffix)) {
       return absl::StrCat(folder, "/", listed.name());
     }
   }
-  return absl::InvalidArgumentError(absl::StrCat(path, " lists no signing certificate"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(folder, "/", kManifest, " lists no signing certificate"));
+}
+
+absl::StatusOr<std::vector<std::string>> UnlistedFiles(const std::string& folder) {
+  ASSIGN_OR_RETURN(const v1::PoolManifest manifest, ManifestAsWritten(folder));
+  std::set<std::string> listed;
+  for (const v1::PoolFile& file : manifest.files()) listed.insert(file.name());
+  return OursBeside(folder, listed);
 }
 
 absl::Status WritePoolFolder(const std::string& folder, const PoolFolder& pool,

@@ -65,6 +65,10 @@ absl::StatusOr<PoolFolder> LoadPoolFolder(const std::string& folder, Timestamp n
 // alone: nothing is verified.
 absl::StatusOr<std::string> SigningCertificateFile(const std::string& folder);
 
+// The names of files that WritePoolFolder has named, or was writing, and that the manifest does
+// not list, in order: most are keys that nothing reads any more. Nothing is verified.
+absl::StatusOr<std::vector<std::string>> UnlistedFiles(const std::string& folder);
+
 // Writes the files with mode 0600, each under a name that has not meant another content, then
 // the manifest, signed by `pool_role`, then removes files of earlier ones. Of keys that lie
 // elsewhere it writes the URI. The folder exists. Where it fails, or a crash comes in between,

@@ -19,6 +19,7 @@
 namespace nark {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Fails the operation with the given number: before it has happened or after, once or from
@@ -262,6 +263,21 @@ TEST_F(PoolFolderTest, NamesItsSigningCertificate) {
   const absl::StatusOr<PoolFolder> pool = LoadPoolFolder(folder_, kTestTime);
   EXPECT_TRUE(ToText(*ReadFile(*path)).starts_with(pool->signing.certificate.ToPem()));
   EXPECT_EQ(SigningCertificateFile(folder_ + "/none").status().code(), absl::StatusCode::kNotFound);
+}
+
+// As where a folder was copied over an older one.
+TEST_F(PoolFolderTest, NamesFilesThatItNoLongerLists) {
+  ASSERT_EQ(*UnlistedFiles(folder_), std::vector<std::string>());
+  for (const std::string name :
+       {"tls-0123abcd.key.new", "signing-0123abcd.key", "challenge-0123abcd-89ef4567.pkcs11",
+        "notes.key", "hpke-notes.pem", "root.pem.new"}) {
+    ASSERT_TRUE(WriteFile(folder_ + "/" + name, AsBytes("x"), FileMode::kSecret).ok());
+  }
+  EXPECT_THAT(*UnlistedFiles(folder_), ElementsAre("challenge-0123abcd-89ef4567.pkcs11",
+                                                   "signing-0123abcd.key", "tls-0123abcd.key.new"));
+  ASSERT_TRUE(WritePoolFolder(folder_, Pool(), provider_.pool_role, kTestTime).ok());
+  EXPECT_EQ(*UnlistedFiles(folder_), std::vector<std::string>());
+  EXPECT_EQ(UnlistedFiles(folder_ + "/none").status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST_F(PoolFolderTest, RemembersWhoseItIs) {
