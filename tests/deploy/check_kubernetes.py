@@ -13,6 +13,13 @@ from kubernetes_types import Checker, check_object, models
 from tree import Missing, flags_of, read, run, tool
 
 FOLDER = "deploy/kubernetes"
+# A pool folder after a rotation: what its manifest lists, and what was left over.
+POOL = {
+    "manifest.nark": b"\x12\x0f\x0a\x0dsigning-1.key",
+    "signing-1.key": b"1",
+    "signing-0.key": b"0",
+    "signing-1.key.new": b"",
+}
 # Made by deploy/kubernetes/keys, or by the operator.
 MADE = {
     "Secret": {"nark-pool", "nark-refunds", "nark-refunds-database"},
@@ -217,12 +224,15 @@ def check_services(items):
 def check_keys(top, checker):
     """What deploy/kubernetes/keys prints, for folders that look like narkctl's."""
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("pool/manifest.nark", "provider/root.pem", "i.pem", "c.pem", "d.nark") + tuple(
+        for name in ("pool/root.pem", "provider/root.pem", "i.pem", "c.pem", "d.nark") + tuple(
             f"provider/refunds/{name}.pem" for name in ("certificate", "key", "tls", "tls-key")
         ):
             os.makedirs(os.path.dirname(os.path.join(folder, name)), exist_ok=True)
             with open(os.path.join(folder, name), "wb") as file:
                 file.write(b"\xff\x00 not text")
+        for name, content in POOL.items():
+            with open(os.path.join(folder, "pool", name), "wb") as file:
+                file.write(content)
         words = "--pool pool --issuer i.pem --crl c.pem --deny d.nark --provider provider".split()
         command = [sys.executable, "-B", os.path.join(top, FOLDER, "keys"), *words]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
@@ -234,6 +244,9 @@ def check_keys(top, checker):
     made["Secret"].add("nark-refunds-database")  # the operator's
     if made != MADE:
         found.append(f"{FOLDER}/keys: makes {made}, the pods mount {MADE}")
+    pool = set(named(items, "Secret").get("nark-pool", {}).get("data", {}))
+    if pool != {"manifest.nark", "signing-1.key"}:
+        found.append(f"{FOLDER}/keys: of the pool it takes {sorted(pool)}")
     return found
 
 

@@ -39,6 +39,7 @@ MISTAKES = (
     ("kubernetes", "deploy/kubernetes/keymanager.toml", ":7443", ":7444", "port grpc is 7443, listen is 7444"),
     ("kubernetes", "deploy/kubernetes/network.yaml", "port: 7443", "port: 7444", "lets anybody to grpc"),
     ("kubernetes", "deploy/kubernetes/keys", '"nark-pool"', '"nark-pools"', "the pods mount"),
+    ("kubernetes", "deploy/kubernetes/keys", " if as_listed(name) in manifest", "", "of the pool it takes"),
     ("kubernetes", "deploy/kubernetes/kustomization.yaml", "newTag: 0.1.0", "newTag: 0.0.9", "the image is 0.0.9"),
     ("units", UNIT, "ProtectSystem=strict", "ProtectSytem=strict", "Unknown key 'ProtectSytem'"),
     ("units", UNIT, "TimeoutStopSec=15s", "TimeoutStopSec=15 parsecs", "Failed to parse time value"),
