@@ -8,8 +8,8 @@ extern "C" const char* __tsan_default_options() {
 
 // What is passed over, each with its reason.
 extern "C" const char* __tsan_default_suppressions() {
-  // A call that ends before its message has come is finished by one thread and cancelled by
-  // another. The last one deletes its reactor, which of them is told by an atomic count (acquire
-  // and release); half of what counts is in libgrpc++, where TSan does not see it.
-  return "race:grpc::internal::FinishOnlyReactor\n";
+  // A call that is cancelled while it is finished: two threads count it down, and who is last
+  // destroys it. The count is an atomic one (acquire and release), but half of what counts is in
+  // libgrpc++, where TSan does not see it.
+  return "race:ServerCallbackUnaryImpl::CallOnDone\n";
 }
