@@ -1,11 +1,9 @@
 #include "common/object/pool_folder.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <iterator>
 #include <map>
 #include <set>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,55 +14,30 @@
 #include "common/crypto/secret_file.h"
 #include "common/object/envelope.h"
 #include "common/object/file.h"
-#include "common/object/provider.h"
-#include "common/object/sealed_session.h"
+#include "common/object/pool_files.h"
 #include "common/object/session.h"
 
 namespace nark {
 namespace {
 
-constexpr char kManifest[] = "manifest.nark";
-constexpr char kRoot[] = "root.pem";
-// All others are named <prefix><id><suffix>, the id so that a name never means another
-// content: an older manifest stays true while newer files are written beside its own.
-constexpr std::string_view kSigningPrefix = "signing-";
-constexpr std::string_view kTlsPrefix = "tls-";
-constexpr std::string_view kHpkeKeyPrefix = "hpke-";
-constexpr std::string_view kMacKeyPrefix = "challenge-";
-constexpr std::string_view kPemSuffix = ".pem";
-constexpr std::string_view kKeySuffix = ".key";
-// A URI in place of the key.
-constexpr std::string_view kUriSuffix = ".pkcs11";
-constexpr size_t kIdDigits = 8;
+using pool_files::Content;
+using pool_files::Files;
+using pool_files::IsNamed;
+using pool_files::kHpkeKeyLabel;
+using pool_files::kHpkeKeyPrefix;
+using pool_files::kKeySuffix;
+using pool_files::kMacKeyLabel;
+using pool_files::kMacKeyPrefix;
+using pool_files::kManifest;
+using pool_files::kPemSuffix;
+using pool_files::kRoot;
+using pool_files::kSigningPrefix;
+using pool_files::kTlsPrefix;
+using pool_files::kUriSuffix;
+using pool_files::OursBeside;
+
 constexpr size_t kMaxManifestBytes = 4 << 20;
-// What WriteFile appends to the name of a file that it is writing.
-constexpr std::string_view kNewSuffix = ".new";
-constexpr char kHpkeKeyLabel[] = "NARK HPKE KEY";
-constexpr char kMacKeyLabel[] = "NARK MAC KEY";
 constexpr size_t kMacKeyBytes = 32;
-
-struct Content {
-  SecretBytes bytes;
-  v1::PoolFile listed;  // without the name's and the bytes' part
-};
-using Files = std::map<std::string, Content>;
-
-std::string HexId(const Digest& digest) { return ToHex(digest).substr(0, kIdDigits); }
-
-bool IsId(std::string_view text) {
-  return text.size() == kIdDigits && text.find_first_not_of("0123456789abcdef") == text.npos;
-}
-
-// Whether the name is <prefix><id><suffix>, or that of a URI, which has a second id.
-bool IsNamed(std::string_view name, std::string_view prefix, std::string_view suffix) {
-  if (!name.starts_with(prefix)) return false;
-  name.remove_prefix(prefix.size());
-  if (!name.ends_with(suffix)) return false;
-  name.remove_suffix(suffix.size());
-  if (suffix != kUriSuffix) return IsId(name);
-  return name.size() == 2 * kIdDigits + 1 && name[kIdDigits] == '-' &&
-         IsId(name.substr(0, kIdDigits)) && IsId(name.substr(kIdDigits + 1));
-}
 
 // The content of a folder's files, each read once; errors name the path.
 class Reader {
@@ -307,109 +280,6 @@ absl::StatusOr<std::vector<RevokedKeyManager>> Revoked(const Reader& reader,
   return revoked;
 }
 
-SecretBytes CopyOf(const std::string& text) { return SecretBytes::CopyOf(AsBytes(text)); }
-
-Content UriOf(const ExternalKey& key) { return {CopyOf(key.uri() + "\n"), {}}; }
-
-// Adds a file unless there is one of its name.
-bool Add(std::string_view prefix, const std::string& id, std::string_view suffix, Content content,
-         Files& files) {
-  std::string name = absl::StrCat(Absl(prefix), id);
-  // One key can have several URIs, in tokens that are copies of each other.
-  if (suffix == kUriSuffix) absl::StrAppend(&name, "-", HexId(Sha256(content.bytes.Reveal())));
-  absl::StrAppend(&name, Absl(suffix));
-  return files.emplace(std::move(name), std::move(content)).second;
-}
-
-absl::Status AddSigning(const SigningIdentity& signing, Files& files) {
-  std::string chain;
-  for (const Certificate& certificate : signing.Chain()) chain += certificate.ToPem();
-  const std::string id = HexId(Sha256(AsBytes(chain)));
-  Add(kSigningPrefix, id, kPemSuffix, Content{CopyOf(chain), {}}, files);
-  if (const EcdsaSigner* external = signing.key.external(); external != nullptr) {
-    Add(kSigningPrefix, id, kUriSuffix, UriOf(*external), files);
-    return absl::OkStatus();
-  }
-  ASSIGN_OR_RETURN(SecretBytes key, signing.key.ToPem());
-  Add(kSigningPrefix, id, kKeySuffix, Content{std::move(key), {}}, files);
-  return absl::OkStatus();
-}
-
-absl::StatusOr<Files> FilesOf(const PoolFolder& pool) {
-  Files files;
-  files.emplace(kRoot, Content{CopyOf(pool.root.ToPem()), {}});
-  RETURN_IF_ERROR(AddSigning(pool.signing, files));
-  const std::string tls = HexId(Sha256(AsBytes(pool.tls_certificates_pem)));
-  Add(kTlsPrefix, tls, kPemSuffix, Content{CopyOf(pool.tls_certificates_pem), {}}, files);
-  Add(kTlsPrefix, tls, kKeySuffix, Content{pool.tls_key_pem.Clone(), {}}, files);
-  bool differ = true;
-  for (const ChallengeKey& key : pool.challenge_keys) {
-    const bool here = key.external == nullptr;
-    Content content =
-        here ? Content{EncodeSecretPem(kMacKeyLabel, key.key.Reveal()), {}} : UriOf(*key.external);
-    content.listed.set_made_us(ToMicros(key.made));
-    content.listed.set_makes_from_us(ToMicros(key.makes_from));
-    differ = Add(kMacKeyPrefix, HexId(key.Id()), here ? kKeySuffix : kUriSuffix, std::move(content),
-                 files) &&
-             differ;
-  }
-  for (size_t i = 0; i < pool.hpke_keys.size(); ++i) {
-    const HpkePrivateKey& key = pool.hpke_keys[i];
-    const bool here = key.external() == nullptr;
-    Content content = here ? Content{EncodeSecretPem(kHpkeKeyLabel, key.raw().Reveal()), {}}
-                           : UriOf(*key.external());
-    content.listed.set_made_us(ToMicros(pool.hpke_keys_made.at(i)));
-    differ = Add(kHpkeKeyPrefix, HexId(PoolKeyId(key.public_key())), here ? kPemSuffix : kUriSuffix,
-                 std::move(content), files) &&
-             differ;
-  }
-  if (!differ) return absl::AlreadyExistsError("two keys have one short id; make another");
-  return files;
-}
-
-// Whether WritePoolFolder gives this name, be it for as long as it writes the file.
-bool IsOurs(std::string_view name) {
-  if (name.ends_with(kNewSuffix)) name.remove_suffix(kNewSuffix.size());
-  for (const std::string_view prefix :
-       {kSigningPrefix, kTlsPrefix, kHpkeKeyPrefix, kMacKeyPrefix}) {
-    for (const std::string_view suffix : {kPemSuffix, kKeySuffix, kUriSuffix}) {
-      if (IsNamed(name, prefix, suffix)) return true;
-    }
-  }
-  return false;
-}
-
-// The names in the folder that are ours and that are not `listed`, in order.
-absl::StatusOr<std::vector<std::string>> OursBeside(const std::string& folder,
-                                                    const std::set<std::string>& listed) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    std::string name = entry->path().filename();
-    if (IsOurs(name) && !listed.contains(name)) names.push_back(std::move(name));
-  }
-  if (error) return absl::UnavailableError(absl::StrCat(folder, ": ", error.message()));
-  std::ranges::sort(names);
-  return names;
-}
-
-// Files of earlier manifests, and of writes that were cut off: most are secrets, and nothing
-// reads them any more.
-absl::Status RemoveRetired(const std::string& folder, const Files& files,
-                           FileOperations& operations) {
-  std::set<std::string> listed;
-  for (const auto& [name, content] : files) listed.insert(name);
-  ASSIGN_OR_RETURN(const std::vector<std::string> retired, OursBeside(folder, listed));
-  for (const std::string& name : retired) {
-    if (absl::Status gone = operations.Unlink(absl::StrCat(folder, "/", name));
-        !gone.ok() && !absl::IsNotFound(gone)) {
-      return gone;
-    }
-  }
-  return operations.SyncFolder(folder);
-}
-
 // A folder's content as one manifest lists it.
 struct Listed {
   v1::PoolManifest manifest;
@@ -512,28 +382,6 @@ absl::StatusOr<std::vector<std::string>> UnlistedFiles(const std::string& folder
   std::set<std::string> listed;
   for (const v1::PoolFile& file : manifest.files()) listed.insert(file.name());
   return OursBeside(folder, listed);
-}
-
-absl::Status WritePoolFolder(const std::string& folder, const PoolFolder& pool,
-                             const SigningIdentity& pool_role, Timestamp now,
-                             FileOperations& operations) {
-  ASSIGN_OR_RETURN(Files files, FilesOf(pool));
-  PoolContent said = {.kind = pool.kind, .files = {}, .revoked = pool.revoked};
-  for (auto& [name, content] : files) {
-    const ByteView bytes = content.bytes.Reveal();
-    RETURN_IF_ERROR(
-        WriteFile(absl::StrCat(folder, "/", name), bytes, FileMode::kSecret, operations));
-    content.listed.set_name(name);
-    content.listed.set_sha256(ToText(Sha256(bytes)));
-    said.files.push_back(content.listed);
-  }
-  v1::NarkFile manifest;
-  ASSIGN_OR_RETURN(*manifest.mutable_pool_manifest(),
-                   MakePoolManifest(pool.root.public_key().id(), said, pool_role, now));
-  RETURN_IF_ERROR(
-      WriteNarkFile(absl::StrCat(folder, "/", kManifest), manifest, FileMode::kSecret, operations));
-  // Only now: until then the files of the manifest before may be needed.
-  return RemoveRetired(folder, files, operations);
 }
 
 }  // namespace nark
