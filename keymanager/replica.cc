@@ -259,7 +259,8 @@ class Replica {
       metrics_.AddCounter("nark_keymanager_connections_accepted_total", "Connections taken in.");
   serve::Counter& evicted_ = metrics_.AddCounter(
       "nark_keymanager_connections_evicted_total",
-      "Connections closed because their peer was silent and another wanted in, or took too much.");
+      "Connections closed because their peer was silent and another wanted in, was too slow to "
+      "say who it is, or took too much.");
   serve::Counter& turned_away_ = metrics_.AddCounter("nark_keymanager_connections_refused_total",
                                                      "Connections that there was no room for.");
   rpc::ConnectionCounts counted_;

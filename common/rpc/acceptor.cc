@@ -37,9 +37,10 @@ constexpr int kAcceptedInARow = 64;
 constexpr size_t kCandidates = 64;
 // Looking through all takes some milliseconds where they are thousands.
 constexpr milliseconds kBetweenLooks{10};
-constexpr milliseconds kBetweenGreedy{100};
+constexpr milliseconds kBetweenRounds{100};
 constexpr milliseconds kWithoutMemory{10};
-// A peer that has connected has that long to say something, and is nobody's until then.
+// A peer that has connected has that long to say something, and is nobody's until then; and once
+// more to say all of its first message.
 constexpr int kDeferSeconds = 10;
 
 absl::StatusOr<uint64_t> CookieOf(int fd) {
@@ -49,13 +50,6 @@ absl::StatusOr<uint64_t> CookieOf(int fd) {
     return absl::ErrnoToStatus(errno, "SO_COOKIE");
   }
   return cookie;
-}
-
-// Closes with a reset: the peer is to notice at once, and nothing of it is to linger.
-void Reset(int fd) {
-  const linger now{.l_onoff = 1, .l_linger = 0};
-  setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-  close(fd);
 }
 
 absl::StatusOr<net::Descriptor> ListenOn(const addrinfo& at, uint16_t port) {
@@ -130,7 +124,8 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const Address& addres
   cap.connections =
       cap.connections == 0 ? MostConnections() : std::min(cap.connections, MostConnections());
   auto acceptor = std::unique_ptr<Acceptor>(new Acceptor(std::move(listeners), port, cap));
-  if (acceptor->wake_.fd() < 0) return absl::UnavailableError("no descriptor is left to listen");
+  if (acceptor->wake_.fd() < 0 || acceptor->anteroom_.fd() < 0)
+    return absl::UnavailableError("no descriptor is left to listen");
   return acceptor;
 }
 
@@ -168,59 +163,91 @@ void Acceptor::Loop() {
   for (const net::Descriptor& listener : listeners_) {
     waits.push_back({.fd = listener.fd(), .events = POLLIN, .revents = 0});
   }
+  waits.push_back({.fd = anteroom_.fd(), .events = POLLIN, .revents = 0});
   waits.push_back({.fd = wake_.fd(), .events = POLLIN, .revents = 0});
   while (!stopping_) {
-    const int patience = greedy_ == nullptr ? -1 : static_cast<int>(kBetweenGreedy.count());
-    const int ready = poll(waits.data(), waits.size(), patience);
-    EvictGreedy();
+    const int ready = poll(waits.data(), waits.size(), static_cast<int>(kBetweenRounds.count()));
+    MakeRounds();
     if (ready <= 0) continue;
     for (const pollfd& wait : waits) {
-      if (wait.fd != wake_.fd() && wait.revents != 0) AcceptSome(wait.fd);
+      if (wait.revents == 0 || wait.fd == wake_.fd()) continue;
+      if (wait.fd != anteroom_.fd()) {
+        AcceptSome(wait.fd);
+        continue;
+      }
+      for (const int fd : anteroom_.Leave()) HandOver(fd);
+      Count();
     }
   }
+}
+
+void Acceptor::MakeRounds() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - looked_at_ < kBetweenRounds) return;
+  looked_at_ = now;
+  while (anteroom_.CloseFirst(now, std::chrono::seconds(kDeferSeconds))) ++evicted_;
+  Count();
+  EvictGreedy();
 }
 
 void Acceptor::AcceptSome(int listener) {
   for (int i = 0; i < kAcceptedInARow && !stopping_; ++i) {
     const int fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) {
-      if (errno == EAGAIN || errno == EWOULDBLOCK) return;
-      if (errno == ENOMEM || errno == ENOBUFS) {
-        // It stays in the line, and there is no more memory for it at once.
-        std::this_thread::sleep_for(kWithoutMemory);
-        return;
-      }
-      if (errno != EMFILE && errno != ENFILE) continue;  // that connection has failed already
-      // Left in the line it would wake this loop for ever.
-      reserve_ = net::Descriptor();
-      const int unwanted = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
-      if (unwanted >= 0) {
-        ++turned_away_;
-        Reset(unwanted);
-      }
-      reserve_ = OpenReserve();
-      if (unwanted < 0) return;
+    if (fd >= 0) {
+      Admit(fd);
       continue;
     }
-    const absl::StatusOr<uint64_t> cookie = CookieOf(fd);
-    if (!cookie.ok() || (held_.size() >= cap_.connections && !MakeRoom())) {
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+    if (errno == ENOMEM || errno == ENOBUFS) {
+      // It stays in the line, and there is no more memory for it at once.
+      std::this_thread::sleep_for(kWithoutMemory);
+      return;
+    }
+    if (errno != EMFILE && errno != ENFILE) continue;  // that connection has failed already
+    // Left in the line it would wake this loop for ever.
+    reserve_ = net::Descriptor();
+    const int unwanted = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    if (unwanted >= 0) {
       ++turned_away_;
-      Reset(fd);
-      continue;
+      Reset(unwanted);
     }
-    held_.push_back({fd, *cookie});
-    held_count_ = held_.size();
-    ++accepted_;
-    take_(fd);
+    reserve_ = OpenReserve();
+    if (unwanted < 0) return;
   }
 }
 
-bool Acceptor::MakeRoom() {
+void Acceptor::Admit(int fd) {
+  const bool whole = Anteroom::IsWhole(fd);
+  if (taken() >= cap_.connections && !MakeRoom(whole)) {
+    ++turned_away_;
+    return Reset(fd);
+  }
+  ++accepted_;
+  if (whole) {
+    HandOver(fd);
+  } else {
+    anteroom_.Enter(fd, std::chrono::steady_clock::now());
+  }
+  Count();
+}
+
+void Acceptor::HandOver(int fd) {
+  const absl::StatusOr<uint64_t> cookie = CookieOf(fd);
+  if (!cookie.ok()) return Reset(fd);
+  held_.push_back({fd, *cookie});
+  take_(fd);
+}
+
+bool Acceptor::MakeRoom(bool whole) {
   const auto now = std::chrono::steady_clock::now();
   if (now - forgot_at_ >= kBetweenLooks) {
     forgot_at_ = now;
     ForgetClosed();
-    if (held_.size() < cap_.connections) return true;
+    if (taken() < cap_.connections) return true;
+  }
+  if (anteroom_.CloseFirst(now, whole ? milliseconds(0) : cap_.idle)) {
+    ++evicted_;
+    return true;
   }
   return EvictIdle();
 }
@@ -230,7 +257,7 @@ void Acceptor::ForgetClosed() {
     const absl::StatusOr<uint64_t> cookie = CookieOf(one.fd);
     return !cookie.ok() || *cookie != one.cookie;
   });
-  held_count_ = held_.size();
+  Count();
 }
 
 bool Acceptor::EvictIdle() {
@@ -257,9 +284,7 @@ bool Acceptor::EvictIdle() {
 }
 
 void Acceptor::EvictGreedy() {
-  const auto now = std::chrono::steady_clock::now();
-  if (greedy_ == nullptr || now - looked_at_ < kBetweenGreedy) return;
-  looked_at_ = now;
+  if (greedy_ == nullptr) return;
   const std::set<std::string> greedy = greedy_();
   if (greedy.empty()) return;
   for (size_t at = held_.size(); at-- > 0;) {
@@ -277,7 +302,7 @@ void Acceptor::Evict(size_t at) {
   }
   held_[at] = held_.back();
   held_.pop_back();
-  held_count_ = held_.size();
+  Count();
 }
 
 }  // namespace nark::rpc

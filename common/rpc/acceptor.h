@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "common/net/descriptor.h"
 #include "common/rpc/address.h"
+#include "common/rpc/anteroom.h"
 
 namespace nark::rpc {
 
@@ -36,15 +37,16 @@ size_t MostConnectionsWithin(size_t files, uint64_t memory_bytes);
 // Since the start.
 struct ConnectionCounts {
   uint64_t accepted = 0;
-  uint64_t evicted = 0;      // for a newcomer's sake, or for what they take
+  uint64_t evicted = 0;      // for a newcomer's sake, for what they take, or as too slow
   uint64_t turned_away = 0;  // newcomers
-  uint64_t held = 0;         // at present, those not counted out yet among them
+  uint64_t held = 0;         // at present, those who wait and those not counted out yet among them
 };
 
 // Listens on TCP for a server, and hands over connections while they are no more than it
 // can hold. gRPC's own listener takes whatever comes, and stops for good where descriptors
-// run out (CVE-2023-4785). Peers that connect and say nothing are left to the kernel.
-// Thread-safe.
+// run out (CVE-2023-4785). Peers that connect and say nothing are left to the kernel, and those
+// that say half of what they must wait in an anteroom, where they make room for anybody who has
+// said all of it. Thread-safe.
 class Acceptor {
  public:
   // Called by the acceptor's thread; the socket is the callee's from then on.
@@ -79,10 +81,18 @@ class Acceptor {
   Acceptor(std::vector<net::Descriptor> listeners, int port, ConnectionCap cap);
   void Loop();
   void AcceptSome(int listener);
-  bool MakeRoom();
+  // A connection that has just come: to the server, the anteroom, or away.
+  void Admit(int fd);
+  void HandOver(int fd);
+  size_t taken() const { return held_.size() + anteroom_.size(); }
+  void Count() { held_count_ = taken(); }
+  // For one who has said all that it must, or not yet.
+  bool MakeRoom(bool whole);
   void ForgetClosed();
   bool EvictIdle();
   void EvictGreedy();
+  // What is due ten times a second.
+  void MakeRounds();
   // Ends the connection, if it still is the one that was handed over, and forgets it.
   void Evict(size_t at);
 
@@ -94,6 +104,7 @@ class Acceptor {
   Take take_;
   Greedy greedy_;
   std::chrono::steady_clock::time_point looked_at_;
+  Anteroom anteroom_;
   std::vector<Held> held_;
   size_t next_victim_ = 0;
   std::chrono::steady_clock::time_point forgot_at_;

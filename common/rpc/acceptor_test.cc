@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -42,16 +43,16 @@ class AcceptorTest : public testing::Test {
     });
   }
   // A client that has said something, or nothing.
-  net::Descriptor Dial(bool speak = true) {
+  net::Descriptor Dial(bool speak = true) { return speak ? DialAndSay("x") : DialAndSay(""); }
+  net::Descriptor DialAndSay(const std::string& text) {
     net::Descriptor client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in to{};
     to.sin_family = AF_INET;
     to.sin_port = htons(static_cast<uint16_t>(acceptor_->port()));
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     EXPECT_EQ(connect(client.fd(), reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
-    if (speak) {
-      EXPECT_EQ(send(client.fd(), "x", 1, MSG_NOSIGNAL), 1);
-    }
+    EXPECT_EQ(send(client.fd(), text.data(), text.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(text.size()));
     return client;
   }
   void AwaitTaken(size_t count) {
@@ -108,6 +109,35 @@ TEST_F(AcceptorTest, LeavesWhoSaysNothingToTheKernel) {
   const auto client = Dial();
   AwaitTaken(1);
   EXPECT_EQ(acceptor_->counts().accepted, 1u);
+}
+
+// However many have begun a handshake and say no more, who says all of it gets in at once.
+TEST_F(AcceptorTest, WhoSaysHalfMakesRoomForWhoSaysAll) {
+  Start({.connections = 3, .idle = hours(1)});
+  const std::string hello = std::string("\x16\x03\x01\x00\x04", 5) + "HELO";
+  std::vector<net::Descriptor> slow;
+  for (int i = 0; i < 10; ++i) slow.push_back(DialAndSay(hello.substr(0, 6)));
+  while (acceptor_->counts().accepted + acceptor_->counts().turned_away < 10) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(acceptor_->counts().held, 3u);
+  EXPECT_EQ(taken(), 0u) << "the server sees none of them";
+  std::vector<net::Descriptor> whole;
+  for (size_t i = 0; i < 3; ++i) {
+    whole.push_back(DialAndSay(hello));
+    AwaitTaken(i + 1);
+  }
+  EXPECT_EQ(acceptor_->counts().evicted, 3u);
+  EXPECT_TRUE(HungUp(DialAndSay(hello))) << "the rest is held by who has said all";
+}
+
+TEST_F(AcceptorTest, HandsOverWhatBecomesWhole) {
+  Start({.connections = 3});
+  const auto client = DialAndSay(std::string("\x16\x03\x01\x00\x04", 5));
+  while (acceptor_->counts().held < 1) std::this_thread::yield();
+  EXPECT_EQ(taken(), 0u);
+  EXPECT_EQ(send(client.fd(), "HELO", 4, MSG_NOSIGNAL), 4);
+  AwaitTaken(1);
 }
 
 TEST_F(AcceptorTest, TurnsAwayMoreThanItMayHold) {

@@ -37,6 +37,8 @@ TARGETS = {
     "1,000 slow peers: strangers served": ("value", 1),
     "1,000 slow peers: service after": ("most value", 2),
     "1,500 peers for 500 places: p99 of who is connected": ("most ratio", 2),
+    "1,500 peers for 500 places: p99 of strangers": ("most ratio", 2),
+    "1,500 peers for 500 places: strangers served": ("value", 1),
     "1,500 peers for 500 places: service after": ("most value", 2),
     # Half a million ADUs a second.
     "sender 1284 B": ("value", 5.136),
