@@ -176,7 +176,7 @@ void Acceptor::Loop() {
         continue;
       }
       for (const int fd : anteroom_.Leave()) HandOver(fd);
-      Count();
+      Count();  // those who went away
     }
   }
 }
@@ -223,11 +223,8 @@ void Acceptor::Admit(int fd) {
     return Reset(fd);
   }
   ++accepted_;
-  if (whole) {
-    HandOver(fd);
-  } else {
-    anteroom_.Enter(fd, std::chrono::steady_clock::now());
-  }
+  if (whole) return HandOver(fd);
+  anteroom_.Enter(fd, std::chrono::steady_clock::now());
   Count();
 }
 
@@ -235,6 +232,7 @@ void Acceptor::HandOver(int fd) {
   const absl::StatusOr<uint64_t> cookie = CookieOf(fd);
   if (!cookie.ok()) return Reset(fd);
   held_.push_back({fd, *cookie});
+  Count();  // first: who is given it may look here
   take_(fd);
 }
 
