@@ -695,6 +695,7 @@ TEST(OpenAdusTest, OpensAdusOfWhichPartsAreClear) {
     packets[188 * i + 3] = 0x10;
   }
   for (std::string_view cipher : wire::CipherIds()) {
+    if ((*wire::FindCipher(cipher))->properties().marks) continue;
     SCOPED_TRACE(cipher);
     SessionOptions session = WithoutDeadlines();
     session.cipher = cipher;

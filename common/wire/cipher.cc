@@ -8,10 +8,9 @@
 namespace nark::wire {
 namespace {
 
-// The registry: one line a suite. Wire numbers have one meaning for ever; 4 is kept
-// for chameleon.
-std::array<const CipherSuite*, 4> Suites() {
-  return {&Aes128Gcm(), &Aes256Gcm(), &ChaCha20Poly1305(), &DesCbcSuite()};
+// The registry: one line a suite. Wire numbers have one meaning for ever.
+std::array<const CipherSuite*, 5> Suites() {
+  return {&Aes128Gcm(), &Aes256Gcm(), &ChaCha20Poly1305(), &ChameleonCipher(), &DesCbcSuite()};
 }
 
 absl::Status Unknown(std::string_view name) {

@@ -7,11 +7,21 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/audit/stream_keys.h"
 #include "common/base/bytes.h"
+#include "common/crypto/chameleon.h"
 #include "common/crypto/secret_bytes.h"
 #include "common/wire/header.h"
 
 namespace nark::wire {
+
+// How an ADU is sealed so that each receiver's copy bears its mark.
+struct AduMarks {
+  audit::AduMarkKeys keys;
+  // Where in the ADU its 16-bit samples are, whole and in order.
+  uint32_t offset = 0;
+  uint32_t bytes = 0;
+};
 
 // Encrypts and decrypts ADU bodies under one key each; keeps its context. One
 // thread only.
@@ -22,6 +32,11 @@ class AduCipher {
   // `plaintext` begins. Clear bytes stay as they are, in place, and are
   // authenticated where the cipher does; what is more than the plaintext stands at
   // the end. A key seals once. INVALID_ARGUMENT where the map does not fit the ADU.
+  //
+  // A cipher that marks wants MarkNext before each Seal (FAILED_PRECONDITION); others
+  // ignore it. What its Open writes differs from what was sealed in the marks of the block
+  // that it was created with; a block of another family makes noise of the samples.
+  virtual void MarkNext(AduMarks /*marks*/) {}
   virtual absl::Status Seal(const SecretBytes& key, const ClearMap& clear, ByteView plaintext,
                             MutableByteView out) = 0;
   // `out` has the plaintext's size; wiped on failure (INVALID_ARGUMENT).
@@ -35,6 +50,8 @@ struct CipherProperties {
   // Whether Open notices every change of the ciphertext and of clear bytes. Where it
   // does not, integrity is that of the header's fragment hashes.
   bool authenticated;
+  // Whether it needs a block, and leaves its mark: sessions with an audit trail.
+  bool marks = false;
 };
 
 // A registered cipher. Stateless; thread-safe.
@@ -48,7 +65,10 @@ class CipherSuite {
   // By how much the ciphertext of an ADU exceeds its plaintext, of which so many bytes
   // are encrypted; at most kMaxCipherGrowth.
   virtual size_t GrowthBytes(size_t encrypted_bytes) const = 0;
-  virtual absl::StatusOr<std::unique_ptr<AduCipher>> Create() const = 0;
+  // FAILED_PRECONDITION where it marks and there is no block.
+  absl::StatusOr<std::unique_ptr<AduCipher>> Create() const { return Create(nullptr); }
+  virtual absl::StatusOr<std::unique_ptr<AduCipher>> Create(
+      std::shared_ptr<const ChameleonBlock> block) const = 0;
 
   size_t CiphertextBytes(size_t plaintext_bytes) const {
     return plaintext_bytes + GrowthBytes(plaintext_bytes);

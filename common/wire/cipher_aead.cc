@@ -82,7 +82,8 @@ class AeadSuite final : public CipherSuite {
   CipherProperties properties() const override { return {.secure = true, .authenticated = true}; }
   size_t key_bytes() const override { return AeadKeyBytes(algorithm_); }
   size_t GrowthBytes(size_t) const override { return kAeadTagBytes; }
-  absl::StatusOr<std::unique_ptr<AduCipher>> Create() const override {
+  absl::StatusOr<std::unique_ptr<AduCipher>> Create(
+      std::shared_ptr<const ChameleonBlock> /*block*/) const override {
     ASSIGN_OR_RETURN(std::unique_ptr<Aead> aead, Aead::Create(algorithm_));
     return std::unique_ptr<AduCipher>(std::make_unique<AeadAduCipher>(std::move(aead)));
   }

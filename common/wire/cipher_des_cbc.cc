@@ -102,7 +102,8 @@ class DesSuite final : public CipherSuite {
   size_t GrowthBytes(size_t encrypted_bytes) const override {
     return DesCbc::PaddedBytes(encrypted_bytes) - encrypted_bytes;
   }
-  absl::StatusOr<std::unique_ptr<AduCipher>> Create() const override {
+  absl::StatusOr<std::unique_ptr<AduCipher>> Create(
+      std::shared_ptr<const ChameleonBlock> /*block*/) const override {
     ASSIGN_OR_RETURN(std::unique_ptr<DesCbc> des, DesCbc::Create());
     return std::unique_ptr<AduCipher>(std::make_unique<DesAduCipher>(std::move(des)));
   }

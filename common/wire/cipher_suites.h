@@ -9,6 +9,7 @@ namespace nark::wire {
 const CipherSuite& Aes128Gcm();
 const CipherSuite& Aes256Gcm();
 const CipherSuite& ChaCha20Poly1305();
+const CipherSuite& ChameleonCipher();
 const CipherSuite& DesCbcSuite();
 
 }  // namespace nark::wire

@@ -23,11 +23,13 @@ using std::chrono::milliseconds;
 constexpr milliseconds kTick{5};
 constexpr int kTicks = 1200;  // six seconds
 
-// Secure spaces refuse the others.
+// Secure spaces refuse the insecure ones, and what marks takes sound.
 std::vector<std::string_view> SecureCiphers() {
   std::vector<std::string_view> ids = wire::CipherIds();
-  std::erase_if(ids,
-                [](std::string_view id) { return !(*wire::FindCipher(id))->properties().secure; });
+  std::erase_if(ids, [](std::string_view id) {
+    const wire::CipherProperties promised = (*wire::FindCipher(id))->properties();
+    return !promised.secure || promised.marks;
+  });
   return ids;
 }
 
