@@ -690,7 +690,7 @@ TEST_F(GrantAuthorityTest, RefusesASessionSealedToAnotherPool) {
   SeededRandom random(99);
   auto key = HpkePrivateKey::Generate(random);
   ASSERT_TRUE(key.ok());
-  auto resealed = ResealSession(session_.session(), session_.seed(), provider_.descriptor_role,
+  auto resealed = ResealSession(session_.session(), session_.secrets(), provider_.descriptor_role,
                                 {{key->public_key()}, {}}, clock_.Now(), random);
   ASSERT_TRUE(resealed.ok()) << resealed.status();
   ExpectRefused(Attest({*resealed, voucher_, space_}, Challenge(), random_).request,

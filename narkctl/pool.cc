@@ -149,10 +149,10 @@ absl::StatusOr<Resealed> Reseal(const std::string& path, const PoolFolder& pool,
   if (session->name().provider != pool.root.public_key().id()) {
     return absl::InvalidArgumentError(absl::StrCat(path, " is a session of another provider"));
   }
-  absl::StatusOr<SecretBytes> seed = OpenSealedSession(*session, pool.hpke_keys);
-  if (!seed.ok()) return Annotate(seed.status(), path);
+  absl::StatusOr<SessionSecrets> secrets = OpenSessionSecrets(*session, pool.hpke_keys);
+  if (!secrets.ok()) return Annotate(secrets.status(), path);
   ASSIGN_OR_RETURN(v1::SignedEnvelope envelope,
-                   ResealSession(*session, *seed, descriptor_role, to, now, random));
+                   ResealSession(*session, *secrets, descriptor_role, to, now, random));
   return Resealed{path, SessionFile(std::move(envelope))};
 }
 

@@ -325,10 +325,10 @@ absl::StatusOr<uint32_t> AddSenderTo(const AddSenderFlags& flags, Timestamp now)
     return Bad(
         absl::StrCat(flags.session, " is a session of another provider than ", flags.provider));
   }
-  absl::StatusOr<SecretBytes> seed = OpenSealedSession(session, pool.hpke_keys);
-  if (!seed.ok()) return Annotate(seed.status(), flags.session);
+  absl::StatusOr<SessionSecrets> secrets = OpenSessionSecrets(session, pool.hpke_keys);
+  if (!secrets.ok()) return Annotate(secrets.status(), flags.session);
   absl::StatusOr<NewSession> extended =
-      AddSender(session, *seed, sender_id, signers.borrowed(), now);
+      AddSender(session, *secrets, sender_id, signers.borrowed(), now);
   if (!extended.ok()) return Annotate(extended.status(), flags.session);
   // The secret first: a descriptor that names a sender without a file helps nobody.
   RETURN_IF_ERROR(WriteSenderFile(*extended, sender_id, signers, flags.sender_out, now));

@@ -33,7 +33,7 @@ class SessionFileTest : public ::testing::Test {
     return nark::SessionFile(descriptor);
   }
   NewSession WithSender(const VerifiedSession& session, uint32_t id) {
-    return *AddSender(session, made_.seed(), id, provider_.signers(), kTestTime);
+    return *AddSender(session, made_.secrets(), id, provider_.signers(), kTestTime);
   }
 
   // When it may be looked at again.

@@ -241,7 +241,7 @@ TEST(AddedSenderTest, IsCountedByTheVoucherThatNamesItAlone) {
   SessionOptions options;
   options.open_to_senders = OpenToSenders::kYes;
   TestWorld world(options);
-  const NewSession later = *AddSender(world.session.session(), world.session.seed(), 7,
+  const NewSession later = *AddSender(world.session.session(), world.session.secrets(), 7,
                                       world.provider.signers(), kTestTime);
   ASSERT_TRUE(world.Join(world.Voucher(0, 99)).ok());
   VoucherOptions two;

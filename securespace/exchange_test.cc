@@ -253,7 +253,7 @@ void ExpectRevoked(const absl::Status& status) {
 }
 
 v1::SignedEnvelope Revoking(TestWorld& world, const SigningIdentity& key_manager) {
-  return ResealSession(world.session.session(), world.session.seed(),
+  return ResealSession(world.session.session(), world.session.secrets(),
                        world.provider.descriptor_role,
                        {{world.provider.pool_keys[0].public_key()},
                         {key_manager.certificate.public_key().id()}},

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <numbers>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -106,13 +104,6 @@ absl::StatusOr<SecretBytes> Family::StreamKey(const SessionName& session, uint32
       LabelledEncoding("nark audit stream v1", {session.provider, session.session_id,
                                                 BigEndian(sub_session), BigEndian(sender_id)}),
       kStreamKeyBytes);
-}
-
-uint64_t SymbolsFor(uint32_t colluders) {
-  constexpr double kInnocents = 1e6, kRecordings = 1e6, kDeviations = 3;
-  const double above = std::sqrt(2 * std::log(kInnocents * kRecordings)) + kDeviations;
-  const double root = std::numbers::pi / 2 * colluders * above;
-  return static_cast<uint64_t>(std::ceil(root * root));
 }
 
 }  // namespace nark::audit

@@ -46,6 +46,7 @@ class Family {
   // A secret of 32 bytes; INVALID_ARGUMENT for another size, or a block of none.
   static absl::StatusOr<Family> Of(SecretBytes audit_secret, uint32_t words_log2);
 
+  const SecretBytes& secret() const { return secret_; }
   const Digest& id() const { return id_; }
   uint32_t words_log2() const { return words_log2_; }
   // By number.
@@ -72,12 +73,6 @@ class Family {
   Digest id_{};
   std::vector<Symbol> symbols_;
 };
-
-// How many symbols find one of so many colluders among a million receivers, who are all
-// innocent but for them, in a recording that shows every symbol: those by which the score
-// that a colluder expects, 2 / (pi * colluders) a symbol, is three standard deviations above
-// a threshold that innocents pass once in a million recordings.
-uint64_t SymbolsFor(uint32_t colluders);
 
 }  // namespace nark::audit
 

@@ -32,6 +32,13 @@ v1::Terms TermsOf(const SessionOptions& options, const SessionName& name) {
   terms.mutable_senders()->Assign(options.senders.begin(), options.senders.end());
   terms.set_control_block_bytes(options.control_block_bytes);
   terms.set_open_to_senders(options.open_to_senders == OpenToSenders::kYes);
+  if (options.audit.has_value()) {
+    v1::AuditTrail& audit = *terms.mutable_audit();
+    audit.set_block_id(ToText(options.audit->family->id()));
+    audit.set_block_words_log2(options.audit->family->words_log2());
+    audit.set_colluders(options.audit->colluders);
+    audit.set_false_accusation_one_in(options.audit->false_accusation_one_in);
+  }
   return terms;
 }
 
@@ -54,12 +61,13 @@ v1::SessionDescriptor DescriptorOf(const SessionOptions& options, const SessionS
   return descriptor;
 }
 
-// Seals `seed` to the pool's keys and nothing else, and names whom it has revoked.
-absl::Status SealTo(const SessionPool& pool, const SecretBytes& seed, const SessionName& name,
+// Seals the secrets to the pool's keys and nothing else, and names whom it has revoked.
+absl::Status SealTo(const SessionPool& pool, const SessionSecrets& secrets, const SessionName& name,
                     Random& random, v1::SessionDescriptor& descriptor) {
   const Digest terms_identity = ObjectIdentity(descriptor.terms());
   descriptor.clear_pool_keys();
   descriptor.clear_sealed_sessions();
+  descriptor.clear_sealed_audit_secrets();
   descriptor.clear_revoked_key_managers();
   for (const Digest& id : pool.revoked_key_managers) {
     descriptor.add_revoked_key_managers(ToText(id));
@@ -69,7 +77,10 @@ absl::Status SealTo(const SessionPool& pool, const SecretBytes& seed, const Sess
     key->set_key_id(ToText(PoolKeyId(public_key)));
     key->set_public_key(ToText(public_key));
     ASSIGN_OR_RETURN(*descriptor.add_sealed_sessions(),
-                     SealSession(seed, public_key, name, terms_identity, random));
+                     SealSession(secrets.seed, public_key, name, terms_identity, random));
+    if (secrets.audit.empty()) continue;
+    ASSIGN_OR_RETURN(*descriptor.add_sealed_audit_secrets(),
+                     SealAuditSecret(secrets.audit, public_key, name, terms_identity, random));
   }
   return absl::OkStatus();
 }
@@ -137,9 +148,11 @@ absl::StatusOr<NewSession> MakeSession(const SessionOptions& options, const Sess
   v1::SessionDescriptor descriptor = DescriptorOf(options, signers, now);
   ASSIGN_OR_RETURN(*descriptor.mutable_terms(),
                    Sign(payload_type::kTerms, terms, signers.descriptor));
-  SecretBytes seed(kSeedBytes);
-  RETURN_IF_ERROR(random.Fill(seed.RevealMutable()));
-  RETURN_IF_ERROR(SealTo(pool, seed, name, random, descriptor));
+  SessionSecrets secrets;
+  secrets.seed = SecretBytes(kSeedBytes);
+  RETURN_IF_ERROR(random.Fill(secrets.seed.RevealMutable()));
+  if (options.audit.has_value()) secrets.audit = options.audit->family->secret().Clone();
+  RETURN_IF_ERROR(SealTo(pool, secrets, name, random, descriptor));
   std::map<uint32_t, SigningIdentity> senders;
   for (const v1::PermittedSender& permission : options.senders) {
     ASSIGN_OR_RETURN(SigningIdentity sender, MakeSender(name, permission, signers.senders, now));
@@ -149,10 +162,11 @@ absl::StatusOr<NewSession> MakeSession(const SessionOptions& options, const Sess
   ASSIGN_OR_RETURN(v1::SignedEnvelope envelope,
                    Sign(payload_type::kSessionDescriptor, descriptor, signers.descriptor));
   ASSIGN_OR_RETURN(VerifiedSession session, VerifiedSession::Verify(envelope, now));
-  return NewSession{std::move(envelope), std::move(session), std::move(seed), std::move(senders)};
+  return NewSession{std::move(envelope), std::move(session), std::move(secrets),
+                    std::move(senders)};
 }
 
-absl::StatusOr<NewSession> AddSender(const VerifiedSession& session, const SecretBytes& seed,
+absl::StatusOr<NewSession> AddSender(const VerifiedSession& session, const SessionSecrets& secrets,
                                      uint32_t sender_id, const SessionSigners& signers,
                                      Timestamp now) {
   if (session.FindSender(sender_id) != nullptr) {
@@ -182,16 +196,16 @@ absl::StatusOr<NewSession> AddSender(const VerifiedSession& session, const Secre
   ASSIGN_OR_RETURN(VerifiedSession verified, VerifiedSession::Verify(envelope, now));
   std::map<uint32_t, SigningIdentity> senders;
   senders.emplace(sender_id, std::move(sender));
-  return NewSession{std::move(envelope), std::move(verified), seed.Clone(), std::move(senders)};
+  return NewSession{std::move(envelope), std::move(verified), secrets.Clone(), std::move(senders)};
 }
 
 absl::StatusOr<v1::SignedEnvelope> ResealSession(const VerifiedSession& session,
-                                                 const SecretBytes& seed,
+                                                 const SessionSecrets& secrets,
                                                  const SigningIdentity& descriptor_role,
                                                  const SessionPool& pool, Timestamp now,
                                                  Random& random) {
   v1::SessionDescriptor descriptor = session.descriptor();
-  RETURN_IF_ERROR(SealTo(pool, seed, session.name(), random, descriptor));
+  RETURN_IF_ERROR(SealTo(pool, secrets, session.name(), random, descriptor));
   StampAfter(session, now, descriptor);
   ASSIGN_OR_RETURN(v1::SignedEnvelope envelope,
                    Sign(payload_type::kSessionDescriptor, descriptor, descriptor_role));
@@ -225,6 +239,26 @@ absl::StatusOr<v1::SignedEnvelope> MakeVoucher(const VoucherOptions& options,
   return envelope;
 }
 
+namespace {
+
+// What a sender needs to send what can be marked: nothing of it says how.
+absl::Status AddAuditKeys(const NewSession& session, v1::SenderFile& file) {
+  const VerifiedSession& verified = session.session;
+  ASSIGN_OR_RETURN(const audit::Family family,
+                   audit::Family::Of(session.secrets.audit.Clone(),
+                                     verified.terms().audit().block_words_log2()));
+  ASSIGN_OR_RETURN(const SecretBytes base, family.BaseBlockKey());
+  file.set_base_block_key(ToText(base.Reveal()));
+  for (v1::SenderRoot& root : *file.mutable_roots()) {
+    ASSIGN_OR_RETURN(const SecretBytes key,
+                     family.StreamKey(verified.name(), root.sub_session(), file.sender_id()));
+    root.set_audit_key(ToText(key.Reveal()));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<v1::SignedEnvelope> MakeSenderFile(const NewSession& session, uint32_t sender_id,
                                                   const SigningIdentity& senders_role,
                                                   const SigningIdentity& tls_server) {
@@ -243,8 +277,9 @@ absl::StatusOr<v1::SignedEnvelope> MakeSenderFile(const NewSession& session, uin
   std::set<uint32_t> sub_sessions = {0};
   for (const v1::SubSession& sub : terms.sub_sessions()) sub_sessions.insert(sub.id());
   for (uint32_t sub_session : sub_sessions) {
-    ASSIGN_OR_RETURN(SecretBytes root, schedule::SenderRoot(session.seed, session.session.name(),
-                                                            sub_session, generator, sender_id));
+    ASSIGN_OR_RETURN(SecretBytes root,
+                     schedule::SenderRoot(session.secrets.seed, session.session.name(), sub_session,
+                                          generator, sender_id));
     v1::SenderRoot* entry = file.add_roots();
     entry->set_sub_session(sub_session);
     entry->set_root(ToText(root.Reveal()));
@@ -257,6 +292,7 @@ absl::StatusOr<v1::SignedEnvelope> MakeSenderFile(const NewSession& session, uin
   ASSIGN_OR_RETURN(SecretBytes tls_key, tls_server.key.ToPkcs8());
   file.set_tls_key(ToText(tls_key.Reveal()));
   file.set_sender_id(sender_id);
+  if (terms.has_audit()) RETURN_IF_ERROR(AddAuditKeys(session, file));
   return Sign(payload_type::kSenderFile, file, senders_role);
 }
 

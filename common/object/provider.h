@@ -3,17 +3,20 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/audit/family.h"
 #include "common/base/clock.h"
 #include "common/crypto/hpke.h"
 #include "common/crypto/random.h"
 #include "common/crypto/secret_bytes.h"
 #include "common/object/identity.h"
+#include "common/object/sealed_session.h"
 #include "common/object/session.h"
 #include "nark/v1/envelope.pb.h"
 #include "nark/v1/file.pb.h"
@@ -25,11 +28,19 @@ namespace nark {
 // Whether senders that the terms do not name may be certified later.
 enum class OpenToSenders { kNo, kYes };
 
+// How receivers' copies are marked.
+struct AuditOptions {
+  std::shared_ptr<const audit::Family> family;
+  uint32_t colluders = 8;
+  uint64_t false_accusation_one_in = 1'000'000;
+};
+
 // Everything about a session that its provider decides. The defaults are those of
 // `narkctl session create`.
 struct SessionOptions {
   std::string title;
   std::string cipher = "aes-128-gcm";
+  std::optional<AuditOptions> audit;  // goes with the cipher "chameleon" alone
   std::string generator = "marks";
   uint32_t depth = 32;
   v1::ReceiptType receipts = v1::RECEIPT_TYPE_TREE;
@@ -65,13 +76,13 @@ struct SessionSigners {
 struct NewSession {
   v1::SignedEnvelope descriptor;
   VerifiedSession session;
-  SecretBytes seed;                             // lives on in the descriptor, sealed
+  SessionSecrets secrets;                       // live on in the descriptor, sealed
   std::map<uint32_t, SigningIdentity> senders;  // those just made, by sender id
 };
 
 // What a session says of the pool of its key managers.
 struct SessionPool {
-  std::vector<X25519PublicKey> keys;         // to which its seed is sealed
+  std::vector<X25519PublicKey> keys;         // to which its secrets are sealed
   std::vector<Digest> revoked_key_managers;  // ascending, each once
 };
 
@@ -85,15 +96,15 @@ absl::StatusOr<NewSession> MakeSession(const SessionOptions& options, const Sess
 // that sender alone. The terms keep their bytes, so nothing that was sold is touched;
 // who holds the earlier descriptor does not hear the sender. ALREADY_EXISTS where it is
 // certified, INVALID_ARGUMENT where the terms do not let it be.
-absl::StatusOr<NewSession> AddSender(const VerifiedSession& session, const SecretBytes& seed,
+absl::StatusOr<NewSession> AddSender(const VerifiedSession& session, const SessionSecrets& secrets,
                                      uint32_t sender_id, const SessionSigners& signers,
                                      Timestamp now);
 
-// The same session, its seed sealed to the keys of `pool` instead, naming as revoked whom it
+// The same session, its secrets sealed to the keys of `pool` instead, naming as revoked whom it
 // names and nobody else, and signed anew; the terms keep their bytes, so nothing that was sold
 // is touched.
 absl::StatusOr<v1::SignedEnvelope> ResealSession(const VerifiedSession& session,
-                                                 const SecretBytes& seed,
+                                                 const SessionSecrets& secrets,
                                                  const SigningIdentity& descriptor_role,
                                                  const SessionPool& pool, Timestamp now,
                                                  Random& random);

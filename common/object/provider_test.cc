@@ -1,6 +1,8 @@
 #include "common/object/provider.h"
 
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "common/base/status.h"
 #include "common/object/deny_list.h"
@@ -63,7 +65,7 @@ TEST_F(ProviderTest, ResealsWithoutTouchingTheTerms) {
   TestSession session = provider_.MakeSession();
   HpkePrivateKey fresh = *HpkePrivateKey::Generate(provider_.random());
   absl::StatusOr<v1::SignedEnvelope> envelope =
-      ResealSession(session.session(), session.seed(), provider_.descriptor_role,
+      ResealSession(session.session(), session.secrets(), provider_.descriptor_role,
                     {{provider_.pool_keys[0].public_key(), fresh.public_key()}, {Digest{7}}},
                     kTestTime, provider_.random());
   ASSERT_TRUE(envelope.ok()) << envelope.status();
@@ -78,6 +80,99 @@ TEST_F(ProviderTest, ResealsWithoutTouchingTheTerms) {
     ASSERT_TRUE(seed.ok()) << seed.status();
     EXPECT_TRUE(*seed == session.seed());
   }
+}
+
+SessionOptions Audited(uint8_t secret = 7, uint32_t words_log2 = 12) {
+  SecretBytes bytes(audit::kAuditSecretBytes);
+  bytes.RevealMutable()[0] = secret;
+  SessionOptions options;
+  options.cipher = "chameleon";
+  options.audit = AuditOptions{.family = std::make_shared<const audit::Family>(
+                                   *audit::Family::Of(std::move(bytes), words_log2)),
+                               .colluders = 3};
+  return options;
+}
+
+TEST_F(ProviderTest, SealsTheAuditSecretToThePoolAndReseals) {
+  const SessionOptions options = Audited();
+  const TestSession session = provider_.MakeSession(options);
+  const v1::AuditTrail& audit = session.session().terms().audit();
+  EXPECT_EQ(audit.block_id(), ToText(options.audit->family->id()));
+  EXPECT_EQ(audit.block_words_log2(), 12u);
+  EXPECT_EQ(audit.colluders(), 3u);
+  EXPECT_EQ(audit.false_accusation_one_in(), 1'000'000u);
+  const auto secrets = OpenSessionSecrets(session.session(), provider_.pool_keys);
+  ASSERT_TRUE(secrets.ok()) << secrets.status();
+  EXPECT_TRUE(secrets->seed == session.seed());
+  EXPECT_TRUE(secrets->audit == options.audit->family->secret());
+
+  const HpkePrivateKey fresh = *HpkePrivateKey::Generate(provider_.random());
+  const auto envelope = ResealSession(session.session(), *secrets, provider_.descriptor_role,
+                                      {{fresh.public_key()}, {}}, kTestTime, provider_.random());
+  ASSERT_TRUE(envelope.ok()) << envelope.status();
+  const VerifiedSession resealed = *VerifiedSession::Verify(*envelope, kTestTime);
+  EXPECT_TRUE(OpenSessionSecrets(resealed, std::span(&fresh, 1))->audit == secrets->audit);
+}
+
+TEST_F(ProviderTest, GivesASenderNoMoreThanItNeedsToBeMarked) {
+  const SessionOptions options = Audited();
+  const TestSession session = provider_.MakeSession(options);
+  const auto opened = OpenSenderFile(session.sender_files.at(1), kTestTime);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  const audit::Family& family = *options.audit->family;
+  EXPECT_TRUE(opened->base_block_key == *family.BaseBlockKey());
+  ASSERT_EQ(opened->audit_keys.size(), 1u);
+  EXPECT_TRUE(opened->audit_keys.at(0) == *family.StreamKey(session.name(), 0, 1));
+  const auto plain = OpenSenderFile(provider_.MakeSession().sender_files.at(1), kTestTime);
+  EXPECT_TRUE(plain->base_block_key.empty());
+  EXPECT_TRUE(plain->audit_keys.empty());
+}
+
+TEST_F(ProviderTest, RefusesAuditTrailsThatCanNotBe) {
+  const auto refused = [this](const SessionOptions& options) {
+    const SessionPool pool = {{provider_.pool_keys[0].public_key()}, {}};
+    SessionOptions whole = options;
+    whole.transports[0] = "file:x";
+    for (const v1::SubSession& sub : whole.sub_sessions) whole.transports[sub.id()] = "file:x";
+    return Std(MakeSession(whole, provider_.signers(), pool, kTestTime, provider_.random())
+                   .status()
+                   .message());
+  };
+  SessionOptions options = Audited();
+  options.cipher = "aes-128-gcm";
+  EXPECT_THAT(refused(options), HasSubstr("a cipher that marks nothing"));
+  options = {};
+  options.cipher = "chameleon";
+  EXPECT_THAT(refused(options), HasSubstr("no audit trail"));
+  options = Audited();
+  options.audit->colluders = 4;
+  EXPECT_THAT(refused(options), HasSubstr("suffice for 1 to 3"));
+  options.audit->colluders = 0;
+  EXPECT_THAT(refused(options), HasSubstr("suffice for 1 to 3"));
+  options = Audited();
+  options.audit->false_accusation_one_in = 99;
+  EXPECT_THAT(refused(options), HasSubstr("one in 100 to one in 10^12"));
+  options = Audited();
+  options.sub_sessions.emplace_back().set_id(5);
+  options.sub_sessions.back().set_demands_digest(true);
+  EXPECT_THAT(refused(options), HasSubstr("no demand for digests"));
+}
+
+TEST_F(ProviderTest, RefusesADescriptorThatDoesNotSealTheAuditSecretToEachKey) {
+  const TestSession session = provider_.MakeSession(Audited());
+  v1::SessionDescriptor descriptor = session.session().descriptor();
+  descriptor.clear_sealed_audit_secrets();
+  const auto verified = [this](const v1::SessionDescriptor& changed) {
+    return VerifiedSession::Verify(
+               *SignEnvelope(payload_type::kSessionDescriptor, Serialise(changed),
+                             provider_.descriptor_role.key, provider_.descriptor_role.Chain()),
+               kTestTime)
+        .status();
+  };
+  EXPECT_THAT(Std(verified(descriptor).message()), HasSubstr("audit secret"));
+  descriptor = provider_.MakeSession().session().descriptor();
+  *descriptor.add_sealed_audit_secrets() = descriptor.sealed_sessions(0);
+  EXPECT_THAT(Std(verified(descriptor).message()), HasSubstr("audit secret"));
 }
 
 TEST_F(ProviderTest, RefusesOptionsThatContradictEachOther) {

@@ -5,21 +5,25 @@
 #include "common/crypto/hash.h"
 
 namespace nark {
+namespace {
 
-constexpr size_t kSeedBytes = 32;
+constexpr size_t kSecretBytes = 32;
 
-Digest PoolKeyId(const X25519PublicKey& pool_key) { return Sha256(pool_key); }
+using Parcels = google::protobuf::RepeatedPtrField<v1::SealedSession>;
 
-absl::StatusOr<v1::SealedSession> SealSession(const SecretBytes& seed,
-                                              const X25519PublicKey& pool_key,
-                                              const SessionName& session,
-                                              const Digest& terms_identity, Random& random) {
-  if (seed.size() != kSeedBytes) {
+// HPKE info of the audit secret.
+Bytes SealedAuditSecretInfo(const SessionName& session, const Digest& terms_identity) {
+  return LabelledEncoding("nark sealed audit secret v1",
+                          {session.provider, session.session_id, terms_identity});
+}
+
+absl::StatusOr<v1::SealedSession> Seal(const SecretBytes& secret, const X25519PublicKey& pool_key,
+                                       const Bytes& info, Random& random) {
+  if (secret.size() != kSecretBytes) {
     return absl::InvalidArgumentError(
-        absl::StrCat("a session seed has ", kSeedBytes, " bytes, not ", seed.size()));
+        absl::StrCat("a session's secret has ", kSecretBytes, " bytes, not ", secret.size()));
   }
-  ASSIGN_OR_RETURN(HpkeSealed opaque, HpkeSeal(pool_key, SealedSessionInfo(session, terms_identity),
-                                               {}, seed.Reveal(), random));
+  ASSIGN_OR_RETURN(HpkeSealed opaque, HpkeSeal(pool_key, info, {}, secret.Reveal(), random));
   v1::SealedSession sealed;
   sealed.set_pool_key_id(ToText(PoolKeyId(pool_key)));
   sealed.set_enc(ToText(opaque.enc));
@@ -27,27 +31,62 @@ absl::StatusOr<v1::SealedSession> SealSession(const SecretBytes& seed,
   return sealed;
 }
 
-absl::StatusOr<SecretBytes> OpenSealedSession(const VerifiedSession& session,
-                                              std::span<const HpkePrivateKey> pool_keys) {
-  const Bytes info = SealedSessionInfo(session.name(), session.terms_identity());
+absl::StatusOr<SecretBytes> Open(const Parcels& parcels, const Bytes& info,
+                                 std::span<const HpkePrivateKey> pool_keys) {
   absl::Status none = absl::NotFoundError("the session is not sealed to this pool");
   for (const HpkePrivateKey& key : pool_keys) {
     const Digest id = PoolKeyId(key.public_key());
-    for (const v1::SealedSession& sealed : session.descriptor().sealed_sessions()) {
+    for (const v1::SealedSession& sealed : parcels) {
       if (!Equal(AsBytes(sealed.pool_key_id()), id)) continue;
-      absl::StatusOr<SecretBytes> seed =
+      absl::StatusOr<SecretBytes> secret =
           HpkeOpen(key, AsBytes(sealed.enc()), info, {}, AsBytes(sealed.ciphertext()));
-      if (absl::IsUnavailable(seed.status())) {
-        none = seed.status();
+      if (absl::IsUnavailable(secret.status())) {
+        none = secret.status();
         continue;
       }
-      if (!seed.ok() || seed->size() != kSeedBytes) {
+      if (!secret.ok() || secret->size() != kSecretBytes) {
         return absl::InvalidArgumentError("the sealed session does not open with its pool key");
       }
-      return seed;
+      return secret;
     }
   }
   return none;
+}
+
+}  // namespace
+
+Digest PoolKeyId(const X25519PublicKey& pool_key) { return Sha256(pool_key); }
+
+absl::StatusOr<v1::SealedSession> SealSession(const SecretBytes& seed,
+                                              const X25519PublicKey& pool_key,
+                                              const SessionName& session,
+                                              const Digest& terms_identity, Random& random) {
+  return Seal(seed, pool_key, SealedSessionInfo(session, terms_identity), random);
+}
+
+absl::StatusOr<v1::SealedSession> SealAuditSecret(const SecretBytes& audit_secret,
+                                                  const X25519PublicKey& pool_key,
+                                                  const SessionName& session,
+                                                  const Digest& terms_identity, Random& random) {
+  return Seal(audit_secret, pool_key, SealedAuditSecretInfo(session, terms_identity), random);
+}
+
+absl::StatusOr<SecretBytes> OpenSealedSession(const VerifiedSession& session,
+                                              std::span<const HpkePrivateKey> pool_keys) {
+  return Open(session.descriptor().sealed_sessions(),
+              SealedSessionInfo(session.name(), session.terms_identity()), pool_keys);
+}
+
+absl::StatusOr<SessionSecrets> OpenSessionSecrets(const VerifiedSession& session,
+                                                  std::span<const HpkePrivateKey> pool_keys) {
+  SessionSecrets secrets;
+  ASSIGN_OR_RETURN(secrets.seed, OpenSealedSession(session, pool_keys));
+  if (!session.terms().has_audit()) return secrets;
+  ASSIGN_OR_RETURN(
+      secrets.audit,
+      Open(session.descriptor().sealed_audit_secrets(),
+           SealedAuditSecretInfo(session.name(), session.terms_identity()), pool_keys));
+  return secrets;
 }
 
 }  // namespace nark

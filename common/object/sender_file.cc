@@ -62,6 +62,20 @@ absl::StatusOr<std::map<uint32_t, SecretBytes>> RootsOf(const v1::SenderFile& fi
   return roots;
 }
 
+absl::Status TakeAuditKeys(const v1::SenderFile& file, OpenedSenderFile& opened) {
+  const bool wanted = opened.session.terms().has_audit();
+  RETURN_IF_ERROR(shapes::CheckSize(file.base_block_key(), wanted ? 16 : 0,
+                                    "the sender file's key of the base block"));
+  opened.base_block_key = SecretBytes::CopyOf(AsBytes(file.base_block_key()));
+  for (const v1::SenderRoot& root : file.roots()) {
+    RETURN_IF_ERROR(
+        shapes::CheckSize(root.audit_key(), wanted ? 32 : 0, "an audit key of the sender file"));
+    if (!wanted) continue;
+    opened.audit_keys[root.sub_session()] = SecretBytes::CopyOf(AsBytes(root.audit_key()));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<Certificate>> TlsCertificatesOf(const v1::SenderFile& file,
                                                            const VerifiedSession& session,
                                                            Timestamp now) {
@@ -90,12 +104,16 @@ absl::StatusOr<OpenedSenderFile> OpenSenderFile(const v1::SignedEnvelope& envelo
   ASSIGN_OR_RETURN(auto roots, RootsOf(file, session.terms()));
   ASSIGN_OR_RETURN(std::vector<Certificate> tls, TlsCertificatesOf(file, session, now));
   ASSIGN_OR_RETURN(PrivateKey tls_key, KeyOf(file.tls_key(), tls.front(), "TLS key"));
-  return OpenedSenderFile{.session = std::move(session),
+  OpenedSenderFile opened{.session = std::move(session),
                           .sender_id = file.sender_id(),
                           .signing_key = std::move(signing_key),
                           .roots = std::move(roots),
                           .tls_certificates = std::move(tls),
-                          .tls_key = std::move(tls_key)};
+                          .tls_key = std::move(tls_key),
+                          .base_block_key = {},
+                          .audit_keys = {}};
+  RETURN_IF_ERROR(TakeAuditKeys(file, opened));
+  return opened;
 }
 
 }  // namespace nark

@@ -24,6 +24,9 @@ struct OpenedSenderFile {
   std::map<uint32_t, SecretBytes> roots;      // by sub-session; 0 is there
   std::vector<Certificate> tls_certificates;  // for sender.nark, leaf first
   PrivateKey tls_key;
+  // With an audit trail (audit/stream_keys.h), else empty.
+  SecretBytes base_block_key;
+  std::map<uint32_t, SecretBytes> audit_keys;  // by sub-session, as roots
 };
 
 // UNAUTHENTICATED for signatures and chains, INVALID_ARGUMENT for shapes.

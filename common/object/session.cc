@@ -48,8 +48,23 @@ absl::Status CheckEndpoints(const v1::SessionDescriptor& descriptor) {
   return absl::OkStatus();
 }
 
-// Each pool key once, and the seed sealed to each once.
-absl::Status CheckPool(const v1::SessionDescriptor& descriptor) {
+// `what` is sealed to each of the keys once.
+absl::Status CheckSealed(const google::protobuf::RepeatedPtrField<v1::SealedSession>& parcels,
+                         std::set<std::string> keys, absl::string_view what) {
+  for (const v1::SealedSession& sealed : parcels) {
+    RETURN_IF_ERROR(shapes::CheckSize(sealed.enc(), 32, "a parcel's encapsulated key"));
+    RETURN_IF_ERROR(shapes::CheckSize(sealed.ciphertext(), 48, "a parcel's ciphertext"));
+    if (keys.erase(sealed.pool_key_id()) == 0) {
+      return Bad(absl::StrCat("the descriptor seals the ", what,
+                              " to an unknown pool key, or twice to one"));
+    }
+  }
+  if (keys.empty()) return absl::OkStatus();
+  return Bad(absl::StrCat("the descriptor does not seal the ", what, " to each pool key"));
+}
+
+// Each pool key once, and what the pool needs to know sealed to each.
+absl::Status CheckPool(const v1::SessionDescriptor& descriptor, const v1::Terms& terms) {
   std::set<std::string> keys;
   for (const v1::PoolKey& key : descriptor.pool_keys()) {
     RETURN_IF_ERROR(shapes::CheckSize(key.public_key(), 32, "a pool key of the descriptor"));
@@ -59,15 +74,9 @@ absl::Status CheckPool(const v1::SessionDescriptor& descriptor) {
     if (!keys.insert(key.key_id()).second) return Bad("the descriptor names a pool key twice");
   }
   if (keys.empty()) return Bad("the descriptor names no pool key");
-  for (const v1::SealedSession& sealed : descriptor.sealed_sessions()) {
-    RETURN_IF_ERROR(shapes::CheckSize(sealed.enc(), 32, "a sealed session's encapsulated key"));
-    RETURN_IF_ERROR(shapes::CheckSize(sealed.ciphertext(), 48, "a sealed session's ciphertext"));
-    if (keys.erase(sealed.pool_key_id()) == 0) {
-      return Bad("the descriptor seals the session to an unknown pool key, or twice to one");
-    }
-  }
-  if (!keys.empty()) return Bad("the descriptor does not seal the session to each pool key");
-  return absl::OkStatus();
+  RETURN_IF_ERROR(CheckSealed(descriptor.sealed_sessions(), keys, "session"));
+  if (!terms.has_audit()) keys.clear();
+  return CheckSealed(descriptor.sealed_audit_secrets(), std::move(keys), "audit secret");
 }
 
 // Ascending, so that one set has one encoding, and is searched fast.
@@ -131,7 +140,7 @@ absl::StatusOr<VerifiedSession> VerifiedSession::Verify(const v1::SignedEnvelope
 
   RETURN_IF_ERROR(CheckTransports(session.descriptor_, session.terms_));
   RETURN_IF_ERROR(CheckEndpoints(session.descriptor_));
-  RETURN_IF_ERROR(CheckPool(session.descriptor_));
+  RETURN_IF_ERROR(CheckPool(session.descriptor_, session.terms_));
   RETURN_IF_ERROR(CheckRevoked(session.descriptor_));
   RETURN_IF_ERROR(
       shapes::CheckTime(session.descriptor_.issue_time_us(), "the descriptor's issue time"));

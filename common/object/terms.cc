@@ -6,7 +6,9 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/audit/code_length.h"
 #include "common/base/status.h"
+#include "common/crypto/chameleon.h"
 #include "common/object/session.h"
 #include "common/object/shapes.h"
 
@@ -14,6 +16,9 @@ namespace nark {
 namespace {
 
 constexpr uint32_t kMaxAduBytes = 16 << 20;
+constexpr std::string_view kAuditCipher = "chameleon";
+constexpr uint64_t kLeastOneIn = 100;
+constexpr uint64_t kMostOneIn = 1'000'000'000'000;
 
 absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError(message); }
 
@@ -99,6 +104,37 @@ absl::Status CheckSenders(const v1::Terms& terms) {
   return ids.empty() ? Bad("the terms permit no sender") : absl::OkStatus();
 }
 
+absl::Status CheckAuditTrail(const v1::Terms& terms) {
+  if (terms.has_audit() != (terms.cipher() == kAuditCipher)) {
+    return Bad(terms.has_audit() ? "the terms have an audit trail, and a cipher that marks nothing"
+                                 : "the terms' cipher is chameleon, and they have no audit trail");
+  }
+  if (!terms.has_audit()) return absl::OkStatus();
+  const v1::AuditTrail& audit = terms.audit();
+  RETURN_IF_ERROR(shapes::CheckSize(audit.block_id(), 32, "the audit trail's block id"));
+  if (audit.block_words_log2() < ChameleonBlock::kMinWordsLog2 ||
+      audit.block_words_log2() > ChameleonBlock::kMaxWordsLog2) {
+    return Bad(absl::StrCat("the audit trail's blocks have 2^", audit.block_words_log2(),
+                            " words, not 2^10 to 2^16"));
+  }
+  const uint32_t most = audit::ColludersFor(uint64_t{1} << audit.block_words_log2());
+  if (audit.colluders() < 1 || audit.colluders() > most) {
+    return Bad(absl::StrCat("the audit trail is to find ", audit.colluders(),
+                            " colluders, and blocks of that size suffice for 1 to ", most));
+  }
+  if (audit.false_accusation_one_in() < kLeastOneIn ||
+      audit.false_accusation_one_in() > kMostOneIn) {
+    return Bad("the audit trail's false accusations are not one in 100 to one in 10^12");
+  }
+  for (const v1::SubSession& sub : terms.sub_sessions()) {
+    // Every receiver decrypts something else.
+    if (sub.demands_digest()) {
+      return Bad("the terms have an audit trail, which goes with no demand for digests");
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckPolicySenders(const v1::Policy& policy, const v1::Terms& terms) {
   std::set<uint32_t> permitted;
   for (const v1::PermittedSender& sender : terms.senders()) permitted.insert(sender.sender_id());
@@ -141,6 +177,7 @@ absl::Status CheckTerms(const v1::Terms& terms) {
   RETURN_IF_ERROR(CheckRefund(terms));
   RETURN_IF_ERROR(CheckSubSessions(terms));
   RETURN_IF_ERROR(CheckSenders(terms));
+  RETURN_IF_ERROR(CheckAuditTrail(terms));
   // A digest and an order, each whole.
   constexpr uint32_t kTwoEntries = 84;
   for (const v1::SubSession& sub : terms.sub_sessions()) {

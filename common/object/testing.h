@@ -20,13 +20,14 @@ inline constexpr Timestamp kTestTime{std::chrono::seconds{1767225600}};
 
 // A session of a TestProvider, with all its secrets.
 struct TestSession {
-  NewSession made;                                      // .session, .seed, .senders
+  NewSession made;                                      // .session, .secrets, .senders
   std::map<uint32_t, v1::SignedEnvelope> sender_files;  // by sender id
 
   const VerifiedSession& session() const { return made.session; }
   const v1::SignedEnvelope& descriptor() const { return made.descriptor; }
   const SessionName& name() const { return made.session.name(); }
-  const SecretBytes& seed() const { return made.seed; }
+  const SecretBytes& seed() const { return made.secrets.seed; }
+  const SessionSecrets& secrets() const { return made.secrets; }
   const PrivateKey& sender_key(uint32_t sender_id = 1) const {
     return made.senders.at(sender_id).key;
   }
