@@ -22,6 +22,11 @@ class DirectClient final : public Client {
     return authority_.IssueGrant(request);
   }
 
+  absl::StatusOr<Bytes> GetMarkedBlock(const v1::GetMarkedBlockRequest& request,
+                                       std::chrono::milliseconds, const BlockProgress&) override {
+    return authority_.GetMarkedBlock(request);
+  }
+
  private:
   GrantAuthority& authority_;
 };

@@ -5,10 +5,10 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "common/audit/sealed_block.h"
 #include "common/base/status.h"
 #include "common/object/envelope.h"
 #include "common/object/sealed_session.h"
-#include "keymanager/grant_maker.h"
 #include "keymanager/request_shape.h"
 
 namespace nark::keymanager {
@@ -79,6 +79,7 @@ GrantAuthority::GrantAuthority(std::shared_ptr<const ReplicaKeys> keys, Trust tr
       limits_(limits),
       sessions_(limits.cached_sessions),
       secure_spaces_(limits.cached_secure_spaces),
+      families_(limits.cached_families),
       answers_(limits.cached_answers),
       rate_limit_(limits.joins_per_secure_space, limits.rate_buckets) {}
 
@@ -120,19 +121,31 @@ absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::IssueGrant(
   return response;
 }
 
+absl::StatusOr<Bytes> GrantAuthority::GetMarkedBlock(const v1::GetMarkedBlockRequest& request) {
+  absl::StatusOr<Bytes> sealed = MakeBlock(request.join());
+  if (!sealed.ok()) return Answer(sealed.status());
+  return sealed;
+}
+
 // Cheap checks first, so that a flood of junk costs little.
-absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::Decide(
-    const v1::IssueGrantRequest& request) {
+absl::StatusOr<VerifiedChallenge> GrantAuthority::CheckCheaply(const v1::IssueGrantRequest& request,
+                                                               Timestamp now) {
   if (absl::Status shape = CheckShape(request); !shape.ok()) {
     return Refuse(ChainFaultOf(shape) == ChainFault::kLength ? Cause::kCertificateChainLength
                                                              : Cause::kMalformed,
                   shape);
   }
-  const Timestamp now = world_.clock.Now();
   ASSIGN_OR_RETURN(const VerifiedChallenge challenge, CheckChallenge(request.challenge(), now));
   if (absl::Status lists = trust_.CheckLists(now); !lists.ok()) {
     return Refuse(Cause::kListsExpired, lists);
   }
+  return challenge;
+}
+
+absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::Decide(
+    const v1::IssueGrantRequest& request) {
+  const Timestamp now = world_.clock.Now();
+  ASSIGN_OR_RETURN(const VerifiedChallenge challenge, CheckCheaply(request, now));
   // The same request, byte for byte, within its challenge's life: the answer is
   // of use to nobody but the secure space that it was sealed to.
   const Digest name = NameOf(request);
@@ -142,45 +155,58 @@ absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::Decide(
   return response;
 }
 
-absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::DecideAnew(
+absl::StatusOr<GrantAuthority::Attested> GrantAuthority::Attest(
     const v1::IssueGrantRequest& request, const VerifiedChallenge& challenge, Timestamp now) {
-  ASSIGN_OR_RETURN(const auto session,
+  Attested attested;
+  attested.challenge_identity = challenge.identity;
+  ASSIGN_OR_RETURN(attested.session,
                    FindSession(request.session_descriptor(), challenge.session, now));
-  const auto voucher = VerifyVoucher(request.voucher(), session->verified, now, tills_);
+  auto voucher = VerifyVoucher(request.voucher(), attested.session->verified, now, tills_);
   if (!voucher.ok()) return Refuse(Cause::kVoucher, voucher.status());
-  ASSIGN_OR_RETURN(const auto secure_space, FindSecureSpace(request, now));
-  if (secure_space->id != challenge.secure_space_id) {
+  attested.voucher = *std::move(voucher);
+  ASSIGN_OR_RETURN(attested.secure_space, FindSecureSpace(request, now));
+  const SecureSpace& secure_space = *attested.secure_space;
+  if (secure_space.id != challenge.secure_space_id) {
     return Refuse(Cause::kChallengeSession, "the challenge was made for another secure space");
   }
-  if (!Equal(AsBytes(request.evidence().key_id()), secure_space->attestation_key.id())) {
+  if (!Equal(AsBytes(request.evidence().key_id()), secure_space.attestation_key.id())) {
     return Refuse(Cause::kCertificateKey, "the evidence names another key than the certificate's");
   }
-  if (absl::Status signature = VerifyEnvelope(request.evidence(), payload_type::kEvidence,
-                                              secure_space->attestation_key);
+  if (absl::Status signature =
+          VerifyEnvelope(request.evidence(), payload_type::kEvidence, secure_space.attestation_key);
       !signature.ok()) {
     return Refuse(Cause::kEvidence, signature);
   }
-  const auto evidence = PayloadOf<v1::Evidence>(request.evidence(), "the evidence");
+  auto evidence = PayloadOf<v1::Evidence>(request.evidence(), "the evidence");
   if (!evidence.ok()) return Refuse(Cause::kEvidence, evidence.status());
-  const Digest evidence_identity = ObjectIdentity(request.evidence());
-  const AttestedJoin join = {.session = session->verified,
-                             .voucher = *voucher,
-                             .challenge_identity = challenge.identity,
-                             .evidence = *evidence,
-                             .evidence_identity = evidence_identity,
-                             .secure_space_id = secure_space->id};
-  if (absl::Status content = CheckEvidence(*evidence, join); !content.ok()) {
+  attested.evidence = *std::move(evidence);
+  attested.evidence_identity = ObjectIdentity(request.evidence());
+  if (absl::Status content = CheckEvidence(attested.evidence, attested.join()); !content.ok()) {
     return Refuse(Cause::kEvidence, content);
   }
 
   // Attested: from here on callers learn why.
-  RETURN_IF_ERROR(CheckPurchase(voucher->voucher, secure_space->id, now));
-  if (!session->seed.ok()) {
-    return Refuse(absl::IsNotFound(session->seed.status()) ? Cause::kPoolKeyUnknown
-                                                           : Cause::kSessionNotSealed,
-                  session->seed.status());
+  RETURN_IF_ERROR(CheckPurchase(attested.voucher.voucher, secure_space.id, now));
+  const absl::StatusOr<SessionSecrets>& secrets = attested.session->secrets;
+  if (!secrets.ok()) {
+    return Refuse(
+        absl::IsNotFound(secrets.status()) ? Cause::kPoolKeyUnknown : Cause::kSessionNotSealed,
+        secrets.status());
   }
-  ASSIGN_OR_RETURN(const SecretBytes grant, MakeGrant(join, *session->seed, now));
+  return attested;
+}
+
+absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::DecideAnew(
+    const v1::IssueGrantRequest& request, const VerifiedChallenge& challenge, Timestamp now) {
+  ASSIGN_OR_RETURN(const Attested attested, Attest(request, challenge, now));
+  const AttestedJoin join = attested.join();
+  std::shared_ptr<const audit::Family> family;
+  if (join.session.terms().has_audit()) {
+    ASSIGN_OR_RETURN(family, FindFamily(*attested.session));
+  }
+  ASSIGN_OR_RETURN(
+      const SecretBytes grant,
+      MakeGrant(join, {.seed = attested.session->secrets->seed, .family = family.get()}, now));
   const auto sealed = SealGrant(join, grant, world_.random);
   // A key of small order, which no honest secure space makes.
   if (absl::IsInvalidArgument(sealed.status())) return Refuse(Cause::kEvidence, sealed.status());
@@ -189,6 +215,42 @@ absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::DecideAnew(
   ASSIGN_OR_RETURN(*response.mutable_grant(), SignEnvelope(payload_type::kGrant, Serialise(*sealed),
                                                            keys_->signing.key, signing_chain_));
   return response;
+}
+
+absl::StatusOr<Bytes> GrantAuthority::MakeBlock(const v1::IssueGrantRequest& request) {
+  const Timestamp now = world_.clock.Now();
+  ASSIGN_OR_RETURN(const VerifiedChallenge challenge, CheckCheaply(request, now));
+  ASSIGN_OR_RETURN(const Attested attested, Attest(request, challenge, now));
+  if (!attested.session->verified.terms().has_audit()) {
+    return Refuse(Cause::kNoAuditTrail, attested.session->verified.name().ToString());
+  }
+  ASSIGN_OR_RETURN(const auto family, FindFamily(*attested.session));
+  const Digest& id = attested.secure_space->id;
+  ASSIGN_OR_RETURN(const SecretBytes key, family->BlockKey(id));
+  ASSIGN_OR_RETURN(const ChameleonBlock block, family->MarkedBlockOf(id));
+  return audit::SealBlock(key, family->id(), id, block);
+}
+
+absl::StatusOr<std::shared_ptr<const audit::Family>> GrantAuthority::FindFamily(
+    const Session& session) {
+  const v1::AuditTrail& trail = session.verified.terms().audit();
+  Digest name;
+  std::copy_n(AsBytes(trail.block_id()).begin(), name.size(), name.begin());
+  // The id is a function of the secret that the provider sealed: who names another's in
+  // terms of his own gets nothing that he could not derive.
+  if (const auto known = families_.Find(name); known &&
+                                               (*known)->secret() == session.secrets->audit &&
+                                               (*known)->words_log2() == trail.block_words_log2()) {
+    return *known;
+  }
+  ASSIGN_OR_RETURN(audit::Family made,
+                   audit::Family::Of(session.secrets->audit.Clone(), trail.block_words_log2()));
+  if (made.id() != name) {
+    return Refuse(Cause::kSessionNotSealed, "the sealed audit secret is not that of the terms");
+  }
+  auto family = std::make_shared<const audit::Family>(std::move(made));
+  families_.Insert(name, family);
+  return family;
 }
 
 absl::StatusOr<VerifiedChallenge> GrantAuthority::CheckChallenge(const v1::Challenge& challenge,
@@ -231,11 +293,11 @@ absl::StatusOr<std::shared_ptr<const GrantAuthority::Session>> GrantAuthority::F
   }
   absl::StatusOr<VerifiedSession> verified = VerifiedSession::Verify(envelope, now);
   if (!verified.ok()) return Refuse(Cause::kDescriptor, verified.status());
-  absl::StatusOr<SecretBytes> seed = OpenSealedSession(*verified, keys_->hpke_keys);
+  absl::StatusOr<SessionSecrets> secrets = OpenSessionSecrets(*verified, keys_->hpke_keys);
   // Not remembered: the key may be there again at the next request.
-  if (absl::IsUnavailable(seed.status())) return seed.status();
+  if (absl::IsUnavailable(secrets.status())) return secrets.status();
   auto session = std::make_shared<const Session>(
-      Session{.verified = *std::move(verified), .seed = std::move(seed), .verified_at = now});
+      Session{.verified = *std::move(verified), .secrets = std::move(secrets), .verified_at = now});
   sessions_.Insert(name, session);
   return session;
 }

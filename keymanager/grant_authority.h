@@ -8,17 +8,21 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/audit/family.h"
+#include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/crypto/certificate.h"
 #include "common/crypto/hpke.h"
 #include "common/crypto/random.h"
 #include "common/crypto/secret_bytes.h"
 #include "common/object/identity.h"
+#include "common/object/sealed_session.h"
 #include "common/object/session.h"
 #include "common/object/signer_cache.h"
 #include "common/object/trust.h"
 #include "keymanager/bounded_cache.h"
 #include "keymanager/challenge.h"
+#include "keymanager/grant_maker.h"
 #include "keymanager/rate_limit.h"
 #include "keymanager/refusal.h"
 #include "nark/v1/keymanager.pb.h"
@@ -53,6 +57,7 @@ struct Limits {
   size_t cached_sessions = 64;
   size_t cached_secure_spaces = 4096;
   size_t cached_answers = 1024;
+  size_t cached_families = 8;  // half a MiB each
   size_t rate_buckets = 16384;
 };
 
@@ -69,6 +74,9 @@ class GrantAuthority {
   // Refusals are those of docs/reasons.md.
   absl::StatusOr<v1::GetChallengeResponse> GetChallenge(const v1::GetChallengeRequest& request);
   absl::StatusOr<v1::IssueGrantResponse> IssueGrant(const v1::IssueGrantRequest& request);
+  // The sealed block (audit/sealed_block.h) of the secure space that asks: derived, so the
+  // same whenever and by whichever replica it is asked for.
+  absl::StatusOr<Bytes> GetMarkedBlock(const v1::GetMarkedBlockRequest& request);
 
   const Digest& provider() const { return keys_->root.public_key().id(); }
   // The earliest next update of its lists; Timestamp::max() where it has none.
@@ -81,10 +89,10 @@ class GrantAuthority {
   bool keys_wait() const { return keys_->challenge_keys.external(); }
 
  private:
-  // A session of this provider, with its seed.
+  // A session of this provider, with its secrets.
   struct Session {
     VerifiedSession verified;
-    absl::StatusOr<SecretBytes> seed;
+    absl::StatusOr<SessionSecrets> secrets;
     Timestamp verified_at;
   };
   // A secure space whose chain leads to an issuer and is not revoked.
@@ -94,6 +102,24 @@ class GrantAuthority {
     Timestamp verified_at;
   };
 
+  // A request of which everything has been checked.
+  struct Attested {
+    std::shared_ptr<const Session> session;
+    VerifiedVoucher voucher;
+    std::shared_ptr<const SecureSpace> secure_space;
+    Digest challenge_identity{};
+    v1::Evidence evidence;
+    Digest evidence_identity{};
+    AttestedJoin join() const {
+      return {.session = session->verified,
+              .voucher = voucher,
+              .challenge_identity = challenge_identity,
+              .evidence = evidence,
+              .evidence_identity = evidence_identity,
+              .secure_space_id = secure_space->id};
+    }
+  };
+
   GrantAuthority(std::shared_ptr<const ReplicaKeys> keys, Trust trust, World world, Limits limits);
 
   absl::StatusOr<v1::Challenge> MakeChallenge(const v1::GetChallengeRequest& request);
@@ -101,6 +127,14 @@ class GrantAuthority {
   absl::StatusOr<v1::IssueGrantResponse> DecideAnew(const v1::IssueGrantRequest& request,
                                                     const VerifiedChallenge& challenge,
                                                     Timestamp now);
+  absl::StatusOr<Bytes> MakeBlock(const v1::IssueGrantRequest& request);
+  // What costs nearly nothing: shape, challenge and lists.
+  absl::StatusOr<VerifiedChallenge> CheckCheaply(const v1::IssueGrantRequest& request,
+                                                 Timestamp now);
+  // All the rest.
+  absl::StatusOr<Attested> Attest(const v1::IssueGrantRequest& request,
+                                  const VerifiedChallenge& challenge, Timestamp now);
+  absl::StatusOr<std::shared_ptr<const audit::Family>> FindFamily(const Session& session);
   absl::StatusOr<VerifiedChallenge> CheckChallenge(const v1::Challenge& challenge, Timestamp now);
   absl::StatusOr<std::shared_ptr<const Session>> FindSession(const v1::SignedEnvelope& envelope,
                                                              const SessionName& challenged,
@@ -121,6 +155,7 @@ class GrantAuthority {
   SignerCache tills_;
   BoundedCache<std::shared_ptr<const Session>> sessions_;
   BoundedCache<std::shared_ptr<const SecureSpace>> secure_spaces_;
+  BoundedCache<std::shared_ptr<const audit::Family>> families_;  // by block id
   BoundedCache<std::shared_ptr<const v1::IssueGrantResponse>> answers_;
   RateLimit rate_limit_;
 };

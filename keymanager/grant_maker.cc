@@ -23,13 +23,16 @@ class SecretGrant {
   SecretGrant& operator=(const SecretGrant&) = delete;
   ~SecretGrant() {
     for (v1::SenderSeeds& seeds : *message.mutable_seeds()) {
-      for (v1::SeedNode& node : *seeds.mutable_nodes()) {
-        std::string& key = *node.mutable_key();
-        Wipe({reinterpret_cast<uint8_t*>(key.data()), key.size()});
-      }
+      for (v1::SeedNode& node : *seeds.mutable_nodes()) WipeField(*node.mutable_key());
     }
+    WipeField(*message.mutable_block_key());
   }
   v1::Grant message;
+
+ private:
+  static void WipeField(std::string& field) {
+    Wipe({reinterpret_cast<uint8_t*>(field.data()), field.size()});
+  }
 };
 
 absl::Status AddSeeds(const AttestedJoin& join, const SecretBytes& session_seed, v1::Grant& grant) {
@@ -60,7 +63,7 @@ absl::Status AddSeeds(const AttestedJoin& join, const SecretBytes& session_seed,
 
 }  // namespace
 
-absl::StatusOr<SecretBytes> MakeGrant(const AttestedJoin& join, const SecretBytes& session_seed,
+absl::StatusOr<SecretBytes> MakeGrant(const AttestedJoin& join, const GrantSecrets& secrets,
                                       Timestamp now) {
   const v1::Voucher& voucher = join.voucher.voucher;
   SecretGrant secret;
@@ -75,7 +78,11 @@ absl::StatusOr<SecretBytes> MakeGrant(const AttestedJoin& join, const SecretByte
   grant.set_contact_sequence(join.evidence.contact_sequence());
   grant.set_issue_time_us(ToMicros(now));
   grant.set_release_mode(join.session.terms().release_mode());
-  RETURN_IF_ERROR(AddSeeds(join, session_seed, grant));
+  RETURN_IF_ERROR(AddSeeds(join, secrets.seed, grant));
+  if (secrets.family != nullptr) {
+    ASSIGN_OR_RETURN(const SecretBytes key, secrets.family->BlockKey(join.secure_space_id));
+    grant.set_block_key(ToText(key.Reveal()));
+  }
 
   const size_t size = grant.ByteSizeLong();
   if (size + kAeadTag > kMaxGrantBytes) {

@@ -2,6 +2,7 @@
 #define NARK_KEYMANAGER_GRANT_MAKER_H_
 
 #include "absl/status/statusor.h"
+#include "common/audit/family.h"
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/crypto/hpke.h"
@@ -23,11 +24,17 @@ struct AttestedJoin {
   const Digest& secure_space_id;
 };
 
+// What a replica knows of a session. Both borrowed; `family` is set with an audit trail.
+struct GrantSecrets {
+  const SecretBytes& seed;
+  const audit::Family* family = nullptr;
+};
+
 // The plaintext of the grant: for each permitted sender and sub-session bought
 // the minimal cover of the range, and the voucher's policy. Serialised Grant.
 // What a voucher yields is a function of it, the session, the secure space and
 // `now`, which is the issue time only: any replica makes the same.
-absl::StatusOr<SecretBytes> MakeGrant(const AttestedJoin& join, const SecretBytes& session_seed,
+absl::StatusOr<SecretBytes> MakeGrant(const AttestedJoin& join, const GrantSecrets& secrets,
                                       Timestamp now);
 
 // Seals it to the evidence's key, bound to the transcript of this exchange.

@@ -12,6 +12,9 @@
 namespace nark::keymanager {
 namespace {
 
+// The largest block and its tag.
+constexpr size_t kMostBlockBytes = (512 << 10) + 16;
+
 class GrpcClient final : public Client {
  public:
   GrpcClient(std::string endpoint, std::string request_id,
@@ -30,15 +33,41 @@ class GrpcClient final : public Client {
     return Call<v1::IssueGrantResponse>(&v1::KeyManager::Stub::IssueGrant, request, timeout);
   }
 
+  absl::StatusOr<Bytes> GetMarkedBlock(const v1::GetMarkedBlockRequest& request,
+                                       std::chrono::milliseconds timeout,
+                                       const BlockProgress& progress) override {
+    grpc::ClientContext context;
+    Prepare(context, timeout);
+    const auto reader = stub_->GetMarkedBlock(&context, request);
+    Bytes sealed;
+    v1::GetMarkedBlockResponse piece;
+    while (reader->Read(&piece)) {
+      const ByteView bytes = AsBytes(piece.piece());
+      if (sealed.size() + bytes.size() > kMostBlockBytes) {
+        context.TryCancel();
+        continue;
+      }
+      sealed.insert(sealed.end(), bytes.begin(), bytes.end());
+      if (progress) progress(sealed.size(), piece.total_bytes());
+    }
+    const grpc::Status status = reader->Finish();
+    if (!status.ok()) return Annotate(rpc::FromGrpc(status), "key manager " + endpoint_);
+    return sealed;
+  }
+
  private:
+  void Prepare(grpc::ClientContext& context, std::chrono::milliseconds timeout) const {
+    rpc::SetTimeout(context, timeout);
+    if (!request_id_.empty()) context.AddMetadata(rpc::kRequestIdKey, request_id_);
+  }
+
   template <typename Response, typename Request>
   absl::StatusOr<Response> Call(grpc::Status (v1::KeyManager::Stub::*method)(grpc::ClientContext*,
                                                                              const Request&,
                                                                              Response*),
                                 const Request& request, std::chrono::milliseconds timeout) {
     grpc::ClientContext context;
-    rpc::SetTimeout(context, timeout);
-    if (!request_id_.empty()) context.AddMetadata(rpc::kRequestIdKey, request_id_);
+    Prepare(context, timeout);
     Response response;
     const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
     if (!status.ok()) return Annotate(rpc::FromGrpc(status), "key manager " + endpoint_);

@@ -62,6 +62,8 @@ constexpr std::array<Entry, kCauses> kEntries = {{
     {Cause::kSessionNotSealed, "session_not_sealed", absl::StatusCode::kFailedPrecondition,
      "SESSION_NOT_SEALED",
      "the sealed session in the descriptor does not open; the provider must seal it again", 0},
+    {Cause::kNoAuditTrail, "no_audit_trail", absl::StatusCode::kFailedPrecondition,
+     "NO_AUDIT_TRAIL", "the session has no audit trail, and so no marked blocks", 0},
     {Cause::kListsExpired, "lists_expired", absl::StatusCode::kUnavailable, "LISTS_EXPIRED",
      "the replica's revocation or deny list is past its next update; try again later", 30},
     {Cause::kOverloaded, "overloaded", absl::StatusCode::kResourceExhausted, "OVERLOADED",

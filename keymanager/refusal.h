@@ -37,6 +37,7 @@ enum class Cause {
   kVoucherExpired,
   kPoolKeyUnknown,
   kSessionNotSealed,
+  kNoAuditTrail,  // a marked block was asked for, of a session without
   kListsExpired,
   kOverloaded,
   kKeysUnavailable,  // they lie in a token that can not be reached

@@ -119,9 +119,15 @@ absl::Status ParseRequest(ByteView bytes, v1::IssueGrantRequest& request) {
   return Parse(bytes, request);
 }
 
+absl::Status ParseRequest(ByteView bytes, v1::GetMarkedBlockRequest& request) {
+  return Parse(bytes, request);
+}
+
 size_t MostBytesOf(const v1::GetChallengeRequest&) { return kMaxChallengeRequestBytes; }
 
 size_t MostBytesOf(const v1::IssueGrantRequest&) { return kMaxGrantRequestBytes; }
+
+size_t MostBytesOf(const v1::GetMarkedBlockRequest&) { return kMaxGrantRequestBytes; }
 
 absl::Status CheckShape(const v1::IssueGrantRequest& request) {
   RETURN_IF_ERROR(

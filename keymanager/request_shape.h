@@ -13,9 +13,11 @@ namespace nark::keymanager {
 // INVALID_ARGUMENT; parsing ten bytes of such fields takes a hundred, and a microsecond.
 absl::Status ParseRequest(ByteView bytes, v1::GetChallengeRequest& request);
 absl::Status ParseRequest(ByteView bytes, v1::IssueGrantRequest& request);
+absl::Status ParseRequest(ByteView bytes, v1::GetMarkedBlockRequest& request);
 // The most bytes that an honest one has.
 size_t MostBytesOf(const v1::GetChallengeRequest&);
 size_t MostBytesOf(const v1::IssueGrantRequest&);
+size_t MostBytesOf(const v1::GetMarkedBlockRequest&);
 
 // Sizes that no honest request exceeds, looked at before anything is hashed.
 // INVALID_ARGUMENT, naming the field.

@@ -14,6 +14,8 @@
 namespace nark::keymanager {
 namespace {
 
+constexpr size_t kMostOpenBlocks = 32;
+
 std::vector<double> Bounds() {
   return {0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5};
 }
@@ -50,6 +52,7 @@ KeyManagerService::KeyManagerService(std::shared_ptr<GrantAuthority> authority,
       challenges_(metrics.AddCounter("nark_keymanager_challenges_total", "Challenges issued.")),
       grants_(metrics.AddCounter("nark_keymanager_grants_total",
                                  "Grants issued, repeated answers among them.")),
+      blocks_(metrics.AddCounter("nark_keymanager_marked_blocks_total", "Marked blocks made.")),
       shed_(metrics.AddCounter("nark_keymanager_shed_total",
                                "Calls turned away because too many waited.")),
       decision_seconds_(
@@ -60,12 +63,12 @@ KeyManagerService::KeyManagerService(std::shared_ptr<GrantAuthority> authority,
                                           "Time that requests for grants waited for a thread.",
                                           Bounds())),
       queue_(queue) {
-  for (const auto& [method, name] :
-       {std::pair(Method::kGetChallenge, "GetChallenge"), {Method::kIssueGrant, "IssueGrant"}}) {
+  for (const Method method :
+       {Method::kGetChallenge, Method::kIssueGrant, Method::kGetMarkedBlock}) {
     counts_[static_cast<size_t>(method)].seconds =
         &metrics.AddHistogram("nark_keymanager_request_seconds",
                               "Time from a request's arrival to its answer, waiting included.",
-                              Bounds(), {{"method", name}});
+                              Bounds(), {{"method", NameOf(method)}});
     CountOf(method, absl::StatusCode::kOk);
   }
 }
@@ -89,17 +92,32 @@ serve::Counter& KeyManagerService::CountOf(Method method, absl::StatusCode code)
   if (counter == nullptr) {
     counter = &metrics_.AddCounter(
         "nark_keymanager_requests_total", "Requests answered, by method and status.",
-        {{"method", method == Method::kGetChallenge ? "GetChallenge" : "IssueGrant"},
-         {"status", absl::StatusCodeToString(code)}});
+        {{"method", NameOf(method)}, {"status", absl::StatusCodeToString(code)}});
     slot.store(counter, std::memory_order_release);
   }
   return *counter;
 }
 
+const char* KeyManagerService::NameOf(Method method) {
+  switch (method) {
+    case Method::kGetChallenge:
+      return "GetChallenge";
+    case Method::kIssueGrant:
+      return "IssueGrant";
+    case Method::kGetMarkedBlock:
+      return "GetMarkedBlock";
+  }
+  return "";
+}
+
 void KeyManagerService::Finish(const Call& call, const absl::Status& status) {
   CountOf(call.method, status.code()).Increment();
   counts_[static_cast<size_t>(call.method)].seconds->Observe(Seconds(Clock::now() - call.arrival));
-  call.reactor->Finish(status.ok() ? grpc::Status::OK : rpc::ToGrpc(status));
+  if (call.writer == nullptr) {
+    call.reactor->Finish(status.ok() ? grpc::Status::OK : rpc::ToGrpc(status));
+  } else if (!status.ok()) {
+    call.writer->End(rpc::ToGrpc(status));
+  }
 }
 
 void KeyManagerService::TurnAway(const Call& call) {
@@ -118,8 +136,8 @@ absl::Status KeyManagerService::Malformed(const absl::Status& why) {
 grpc::ServerUnaryReactor* KeyManagerService::GetChallenge(grpc::CallbackServerContext* context,
                                                           const grpc::ByteBuffer* request,
                                                           grpc::ByteBuffer* response) {
-  const Call call = {Method::kGetChallenge,     context,     request, response,
-                     context->DefaultReactor(), Clock::now()};
+  const Call call = {Method::kGetChallenge,     context, request,     response,
+                     context->DefaultReactor(), nullptr, Clock::now()};
   // An exchange that can not be finished had better not begin: what is left of the line is
   // for those that have.
   if (queue_.length() * 2 >= queue_.limits().length) {
@@ -135,10 +153,24 @@ grpc::ServerUnaryReactor* KeyManagerService::GetChallenge(grpc::CallbackServerCo
 grpc::ServerUnaryReactor* KeyManagerService::IssueGrant(grpc::CallbackServerContext* context,
                                                         const grpc::ByteBuffer* request,
                                                         grpc::ByteBuffer* response) {
-  const Call call = {Method::kIssueGrant,       context,     request, response,
-                     context->DefaultReactor(), Clock::now()};
+  const Call call = {Method::kIssueGrant,       context, request,     response,
+                     context->DefaultReactor(), nullptr, Clock::now()};
   Enqueue(call);
   return call.reactor;
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* KeyManagerService::GetMarkedBlock(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  auto* writer = new BlockWriter(open_blocks_);
+  const Call call = {
+      Method::kGetMarkedBlock, context, request, nullptr, nullptr, writer, Clock::now()};
+  // Who reads slowly holds half a MiB.
+  if (open_blocks_ > kMostOpenBlocks) {
+    TurnAway(call);
+  } else {
+    Enqueue(call);
+  }
+  return writer;
 }
 
 void KeyManagerService::Enqueue(const Call& call) {
@@ -160,7 +192,15 @@ void KeyManagerService::Enqueue(const Call& call) {
 absl::Status KeyManagerService::Decide(const Call& call) {
   const CallIds ids = rpc::CallIdsOf(*call.context);
   const serve::CallScope scope(ids);
-  return call.method == Method::kGetChallenge ? MakeChallenge(call) : MakeGrant(call);
+  switch (call.method) {
+    case Method::kGetChallenge:
+      return MakeChallenge(call);
+    case Method::kIssueGrant:
+      return MakeGrant(call);
+    case Method::kGetMarkedBlock:
+      return MakeBlock(call);
+  }
+  return absl::UnimplementedError("no such method");
 }
 
 absl::Status KeyManagerService::MakeChallenge(const Call& call) {
@@ -180,6 +220,16 @@ absl::Status KeyManagerService::MakeGrant(const Call& call) {
   if (!granted.ok()) return granted.status();
   grants_.Increment();
   return Write(*granted, *call.response);
+}
+
+// Decided on and sent apart: once the first piece is on its way the call may be over.
+absl::Status KeyManagerService::MakeBlock(const Call& call) {
+  v1::GetMarkedBlockRequest request;
+  if (absl::Status parsed = Parse(*call.request, request); !parsed.ok()) return Malformed(parsed);
+  ASSIGN_OR_RETURN(Bytes sealed, authority()->GetMarkedBlock(request));
+  blocks_.Increment();
+  call.writer->Send(std::move(sealed));
+  return absl::OkStatus();
 }
 
 }  // namespace nark::keymanager

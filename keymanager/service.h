@@ -10,6 +10,7 @@
 #include "absl/synchronization/mutex.h"
 #include "common/serve/metrics.h"
 #include "common/serve/work_queue.h"
+#include "keymanager/block_writer.h"
 #include "keymanager/grant_authority.h"
 #include "nark/v1/keymanager.grpc.pb.h"
 
@@ -22,7 +23,8 @@ namespace nark::keymanager {
 // turn has come, and walked through first. Thread-safe.
 class KeyManagerService final
     : public v1::KeyManager::WithRawCallbackMethod_GetChallenge<
-          v1::KeyManager::WithRawCallbackMethod_IssueGrant<v1::KeyManager::Service>> {
+          v1::KeyManager::WithRawCallbackMethod_IssueGrant<
+              v1::KeyManager::WithRawCallbackMethod_GetMarkedBlock<v1::KeyManager::Service>>> {
  public:
   // Counts into `metrics`, which must outlive the service, as must `refusals`.
   KeyManagerService(std::shared_ptr<GrantAuthority> authority, serve::Metrics& metrics,
@@ -43,10 +45,13 @@ class KeyManagerService final
   grpc::ServerUnaryReactor* IssueGrant(grpc::CallbackServerContext* context,
                                        const grpc::ByteBuffer* request,
                                        grpc::ByteBuffer* response) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* GetMarkedBlock(
+      grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
 
  private:
   using Clock = std::chrono::steady_clock;
-  enum class Method { kGetChallenge, kIssueGrant };
+  enum class Method { kGetChallenge, kIssueGrant, kGetMarkedBlock };
+  static const char* NameOf(Method method);
   // What is counted of one method.
   struct Counts {
     std::array<std::atomic<serve::Counter*>, 17> by_code{};
@@ -58,8 +63,9 @@ class KeyManagerService final
     Method method;
     grpc::CallbackServerContext* context;
     const grpc::ByteBuffer* request;
-    grpc::ByteBuffer* response;
-    grpc::ServerUnaryReactor* reactor;
+    grpc::ByteBuffer* response;         // of what is answered at once
+    grpc::ServerUnaryReactor* reactor;  // the same
+    BlockWriter* writer;                // of GetMarkedBlock alone
     Clock::time_point arrival;
   };
 
@@ -68,6 +74,7 @@ class KeyManagerService final
   absl::Status Decide(const Call& call);
   absl::Status MakeChallenge(const Call& call);
   absl::Status MakeGrant(const Call& call);
+  absl::Status MakeBlock(const Call& call);
   absl::Status Malformed(const absl::Status& why);
   void Finish(const Call& call, const absl::Status& status);
   void TurnAway(const Call& call);
@@ -79,11 +86,13 @@ class KeyManagerService final
   std::shared_ptr<GrantAuthority> authority_ ABSL_GUARDED_BY(mutex_);
   serve::Counter& challenges_;
   serve::Counter& grants_;
+  serve::Counter& blocks_;
   serve::Counter& shed_;
   serve::Histogram& decision_seconds_;
   serve::Histogram& queue_seconds_;
-  std::array<Counts, 2> counts_;
-  serve::WorkQueue queue_;  // last: its threads use all the rest
+  std::array<Counts, 3> counts_;
+  std::atomic<size_t> open_blocks_{0};  // that are being sent
+  serve::WorkQueue queue_;              // last: its threads use all the rest
 };
 
 }  // namespace nark::keymanager

@@ -45,15 +45,27 @@ class SpoiltClient final : public keymanager::Client {
     return response;
   }
 
+  absl::StatusOr<Bytes> GetMarkedBlock(const v1::GetMarkedBlockRequest& request,
+                                       milliseconds timeout,
+                                       const BlockProgress& progress) override {
+    ++blocks;
+    if (absl::Status status = Pass(timeout); !status.ok()) return status;
+    auto sealed = real_.GetMarkedBlock(request, timeout, progress);
+    if (sealed.ok() && spoil_block) spoil_block(*sealed);
+    return sealed;
+  }
+
   absl::Status error;        // of every call
   absl::Status grant_error;  // of IssueGrant
   int recovers_after = -1;   // after so many errors there are none
   microseconds takes{0};     // beyond the timeout: DEADLINE_EXCEEDED
   std::function<void(v1::GetChallengeResponse&)> spoil_challenge;
   std::function<void(v1::IssueGrantResponse&)> spoil_grant;
+  std::function<void(Bytes&)> spoil_block;
   v1::IssueGrantRequest last_request;
   int challenges = 0;
   int grants = 0;
+  int blocks = 0;
 
  private:
   absl::Status Pass(milliseconds timeout) {

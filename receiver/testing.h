@@ -85,8 +85,15 @@ class RecordingSpace : public securespace::SecureSpace {
       const securespace::ReleaseRequest& request) override;
   absl::StatusOr<std::vector<securespace::OpenDecision>> OpenAdus(
       const securespace::OpenRequest& request) override;
+  // Gives `block` away.
+  absl::StatusOr<std::shared_ptr<const ChameleonBlock>> OpenMarkedBlock(const SessionName&,
+                                                                        ByteView) override {
+    return block;
+  }
   absl::StatusOr<v1::GetDeliveryNoteResponse> GetDeliveryNote(
       const v1::GetDeliveryNoteRequest&) override;
+
+  std::shared_ptr<const ChameleonBlock> block;
 
   std::map<uint64_t, v1::RefusalReason> refuse;  // by ADU id
   absl::Status fail;                             // every call, unless OK

@@ -101,9 +101,14 @@ schedule::KeySource* Session::FindKeySource(const StreamName& stream) {
 
 absl::StatusOr<wire::AduCipher*> Session::Cipher() {
   if (cipher_ == nullptr) {
-    ASSIGN_OR_RETURN(cipher_, tools_.suite->Create());
+    ASSIGN_OR_RETURN(cipher_, tools_.suite->Create(block_));
   }
   return cipher_.get();
+}
+
+void Session::SetBlock(std::shared_ptr<const ChameleonBlock> block) {
+  block_ = std::move(block);
+  cipher_ = nullptr;
 }
 
 fec::Coder& Session::coder() {

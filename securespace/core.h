@@ -70,6 +70,9 @@ class Session {
   schedule::KeySource* FindKeySource(const StreamName& stream);  // the same
   // The cipher with its context, for decryption inside.
   absl::StatusOr<wire::AduCipher*> Cipher();
+  // Whether its cipher wants a block that is not open yet.
+  bool WantsBlock() const { return tools_.suite->properties().marks && block_ == nullptr; }
+  void SetBlock(std::shared_ptr<const ChameleonBlock> block);
   // Of parity, for judging ciphertexts inside.
   fec::Coder& coder();
 
@@ -83,6 +86,7 @@ class Session {
   Journal journal_;
   std::map<uint32_t, SubSession> sub_sessions_;
   std::map<StreamName, std::unique_ptr<schedule::KeySource>> key_sources_;
+  std::shared_ptr<const ChameleonBlock> block_;  // not kept: opened anew each time
   std::unique_ptr<wire::AduCipher> cipher_;
   std::unique_ptr<fec::Coder> coder_;
 };
@@ -105,6 +109,8 @@ class Emulation::Core {
   absl::StatusOr<v1::InstallGrantResponse> InstallGrant(const v1::InstallGrantRequest& request);
   absl::StatusOr<std::vector<KeyDecision>> ReleaseKeys(const ReleaseRequest& request);
   absl::StatusOr<std::vector<OpenDecision>> OpenAdus(const OpenRequest& request);
+  absl::StatusOr<std::shared_ptr<const ChameleonBlock>> OpenMarkedBlock(const SessionName& session,
+                                                                        ByteView sealed);
   absl::StatusOr<v1::GetDeliveryNoteResponse> GetDeliveryNote(
       const v1::GetDeliveryNoteRequest& request);
   absl::Status Flush();

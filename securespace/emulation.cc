@@ -61,6 +61,12 @@ absl::StatusOr<std::vector<OpenDecision>> Emulation::OpenAdus(const OpenRequest&
   return core_->OpenAdus(request);
 }
 
+absl::StatusOr<std::shared_ptr<const ChameleonBlock>> Emulation::OpenMarkedBlock(
+    const SessionName& session, ByteView sealed) {
+  absl::MutexLock lock(&mutex_);
+  return core_->OpenMarkedBlock(session, sealed);
+}
+
 absl::StatusOr<v1::GetDeliveryNoteResponse> Emulation::GetDeliveryNote(
     const v1::GetDeliveryNoteRequest& request) {
   absl::MutexLock lock(&mutex_);

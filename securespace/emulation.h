@@ -86,8 +86,13 @@ class Emulation final : public SecureSpace {
   // INVALID_ARGUMENT beyond 1,024 headers.
   absl::StatusOr<std::vector<KeyDecision>> ReleaseKeys(const ReleaseRequest& request) override;
 
-  // INVALID_ARGUMENT beyond 64 ADUs.
+  // INVALID_ARGUMENT beyond 64 ADUs. FAILED_PRECONDITION, reason NO_MARKED_BLOCK, in a
+  // session with an audit trail before OpenMarkedBlock.
   absl::StatusOr<std::vector<OpenDecision>> OpenAdus(const OpenRequest& request) override;
+
+  // The block is kept in memory alone.
+  absl::StatusOr<std::shared_ptr<const ChameleonBlock>> OpenMarkedBlock(const SessionName& session,
+                                                                        ByteView sealed) override;
 
   // NOT_FOUND, reason NO_GRANT, for a session that was never joined and without
   // vouchers. After FINAL, INTERIM is FAILED_PRECONDITION, reason SESSION_CLOSED,

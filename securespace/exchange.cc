@@ -31,7 +31,8 @@ bool SameSeeds(const std::vector<Seeds>& a, const std::vector<Seeds>& b) {
 
 bool SameGrant(const Grant& a, const Grant& b) {
   return a.voucher_identity == b.voucher_identity && a.group_ids == b.group_ids &&
-         Serialise(a.policy) == Serialise(b.policy) && SameSeeds(a.seeds, b.seeds);
+         Serialise(a.policy) == Serialise(b.policy) && a.block_key == b.block_key &&
+         SameSeeds(a.seeds, b.seeds);
 }
 
 }  // namespace

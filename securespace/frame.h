@@ -28,6 +28,7 @@ enum class Method : uint8_t {
   kReleaseKeys = 4,
   kOpenAdus = 5,
   kGetDeliveryNote = 6,
+  kOpenMarkedBlock = 7,
 };
 
 // The most that a message on a secure space's socket measures: 64 ADUs of 16 MiB

@@ -17,17 +17,20 @@ namespace nark::securespace {
 namespace {
 
 constexpr size_t kMaxGrantBytes = 64 << 10;
+constexpr size_t kBlockKeyBytes = 32;
 
 bool Same(const std::string& field, ByteView expected) { return Equal(AsBytes(field), expected); }
 
+void WipeField(std::string& field) {
+  Wipe({reinterpret_cast<uint8_t*>(field.data()), field.size()});
+}
+
 // Keys stand in the message only between parsing and this.
-void WipeSeeds(v1::Grant& grant) {
+void WipeKeys(v1::Grant& grant) {
   for (v1::SenderSeeds& seeds : *grant.mutable_seeds()) {
-    for (v1::SeedNode& node : *seeds.mutable_nodes()) {
-      std::string& key = *node.mutable_key();
-      Wipe({reinterpret_cast<uint8_t*>(key.data()), key.size()});
-    }
+    for (v1::SeedNode& node : *seeds.mutable_nodes()) WipeField(*node.mutable_key());
   }
+  WipeField(*grant.mutable_block_key());
 }
 
 // Nodes of a generator that grants exact ranges must be the range and no more.
@@ -135,6 +138,11 @@ absl::Status CheckRepeated(const v1::Grant& message, const Exchange& exchange, c
   if (message.release_mode() != terms.release_mode()) {
     return GrantRefused("its release mode is not that of the terms");
   }
+  if (message.block_key().size() != (terms.has_audit() ? kBlockKeyBytes : 0)) {
+    return GrantRefused(
+        "it has a key of a marked block where the terms have no audit trail, or "
+        "none where they have one");
+  }
   return absl::OkStatus();
 }
 
@@ -192,7 +200,8 @@ absl::StatusOr<OpenedGrant> OpenGrant(const Exchange& exchange, const Digest& se
                                     : GrantRefused(Std(parsed.message()));
   absl::StatusOr<std::vector<Seeds>> seeds = std::vector<Seeds>();
   if (status.ok()) seeds = TakeAllSeeds(message, exchange.session.terms());
-  WipeSeeds(message);
+  SecretBytes block_key = SecretBytes::CopyOf(AsBytes(message.block_key()));
+  WipeKeys(message);
   RETURN_IF_ERROR(status);
   RETURN_IF_ERROR(seeds.status());
   // Certificates are judged at the key manager's word: a card has no clock.
@@ -214,6 +223,7 @@ absl::StatusOr<OpenedGrant> OpenGrant(const Exchange& exchange, const Digest& se
     opened.grant.group_ids.push_back(ToBytes(AsBytes(group)));
   }
   opened.grant.seeds = *std::move(seeds);
+  opened.grant.block_key = std::move(block_key);
   return opened;
 }
 

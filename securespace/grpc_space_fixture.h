@@ -43,6 +43,14 @@ class GrpcSpace final : public SecureSpace {
       const v1::InstallGrantRequest& request) override {
     return Call<v1::InstallGrantResponse>(&v1::SecureSpace::Stub::InstallGrant, request);
   }
+  absl::StatusOr<std::shared_ptr<const ChameleonBlock>> OpenMarkedBlock(const SessionName& session,
+                                                                        ByteView sealed) override {
+    ASSIGN_OR_RETURN(
+        const v1::OpenMarkedBlockResponse response,
+        Call<v1::OpenMarkedBlockResponse>(&v1::SecureSpace::Stub::OpenMarkedBlock,
+                                          ToMessage(OpenBlockRequest{session, sealed})));
+    return ParseBlock(AsBytes(response.SerializeAsString()));
+  }
   absl::StatusOr<std::vector<KeyDecision>> ReleaseKeys(const ReleaseRequest& request) override {
     v1::ReleaseKeysRequest message;
     message.ParseFromString(FrameRelease(request).substr(kFrameHeaderBytes));

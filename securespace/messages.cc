@@ -354,6 +354,8 @@ SecretBytes AnswerFrame(SecureSpace& space, const Frame& request) {
     case Method::kGetDeliveryNote:
       return Answer<v1::GetDeliveryNoteRequest>(
           request.message, [&](const auto& message) { return space.GetDeliveryNote(message); });
+    case Method::kOpenMarkedBlock:
+      return AnswerOpenBlock(space, request.message);
   }
   return FrameStatus(absl::UnimplementedError("there is no such method"));
 }

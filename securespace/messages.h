@@ -1,6 +1,7 @@
 #ifndef NARK_SECURESPACE_MESSAGES_H_
 #define NARK_SECURESPACE_MESSAGES_H_
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,20 @@ absl::StatusOr<std::vector<DigestClaim>> FromMessages(
     const google::protobuf::RepeatedPtrField<v1::AduDigest>& messages);
 v1::OpenAdusResponse ToMessage(const std::vector<OpenDecision>& decisions);
 std::vector<OpenDecision> FromMessage(const v1::OpenAdusResponse& message);
+
+// The same of an OpenMarkedBlockRequest and its answer: the block passes through no string.
+// `sealed` is a view into `message`.
+struct OpenBlockRequest {
+  SessionName session;
+  ByteView sealed;
+};
+absl::StatusOr<OpenBlockRequest> FromMessage(const v1::OpenMarkedBlockRequest& message);
+v1::OpenMarkedBlockRequest ToMessage(const OpenBlockRequest& request);
+SecretBytes FrameBlock(const ChameleonBlock* block);
+// A whole frame in answer to the message.
+SecretBytes AnswerOpenBlock(SecureSpace& space, ByteView message);
+// The message alone; no block where it stayed inside. INTERNAL where it is none.
+absl::StatusOr<std::shared_ptr<const ChameleonBlock>> ParseBlock(ByteView message);
 
 // Answers one request frame of the framed protocol with a whole frame.
 SecretBytes AnswerFrame(SecureSpace& space, const Frame& request);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/base/bytes.h"
+#include "common/crypto/secret_bytes.h"
 #include "common/schedule/generator.h"
 #include "nark/v1/envelope.pb.h"
 #include "nark/v1/note.pb.h"
@@ -37,6 +38,7 @@ struct Grant {
   v1::Policy policy;
   std::vector<Bytes> group_ids;
   std::vector<Seeds> seeds;
+  SecretBytes block_key;               // with an audit trail, else empty
   bool stopped = false;                // by a control block
   std::map<uint32_t, uint64_t> spent;  // of the count, by sender
 };

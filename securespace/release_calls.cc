@@ -93,7 +93,14 @@ absl::StatusOr<std::vector<OpenDecision>> Emulation::Core::OpenAdus(const OpenRe
   }
   RETURN_IF_ERROR(CheckDigests(request.digests));
   Session* session = FindSession(request.session);
-  if (session != nullptr) RETURN_IF_ERROR(CheckPermitted(session->tools()));
+  if (session != nullptr) {
+    RETURN_IF_ERROR(CheckPermitted(session->tools()));
+    const bool opens = session->verified().terms().release_mode() == v1::RELEASE_MODE_PLAINTEXT;
+    if (opens && session->WantsBlock()) {
+      return Refusal(absl::StatusCode::kFailedPrecondition, "NO_MARKED_BLOCK",
+                     "the session has an audit trail, and the marked block was not opened yet");
+    }
+  }
   ReleaseList list(session, request.sub_session, v1::RELEASE_MODE_PLAINTEXT, id_, *control_cipher_);
   for (const DigestClaim& claim : request.digests) list.TakeDigest(claim);
   std::vector<OpenDecision> decisions;

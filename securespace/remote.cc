@@ -120,6 +120,12 @@ class RemoteSpace final : public SecureSpace {
       const v1::GetDeliveryNoteRequest& request) override {
     return Call<v1::GetDeliveryNoteResponse>(Method::kGetDeliveryNote, request);
   }
+  absl::StatusOr<std::shared_ptr<const ChameleonBlock>> OpenMarkedBlock(const SessionName& session,
+                                                                        ByteView sealed) override {
+    return Exchange<std::shared_ptr<const ChameleonBlock>>(
+        Method::kOpenMarkedBlock, ToMessage(OpenBlockRequest{session, sealed}).SerializeAsString(),
+        ParseBlock);
+  }
   absl::StatusOr<std::vector<KeyDecision>> ReleaseKeys(const ReleaseRequest& request) override {
     return OneEach(request.headers.size(), ExchangeFrame<std::vector<KeyDecision>>(
                                                AsBytes(FrameRelease(request)), ParseDecisions));

@@ -1,11 +1,13 @@
 #ifndef NARK_SECURESPACE_SECURE_SPACE_H_
 #define NARK_SECURESPACE_SECURE_SPACE_H_
 
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
+#include "common/crypto/chameleon.h"
 #include "common/crypto/secret_bytes.h"
 #include "common/object/session.h"
 #include "nark/v1/note.pb.h"
@@ -88,6 +90,14 @@ class SecureSpace {
 
   // The same for sessions whose keys must not leave.
   virtual absl::StatusOr<std::vector<OpenDecision>> OpenAdus(const OpenRequest& request) = 0;
+
+  // Opens the holder's marked block, in a session with an audit trail of which a grant is
+  // installed; to be called once a start. What it returns is for the host where keys are
+  // released; where plaintext is, it stays inside and OpenAdus takes it, and there is none
+  // here. INVALID_ARGUMENT where it was damaged or is another's: fetch it again.
+  // FAILED_PRECONDITION, reason NO_GRANT.
+  virtual absl::StatusOr<std::shared_ptr<const ChameleonBlock>> OpenMarkedBlock(
+      const SessionName& session, ByteView sealed) = 0;
 
   virtual absl::StatusOr<v1::GetDeliveryNoteResponse> GetDeliveryNote(
       const v1::GetDeliveryNoteRequest& request) = 0;

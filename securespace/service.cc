@@ -43,6 +43,15 @@ absl::StatusOr<v1::OpenAdusResponse> Open(SecureSpace& space, const v1::OpenAdus
   return ToMessage(decisions);
 }
 
+absl::StatusOr<v1::OpenMarkedBlockResponse> OpenBlock(SecureSpace& space,
+                                                      const v1::OpenMarkedBlockRequest& request) {
+  ASSIGN_OR_RETURN(const OpenBlockRequest parsed, FromMessage(request));
+  ASSIGN_OR_RETURN(const auto block, space.OpenMarkedBlock(parsed.session, parsed.sealed));
+  v1::OpenMarkedBlockResponse response;
+  if (block != nullptr) response.set_block(ToText(block->bytes().Reveal()));
+  return response;
+}
+
 }  // namespace
 
 grpc::ServerUnaryReactor* SecureSpaceService::GetIdentity(grpc::CallbackServerContext* context,
@@ -73,6 +82,12 @@ grpc::ServerUnaryReactor* SecureSpaceService::OpenAdus(grpc::CallbackServerConte
                                                        const v1::OpenAdusRequest* request,
                                                        v1::OpenAdusResponse* response) {
   return Answer(context, Open(space_, *request), response);
+}
+
+grpc::ServerUnaryReactor* SecureSpaceService::OpenMarkedBlock(
+    grpc::CallbackServerContext* context, const v1::OpenMarkedBlockRequest* request,
+    v1::OpenMarkedBlockResponse* response) {
+  return Answer(context, OpenBlock(space_, *request), response);
 }
 
 grpc::ServerUnaryReactor* SecureSpaceService::GetDeliveryNote(

@@ -30,6 +30,9 @@ class SecureSpaceService final : public v1::SecureSpace::CallbackService {
   grpc::ServerUnaryReactor* OpenAdus(grpc::CallbackServerContext* context,
                                      const v1::OpenAdusRequest* request,
                                      v1::OpenAdusResponse* response) override;
+  grpc::ServerUnaryReactor* OpenMarkedBlock(grpc::CallbackServerContext* context,
+                                            const v1::OpenMarkedBlockRequest* request,
+                                            v1::OpenMarkedBlockResponse* response) override;
   grpc::ServerUnaryReactor* GetDeliveryNote(grpc::CallbackServerContext* context,
                                             const v1::GetDeliveryNoteRequest* request,
                                             v1::GetDeliveryNoteResponse* response) override;

@@ -9,7 +9,9 @@ namespace nark::securespace {
 namespace {
 
 // 2 is a stamp's (freshness.cc), which stands before either.
-constexpr uint8_t kSnapshotFormat = 4;
+constexpr uint8_t kSnapshotFormat = 5;
+// The one before, without keys of marked blocks.
+constexpr uint8_t kSnapshotWithoutBlocks = 4;
 constexpr uint8_t kListFormat = 1;
 constexpr uint8_t kRecordFormat = 4;
 constexpr size_t kRangeBytes = 16;
@@ -105,9 +107,10 @@ void WriteGrant(const Grant& grant, Writer& to) {
     to.U32(sender);
     to.U64(count);
   }
+  to.String(grant.block_key.Reveal());
 }
 
-bool ReadGrant(Reader& from, Grant& grant) {
+bool ReadGrant(Reader& from, uint8_t format, Grant& grant) {
   ReadArray(from, grant.id);
   ReadArray(from, grant.voucher_identity);
   if (!ReadMessage(from, grant.voucher)) return false;
@@ -122,6 +125,7 @@ bool ReadGrant(Reader& from, Grant& grant) {
     uint32_t sender = from.U32();
     grant.spent[sender] = from.U64();
   }
+  if (format == kSnapshotFormat) grant.block_key = SecretBytes::CopyOf(from.String());
   return from.ok() && stopped <= 1;
 }
 
@@ -187,13 +191,15 @@ absl::Status Write(const SessionState& state, Writer& to) {
 absl::StatusOr<SessionState> ParseState(ByteView snapshot) {
   Reader from(snapshot);
   SessionState state;
-  if (from.U8() != kSnapshotFormat || !ReadMessage(from, state.descriptor)) return NotAState();
+  const uint8_t format = from.U8();
+  if (format != kSnapshotFormat && format != kSnapshotWithoutBlocks) return NotAState();
+  if (!ReadMessage(from, state.descriptor)) return NotAState();
   state.verified_at_us = from.U64();
   if (!ReadTotals(from, state)) return NotAState();
   state.contact_echoed = from.U64();
   for (uint32_t n = from.Count(88); n > 0; --n) {
     Grant grant;
-    if (!ReadGrant(from, grant)) return NotAState();
+    if (!ReadGrant(from, format, grant)) return NotAState();
     state.grants.push_back(std::move(grant));
   }
   state.receipt_type = static_cast<v1::ReceiptType>(from.U8());

@@ -55,6 +55,10 @@ class RoadToPool final : public keymanager::Client {
                                                         std::chrono::milliseconds) override;
   absl::StatusOr<v1::IssueGrantResponse> IssueGrant(const v1::IssueGrantRequest& request,
                                                     std::chrono::milliseconds) override;
+  absl::StatusOr<Bytes> GetMarkedBlock(const v1::GetMarkedBlockRequest& request,
+                                       std::chrono::milliseconds, const BlockProgress&) override {
+    return pool_.AnyReplica().GetMarkedBlock(request);
+  }
 
  private:
   bool Lost() { return weather_ == PoolWeather::kFoul && dice_.OneIn(4); }

@@ -40,6 +40,10 @@ class WatchedSpace final : public securespace::SecureSpace {
       const securespace::ReleaseRequest& request) override;
   absl::StatusOr<std::vector<securespace::OpenDecision>> OpenAdus(
       const securespace::OpenRequest& request) override;
+  absl::StatusOr<std::shared_ptr<const ChameleonBlock>> OpenMarkedBlock(const SessionName& session,
+                                                                        ByteView sealed) override {
+    return inner_.OpenMarkedBlock(session, sealed);
+  }
   absl::StatusOr<v1::GetDeliveryNoteResponse> GetDeliveryNote(
       const v1::GetDeliveryNoteRequest& request) override {
     return inner_.GetDeliveryNote(request);

@@ -1,0 +1,40 @@
+#include "keymanager/block_writer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "nark/v1/keymanager.grpc.pb.h"
+
+namespace nark::keymanager {
+namespace {
+
+constexpr size_t kPieceBytes = 64 << 10;
+
+}  // namespace
+
+void BlockWriter::Send(Bytes sealed) {
+  sealed_ = std::move(sealed);
+  Next();
+}
+
+void BlockWriter::OnWriteDone(bool ok) {
+  if (!ok) return Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the peer went away"));
+  Next();
+}
+
+void BlockWriter::Next() {
+  if (sent_ == sealed_.size()) return Finish(grpc::Status::OK);
+  const ByteView piece =
+      ByteView(sealed_).subspan(sent_, std::min(kPieceBytes, sealed_.size() - sent_));
+  sent_ += piece.size();
+  v1::GetMarkedBlockResponse message;
+  message.set_total_bytes(static_cast<uint32_t>(sealed_.size()));
+  message.set_piece(ToText(piece));
+  bool own = false;
+  const grpc::Status written =
+      grpc::SerializationTraits<v1::GetMarkedBlockResponse>::Serialize(message, &piece_, &own);
+  if (!written.ok()) return Finish(written);
+  StartWrite(&piece_);
+}
+
+}  // namespace nark::keymanager
