@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "common/audit/sealed_block.h"
 #include "common/base/status.h"
 #include "common/rpc/call_ids.h"
 #include "common/rpc/status.h"
@@ -11,9 +12,6 @@
 
 namespace nark::keymanager {
 namespace {
-
-// The largest block and its tag.
-constexpr size_t kMostBlockBytes = (512 << 10) + 16;
 
 class GrpcClient final : public Client {
  public:
@@ -39,11 +37,12 @@ class GrpcClient final : public Client {
     grpc::ClientContext context;
     Prepare(context, timeout);
     const auto reader = stub_->GetMarkedBlock(&context, request);
+    const size_t most = audit::SealedBlockBytes(ChameleonBlock::kMaxWordsLog2);
     Bytes sealed;
     v1::GetMarkedBlockResponse piece;
     while (reader->Read(&piece)) {
       const ByteView bytes = AsBytes(piece.piece());
-      if (sealed.size() + bytes.size() > kMostBlockBytes) {
+      if (sealed.size() + bytes.size() > most) {
         context.TryCancel();
         continue;
       }

@@ -90,6 +90,16 @@ absl::Status RunOfflineGrant(const OfflineGrantSettings& settings, Clock& clock,
   v1::NarkFile file;
   *file.mutable_grant()->mutable_session() = challenge.session();
   *file.mutable_grant()->mutable_grant() = std::move(*response->mutable_grant());
+  // Granted, so it verifies.
+  ASSIGN_OR_RETURN(const VerifiedSession session,
+                   VerifiedSession::Verify(request.session_descriptor(), clock.Now()));
+  if (session.terms().has_audit()) {
+    v1::GetMarkedBlockRequest asked_besides;
+    *asked_besides.mutable_join() = std::move(request);
+    const auto sealed = replica->authority()->GetMarkedBlock(asked_besides);
+    if (!sealed.ok()) return Annotate(sealed.status(), settings.request_path);
+    file.mutable_grant()->set_sealed_block(ToText(*sealed));
+  }
   return WriteNarkFile(settings.out, file, FileMode::kPublic);
 }
 

@@ -22,6 +22,7 @@ absl::Status RunAmend(const AmendSettings& settings, Clock& clock, Random& rando
   JoinOptions options;
   options.timeout = settings.timeout;
   options.spread = key_managers.spread;
+  options.block = JoinOptions::Block::kHave;  // whoever plays has it, or fetches it
   joiner.Start(options, clock.Now());
   RETURN_IF_ERROR(RunToEnd(joiner, clock));
   std::puts(joiner.used_installed_grant() ? "installed already" : "installed");

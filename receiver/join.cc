@@ -46,11 +46,21 @@ constexpr microseconds kPublishEvery = std::chrono::milliseconds(200);
 
 void Warn(const std::string& line) { spdlog::warn(line); }
 
+void ShowBlock(size_t done_bytes, size_t total_bytes) {
+  std::fprintf(stderr, "\rmarked block: %zu of %zu KiB%s", done_bytes >> 10, total_bytes >> 10,
+               done_bytes == total_bytes ? "\n" : "");
+  std::fflush(stderr);
+}
+
 // One run of `join`. The order of its members is the order of dependence.
 class JoinRun {
  public:
   JoinRun(const JoinSettings& settings, serve::Signals& signals, Clock& clock, Random& random)
-      : settings_(settings), signals_(signals), clock_(clock), random_(random) {}
+      : settings_(settings),
+        signals_(signals),
+        clock_(clock),
+        random_(random),
+        block_cache_(settings.cache) {}
 
   absl::Status Run();
 
@@ -63,6 +73,7 @@ class JoinRun {
   absl::Status OpenSideDoors();
   absl::Status Play();
   absl::Status OnJoined();
+  absl::Status TakeBlock();
   // A lapsed lease, or an order to contact: asks a key manager for a newer grant, in
   // the background, as often as it takes.
   absl::Status Renew();
@@ -88,6 +99,7 @@ class JoinRun {
   std::optional<securespace::Connection> connection_;
   std::unique_ptr<securespace::SocketServer> socket_server_;
   KeyManagers key_managers_;
+  const BlockCache block_cache_;
   std::optional<Joiner> joiner_;
   OutputSet outputs_;
   microseconds spread_{0};           // taken off the play-out delay for UDP outputs
@@ -133,6 +145,8 @@ absl::Status JoinRun::CheckLocally() {
   JoinOptions options;
   options.timeout = settings_.timeout;
   options.spread = key_managers_.spread;
+  options.cache = &block_cache_;
+  if (::isatty(STDERR_FILENO) == 1) options.block_progress = ShowBlock;
   joiner_->Start(options, clock_.Now());
   // The first step asks the secure space only.
   joiner_->Step(clock_.Now());
@@ -251,6 +265,7 @@ absl::Status JoinRun::Play() {
 absl::Status JoinRun::OnJoined() {
   RETURN_IF_ERROR(join_thread_->result());
   join_thread_.reset();
+  RETURN_IF_ERROR(TakeBlock());
   driver_->StartPlaying();
   grant_wait_->Begin();
   playing_ = true;
@@ -263,6 +278,17 @@ absl::Status JoinRun::OnJoined() {
   std::vector<std::pair<std::string, std::string>> addresses;
   if (http_ != nullptr) addresses.emplace_back("http", http_->address());
   return serve::AnnounceReady(settings_.ready_file, addresses);
+}
+
+absl::Status JoinRun::TakeBlock() {
+  if (!joiner_->cache_error().ok()) {
+    spdlog::warn("the marked block that was kept: {}",
+                 std::string(joiner_->cache_error().message()));
+  }
+  if (joiner_->block_origin() == Joiner::BlockOrigin::kKeyManager) {
+    spdlog::info("the marked block was fetched");
+  }
+  return reception_->SetBlock(joiner_->block());
 }
 
 absl::Status JoinRun::Renew() {
@@ -298,6 +324,7 @@ absl::Status JoinRun::StartRenewal(Timestamp now) {
   options.timeout = settings_.timeout;
   options.spread = key_managers_.spread;
   options.installed = JoinOptions::Installed::kRenew;
+  options.block = JoinOptions::Block::kHave;
   joiner_->Start(options, now);
   ASSIGN_OR_RETURN(join_thread_, JoinThread::Start(*joiner_, clock_));
   return absl::OkStatus();

@@ -31,6 +31,7 @@ struct JoinSettings {
   std::string http;
   // Of a secure space that is opened here.
   securespace::InsecureSessions insecure = securespace::InsecureSessions::kRefuse;
+  std::string cache;  // folder for marked blocks; empty: none are kept
   std::string ready_file;
   std::string statistics_file;
   enum class Report { kText, kJson } report = Report::kText;

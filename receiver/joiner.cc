@@ -29,6 +29,13 @@ bool SameSession(const v1::SessionRef& a, const v1::SessionRef& b) {
   return a.provider() == b.provider() && a.session_id() == b.session_id();
 }
 
+// Of 32 bytes, which the terms and the secure space's id have.
+Digest DigestOf(const std::string& text) {
+  Digest digest{};
+  std::copy_n(AsBytes(text).begin(), std::min(text.size(), digest.size()), digest.begin());
+  return digest;
+}
+
 }  // namespace
 
 Joiner::Joiner(const VerifiedSession& session, const v1::SignedEnvelope& voucher,
@@ -49,7 +56,8 @@ void Joiner::Start(const JoinOptions& options, Timestamp now) {
 }
 
 void Joiner::Step(Timestamp now) {
-  const bool needs_peer = state_ == State::kChallenge || state_ == State::kGrant;
+  const bool needs_peer = state_ == State::kChallenge || state_ == State::kGrant ||
+                          (state_ == State::kBlock && looked_in_cache_);
   if (needs_peer && now >= deadline_) {
     const bool refused = !ReasonOf(last_error_).empty();
     return FailRemotely(Annotate(
@@ -68,6 +76,8 @@ void Joiner::Step(Timestamp now) {
       return Grant(now);
     case State::kInstall:
       return Install(now);
+    case State::kBlock:
+      return Block(now);
     case State::kJoined:
     case State::kFailed:
       return;
@@ -77,6 +87,7 @@ void Joiner::Step(Timestamp now) {
 void Joiner::Look() {
   auto identity = secure_space_.GetIdentity();
   if (!identity.ok()) return FailLocally(identity.status());
+  secure_space_id_ = identity->secure_space_id();
   const v1::SessionRef session = session_.name().ToProto();
   for (const v1::InstalledGrant& grant : identity->grants()) {
     if (!SameSession(grant.session(), session)) continue;
@@ -98,8 +109,7 @@ void Joiner::Look() {
       default:
         if (options_.installed == JoinOptions::Installed::kRenew) break;
         used_installed_grant_ = true;
-        state_ = State::kJoined;
-        return;
+        return OnInstalled();
     }
   }
   if (identity->certificates().empty()) {
@@ -107,19 +117,28 @@ void Joiner::Look() {
         "the secure space has no certificate: have its request certified, then run "
         "`nark-securespace install`"));
   }
+  AskKeyManagers();
+}
+
+void Joiner::AskKeyManagers() {
   if (endpoints_.empty()) {
     return FailLocally(absl::FailedPreconditionError(
         "the session names no key manager: give --key-manager HOST:PORT"));
   }
-  secure_space_id_ = identity->secure_space_id();
   state_ = State::kChallenge;
+}
+
+void Joiner::OnInstalled() {
+  const bool wants_block =
+      session_.terms().has_audit() && options_.block == JoinOptions::Block::kWanted;
+  state_ = wants_block ? State::kBlock : State::kJoined;
 }
 
 void Joiner::Challenge(Timestamp now) {
   v1::GetChallengeRequest request;
   *request.mutable_session() = session_.name().ToProto();
   request.set_secure_space_id(secure_space_id_);
-  auto response = endpoint().client->GetChallenge(request, CallTimeout(now));
+  auto response = endpoint().client->GetChallenge(request, CallTimeout(options_.call_timeout, now));
   if (!response.ok()) return OnPeerError(response.status(), now);
   if (absl::Status status = CheckChallenge(response->challenge()); !status.ok()) {
     return OnLie(status, now);
@@ -150,27 +169,33 @@ void Joiner::Attest() {
   auto response = secure_space_.Attest(request);
   if (!response.ok()) return FailLocally(response.status());
   attested_ = *std::move(response);
-  state_ = State::kGrant;
+  state_ = used_installed_grant_ ? State::kBlock : State::kGrant;
 }
 
-void Joiner::Grant(Timestamp now) {
+v1::IssueGrantRequest Joiner::Request() const {
   v1::IssueGrantRequest request;
   *request.mutable_session_descriptor() = session_.envelope();
   *request.mutable_voucher() = voucher_;
   *request.mutable_secure_space_certificates() = attested_.secure_space_certificates();
   *request.mutable_challenge() = challenge_;
   *request.mutable_evidence() = attested_.evidence();
-  auto response = endpoint().client->IssueGrant(request, CallTimeout(now));
-  if (!response.ok()) {
-    // The challenge of another replica, which may have been none of this pool's.
-    if (ReasonOf(response.status()) == "NOT_ATTESTED" && challenger_ != current_) {
-      state_ = State::kChallenge;
-      return;
-    }
-    return OnPeerError(response.status(), now);
-  }
+  return request;
+}
+
+void Joiner::Grant(Timestamp now) {
+  auto response = endpoint().client->IssueGrant(Request(), CallTimeout(options_.call_timeout, now));
+  if (!response.ok()) return OnDecisionError(response.status(), now);
   grant_ = std::move(*response->mutable_grant());
   state_ = State::kInstall;
+}
+
+void Joiner::OnDecisionError(const absl::Status& error, Timestamp now) {
+  // The challenge of another replica, which may have been none of this pool's.
+  if (ReasonOf(error) == "NOT_ATTESTED" && challenger_ != current_) {
+    state_ = State::kChallenge;
+    return;
+  }
+  OnPeerError(error, now);
 }
 
 void Joiner::Install(Timestamp now) {
@@ -178,10 +203,7 @@ void Joiner::Install(Timestamp now) {
   *request.mutable_session() = session_.name().ToProto();
   *request.mutable_grant() = grant_;
   auto response = secure_space_.InstallGrant(request);
-  if (response.ok()) {
-    state_ = State::kJoined;
-    return;
-  }
+  if (response.ok()) return OnInstalled();
   const absl::StatusCode code = response.status().code();
   if (code == absl::StatusCode::kUnauthenticated || code == absl::StatusCode::kInvalidArgument) {
     return OnLie(Annotate(response.status(), "its grant is not to be trusted"), now);
@@ -189,8 +211,66 @@ void Joiner::Install(Timestamp now) {
   FailLocally(response.status());
 }
 
-milliseconds Joiner::CallTimeout(Timestamp now) const {
-  const microseconds left = std::min<microseconds>(options_.call_timeout, deadline_ - now);
+void Joiner::Block(Timestamp now) {
+  if (!looked_in_cache_) return LookInCache(now);
+  FetchBlock(now);
+}
+
+void Joiner::LookInCache(Timestamp now) {
+  looked_in_cache_ = true;
+  if (options_.cache != nullptr) {
+    const absl::StatusOr<Bytes> kept = options_.cache->Find(
+        DigestOf(session_.terms().audit().block_id()), DigestOf(secure_space_id_));
+    if (kept.ok()) {
+      const absl::StatusOr<bool> opened = OpenBlock(*kept);
+      if (!opened.ok()) return FailLocally(opened.status());
+      if (*opened) {
+        block_origin_ = BlockOrigin::kCache;
+        state_ = State::kJoined;
+        return;
+      }
+    } else if (!absl::IsNotFound(kept.status())) {
+      cache_error_ = kept.status();
+    }
+  }
+  if (endpoints_.empty()) return AskKeyManagers();  // which says so
+  deadline_ = std::max<Timestamp>(deadline_, now + options_.block_timeout);
+  if (used_installed_grant_) state_ = State::kChallenge;
+}
+
+void Joiner::FetchBlock(Timestamp now) {
+  v1::GetMarkedBlockRequest request;
+  *request.mutable_join() = Request();
+  const auto sealed = endpoint().client->GetMarkedBlock(
+      request, CallTimeout(options_.block_call_timeout, now), options_.block_progress);
+  if (!sealed.ok()) return OnDecisionError(sealed.status(), now);
+  const absl::StatusOr<bool> opened = OpenBlock(*sealed);
+  if (!opened.ok()) return FailLocally(opened.status());
+  if (!*opened) {
+    return OnLie(absl::InvalidArgumentError("its marked block does not open"), now);
+  }
+  if (options_.cache != nullptr) {
+    const absl::Status kept = options_.cache->Keep(DigestOf(session_.terms().audit().block_id()),
+                                                   DigestOf(secure_space_id_), *sealed);
+    if (cache_error_.ok()) cache_error_ = kept;
+  }
+  block_origin_ = BlockOrigin::kKeyManager;
+  state_ = State::kJoined;
+}
+
+absl::StatusOr<bool> Joiner::OpenBlock(ByteView sealed) {
+  auto block = secure_space_.OpenMarkedBlock(session_.name(), sealed);
+  if (absl::IsInvalidArgument(block.status())) {
+    cache_error_ = block.status();
+    return false;
+  }
+  RETURN_IF_ERROR(block.status());
+  block_ = *std::move(block);
+  return true;
+}
+
+milliseconds Joiner::CallTimeout(microseconds longest, Timestamp now) const {
+  const microseconds left = std::min<microseconds>(longest, deadline_ - now);
   return std::max(milliseconds(1), std::chrono::ceil<milliseconds>(left));
 }
 
@@ -292,6 +372,8 @@ std::string_view Name(Joiner::State state) {
       return "grant";
     case Joiner::State::kInstall:
       return "install";
+    case Joiner::State::kBlock:
+      return "block";
     case Joiner::State::kJoined:
       return "joined";
     case Joiner::State::kFailed:

@@ -2,6 +2,7 @@
 #define NARK_RECEIVER_JOINER_H_
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,9 +10,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
+#include "common/crypto/chameleon.h"
 #include "common/object/session.h"
 #include "keymanager/client.h"
 #include "nark/v1/envelope.pb.h"
+#include "receiver/block_cache.h"
 #include "securespace/secure_space.h"
 
 namespace nark::receiver {
@@ -26,7 +29,16 @@ struct JoinOptions {
   // Whether an installed grant that releases keys ends it, or a key manager is asked
   // all the same: a lapsed lease wants a newer grant.
   enum class Installed { kSuffices, kRenew } installed = Installed::kSuffices;
-  // For the whole exchange.
+  // In a session with an audit trail: whether the marked block is to be opened too, ...
+  enum class Block { kWanted, kHave } block = Block::kWanted;
+  // ... where it may be kept (nullptr: nowhere; must outlive the join), ...
+  const BlockCache* cache = nullptr;
+  // ... how long it may take where it has to be fetched, and one call for it, ...
+  std::chrono::microseconds block_timeout = std::chrono::seconds(60);
+  std::chrono::microseconds block_call_timeout = std::chrono::seconds(20);
+  // ... and who hears of it on the way, in the thread of Step.
+  keymanager::Client::BlockProgress block_progress = nullptr;
+  // For the whole exchange without it.
   std::chrono::microseconds timeout = std::chrono::seconds(10);
   // The longest that one call waits for one replica.
   std::chrono::microseconds call_timeout = std::chrono::seconds(3);
@@ -46,6 +58,10 @@ struct JoinOptions {
 //     |          |            |          +----------+--> kChallenge: another replica
 //     +----------------------------------------------> kJoined: installed before
 //
+// With an audit trail kBlock comes before kJoined: it opens the block that is kept, and
+// fetches one where there is none or it was damaged, by evidence of its own where the
+// grant was installed before (kBlock -> kChallenge -> kAttest -> kBlock).
+//
 // and from anywhere kFailed. Each Step makes at most one call. Any replica
 // answers any step: one that is down, slow, lies, or says that it can not just now is
 // left for the next at once, and asked again when it said. Only where none is left that
@@ -54,7 +70,9 @@ struct JoinOptions {
 // come again. One thread only.
 class Joiner {
  public:
-  enum class State { kLook, kChallenge, kAttest, kGrant, kInstall, kJoined, kFailed };
+  enum class State { kLook, kChallenge, kAttest, kGrant, kInstall, kBlock, kJoined, kFailed };
+  // Where the marked block came from.
+  enum class BlockOrigin { kNone, kCache, kKeyManager };
 
   // Session and voucher must have been verified. References must outlive it.
   Joiner(const VerifiedSession& session, const v1::SignedEnvelope& voucher,
@@ -74,8 +92,13 @@ class Joiner {
   // Why it failed: one line that names the peer. IsRemote says whose fault it
   // was; ReasonOf the reason of a refusal. OK before that and after success.
   const absl::Status& result() const { return result_; }
-  // Whether a key manager was asked at all.
+  // Whether no key manager was asked for a grant.
   bool used_installed_grant() const { return used_installed_grant_; }
+  // The marked block, where keys are released; nullptr else.
+  const std::shared_ptr<const ChameleonBlock>& block() const { return block_; }
+  BlockOrigin block_origin() const { return block_origin_; }
+  // What was wrong with the one that was kept, or with keeping it; OK else.
+  const absl::Status& cache_error() const { return cache_error_; }
 
  private:
   void Look();
@@ -83,7 +106,17 @@ class Joiner {
   void Attest();
   void Grant(Timestamp now);
   void Install(Timestamp now);
-  std::chrono::milliseconds CallTimeout(Timestamp now) const;
+  void Block(Timestamp now);
+  void LookInCache(Timestamp now);
+  void FetchBlock(Timestamp now);
+  // False where it is none for this secure space.
+  absl::StatusOr<bool> OpenBlock(ByteView sealed);
+  void AskKeyManagers();
+  void OnInstalled();
+  v1::IssueGrantRequest Request() const;
+  // IssueGrant or GetMarkedBlock failed.
+  void OnDecisionError(const absl::Status& error, Timestamp now);
+  std::chrono::milliseconds CallTimeout(std::chrono::microseconds longest, Timestamp now) const;
   absl::Status CheckChallenge(const v1::Challenge& challenge) const;
   absl::Status NamingPeer(const absl::Status& error) const;
   // The peer gave no answer or refused: another one is next, or that is the end.
@@ -132,6 +165,10 @@ class Joiner {
   absl::Status last_error_;
   absl::Status result_;
   bool used_installed_grant_ = false;
+  bool looked_in_cache_ = false;
+  std::shared_ptr<const ChameleonBlock> block_;
+  BlockOrigin block_origin_ = BlockOrigin::kNone;
+  absl::Status cache_error_;
 };
 
 std::string_view Name(Joiner::State state);

@@ -11,6 +11,7 @@
 #include "common/serve/log.h"
 #include "common/serve/shutdown.h"
 #include "receiver/amend.h"
+#include "receiver/block_cache.h"
 #include "receiver/join.h"
 #include "receiver/note.h"
 #include "receiver/play_range.h"
@@ -39,6 +40,9 @@ struct Flags {
 constexpr char kAllowInsecure[] =
     "have a secure space in DIR play sessions with an insecure cipher or generator";
 
+constexpr char kCache[] =
+    "folder that keeps marked blocks between runs [$XDG_CACHE_HOME/nark or ~/.cache/nark]";
+
 void DeclareJoin(Flags& flags, cli::Command& command) {
   using cli::Need;
   JoinSettings& join = flags.join;
@@ -63,6 +67,7 @@ void DeclareJoin(Flags& flags, cli::Command& command) {
       .Texts("--key-manager", &join.key_managers, "HOST:PORT instead of the session's")
       .Switch("--plaintext", &flags.plaintext, "no TLS to key managers: for loopback only")
       .Text("--http", &join.http, "HOST:PORT to serve /metrics, /livez and /readyz")
+      .Text("--cache", &join.cache, kCache)
       .Text("--ready-file", &join.ready_file, "written (JSON) once the grant is installed")
       .Text("--statistics", &join.statistics_file, "written (JSON) at the end")
       .Duration("--stop-after-idle", &join.stop_after_idle,
@@ -126,6 +131,7 @@ void DeclareInstall(Flags& flags, cli::Command& command) {
   command.Text("FILE", &install.grant_path, "as nark-keymanager grant made it", Need::kRequired)
       .Text("--secure-space", &install.secure_space, "DIR or unix:PATH, as of the request",
             Need::kRequired)
+      .Text("--cache", &install.cache, kCache)
       .Switch("--allow-insecure", &flags.allow_insecure, kAllowInsecure)
       .Examples("nark-receiver install match.grant --secure-space card");
 }
@@ -161,6 +167,7 @@ absl::Status Join(Flags& flags, const cli::LogSettings& log) {
     return absl::InvalidArgumentError("--playout-delay and --timeout can not be negative");
   }
   ASSIGN_OR_RETURN(join.range, ParseRange(flags.range));
+  if (join.cache.empty()) join.cache = DefaultCacheFolder();
   if (flags.plaintext) join.transport = KeyManagerTransport::kPlaintext;
   if (flags.json) join.report = JoinSettings::Report::kJson;
   if (flags.allow_insecure) join.insecure = securespace::InsecureSessions::kAllow;
@@ -199,6 +206,7 @@ absl::Status Request(Flags& flags) {
 
 absl::Status Install(Flags& flags) {
   RETURN_IF_ERROR(DisableCoreDumps());
+  if (flags.install.cache.empty()) flags.install.cache = DefaultCacheFolder();
   if (flags.allow_insecure) flags.install.insecure = securespace::InsecureSessions::kAllow;
   SystemClock clock;
   SystemRandom random;

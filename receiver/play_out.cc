@@ -75,8 +75,17 @@ absl::StatusOr<std::unique_ptr<PlayOut>> PlayOut::Complete(std::unique_ptr<PlayO
     return absl::UnimplementedError(
         absl::StrCat("the session's cipher '", id, "' is not built in"));
   }
-  ASSIGN_OR_RETURN(play_out->cipher_, (*suite)->Create());
+  play_out->suite_ = *suite;
+  if (!(*suite)->properties().marks) {
+    ASSIGN_OR_RETURN(play_out->cipher_, (*suite)->Create());
+  }
   return play_out;
+}
+
+absl::Status PlayOut::SetBlock(std::shared_ptr<const ChameleonBlock> block) {
+  if (!suite_->properties().marks || block == nullptr) return absl::OkStatus();
+  ASSIGN_OR_RETURN(cipher_, suite_->Create(std::move(block)));
+  return absl::OkStatus();
 }
 
 PlayOut::PlayOut(const VerifiedSession& session, uint32_t sub_session,
@@ -268,6 +277,10 @@ absl::Status PlayOut::GiveDigests() {
 }
 
 absl::Status PlayOut::PlayByKey(std::span<CompleteAdu> adus, Timestamp now) {
+  // Before any key is asked for: it would be paid for.
+  if (cipher_ == nullptr) {
+    return absl::FailedPreconditionError("the session has an audit trail, and no marked block");
+  }
   securespace::ReleaseRequest request{
       session_.name(), sub_session_, {}, std::exchange(digests_, {})};
   request.headers.reserve(adus.size());

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
+#include "common/crypto/chameleon.h"
 #include "common/object/session.h"
 #include "common/wire/cipher.h"
 #include "nark/v1/note.pb.h"
@@ -95,6 +96,10 @@ class PlayOut {
                                                                 const PlayOutOptions& options = {});
   ~PlayOut();
 
+  // The marked block, for sessions with an audit trail whose keys are released: to be set
+  // before Run or Flush, which fail without. Others ignore it.
+  absl::Status SetBlock(std::shared_ptr<const ChameleonBlock> block);
+
   void Add(CompleteAdu adu, Timestamp now);
 
   // Plays what is due, asking for all keys in as few calls as there can be. An
@@ -170,7 +175,8 @@ class PlayOut {
   const Digest context_;
   const bool demands_digest_;
   std::vector<securespace::DigestClaim> digests_;  // of what was decrypted last
-  std::unique_ptr<wire::AduCipher> cipher_;
+  const wire::CipherSuite* suite_ = nullptr;
+  std::unique_ptr<wire::AduCipher> cipher_;  // none while it waits for its block
   std::map<uint32_t, Sender> senders_;
   size_t queue_bytes_ = 0;
   Lapsed lapsed_ = Lapsed::kRefuse;

@@ -110,6 +110,11 @@ absl::Status Reception::Flush(Timestamp now) {
   return absl::OkStatus();
 }
 
+absl::Status Reception::SetBlock(const std::shared_ptr<const ChameleonBlock>& block) {
+  for (const auto& part : parts_) RETURN_IF_ERROR(part->play_out->SetBlock(block));
+  return absl::OkStatus();
+}
+
 void Reception::SetLapsed(PlayOut::Lapsed lapsed) {
   for (const auto& part : parts_) part->play_out->SetLapsed(lapsed);
 }

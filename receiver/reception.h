@@ -53,6 +53,8 @@ class Reception {
   void Hold(Timestamp now);
   // Plays all that is complete, without waiting.
   absl::Status Flush(Timestamp now);
+  // PlayOut::SetBlock of each.
+  absl::Status SetBlock(const std::shared_ptr<const ChameleonBlock>& block);
   // ADUs whose keys want a newer grant (PlayOut::SetLapsed), and how many are kept.
   void SetLapsed(PlayOut::Lapsed lapsed);
   size_t kept() const;

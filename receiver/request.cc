@@ -1,5 +1,6 @@
 #include "receiver/request.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -7,10 +8,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/audit/sealed_block.h"
 #include "common/base/file_operations.h"
 #include "common/base/status.h"
 #include "common/object/envelope.h"
 #include "common/object/file.h"
+#include "receiver/block_cache.h"
 #include "receiver/membership.h"
 #include "securespace/connect.h"
 
@@ -52,6 +55,27 @@ absl::Status CheckWritable(const std::string& path) {
   ASSIGN_OR_RETURN(const int file, operations.Create(trial, FileMode::kPublic));
   operations.Close(file);
   return operations.Unlink(trial);
+}
+
+// Of a session with an audit trail.
+absl::Status KeepBlock(const v1::GrantFile& grant, const InstallSettings& settings,
+                       securespace::SecureSpace& space) {
+  const ByteView sealed = AsBytes(grant.sealed_block());
+  if (sealed.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const SessionName session, SessionName::FromProto(grant.session()));
+  const absl::Status opened = space.OpenMarkedBlock(session, sealed).status();
+  if (!opened.ok()) return Annotate(opened, settings.grant_path);
+  ASSIGN_OR_RETURN(const Digest block_id, audit::SealedBlockId(sealed));
+  ASSIGN_OR_RETURN(const v1::GetIdentityResponse identity, space.GetIdentity());
+  Digest secure_space_id{};
+  std::copy_n(AsBytes(identity.secure_space_id()).begin(),
+              std::min(identity.secure_space_id().size(), secure_space_id.size()),
+              secure_space_id.begin());
+  if (settings.cache.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        settings.grant_path, " brought a marked block, and no folder keeps it; say --cache DIR"));
+  }
+  return BlockCache(settings.cache).Keep(block_id, secure_space_id, sealed);
 }
 
 }  // namespace
@@ -110,6 +134,7 @@ absl::Status RunInstall(const InstallSettings& settings, Clock& clock, Random& r
                                  "already, or was asked for by another secure space"));
   }
   if (!response.ok()) return Annotate(response.status(), settings.grant_path);
+  RETURN_IF_ERROR(KeepBlock(file.grant(), settings, connection.space()));
   std::printf("installed %s\n", ToHex(AsBytes(response->grant_id())).c_str());
   return absl::OkStatus();
 }

@@ -29,10 +29,12 @@ absl::Status RunRequest(const RequestSettings& settings, Clock& clock, Random& r
 struct InstallSettings {
   std::string grant_path;
   std::string secure_space;  // DIR or unix:PATH
+  std::string cache;         // folder for marked blocks
   // Of a secure space that is opened here.
   securespace::InsecureSessions insecure = securespace::InsecureSessions::kRefuse;
 };
-// Installs the grant that answers the request, once. Says the grant's id on stdout.
+// Installs the grant that answers the request, once, and keeps the marked block that came
+// with it in the cache, for join. Says the grant's id on stdout.
 absl::Status RunInstall(const InstallSettings& settings, Clock& clock, Random& random);
 
 }  // namespace nark::receiver

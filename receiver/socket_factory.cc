@@ -140,13 +140,16 @@ absl::Status PlayingSocket::Join(const SocketRequest& request) {
   JoinOptions options;
   options.timeout = request.timeout;
   options.spread = managers.spread;
+  const BlockCache cache(request.cache);
+  options.cache = &cache;
   joiner.Start(options, clock_.Now());
   ASSIGN_OR_RETURN(const auto thread, JoinThread::Start(joiner, clock_));
   while (!thread->done()) {
     const std::array<int, 1> wake = {thread->fd()};
     RETURN_IF_ERROR(driver_->Turn(wake, kTurn).status());
   }
-  return thread->result();
+  RETURN_IF_ERROR(thread->result());
+  return reception_->SetBlock(joiner.block());
 }
 
 void PlayingSocket::Play() {

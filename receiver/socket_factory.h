@@ -27,6 +27,7 @@ struct SocketRequest {
   StreamFilter streams;  // what the socket gets
   std::chrono::microseconds playout_delay = std::chrono::milliseconds(500);
   std::chrono::microseconds timeout = std::chrono::seconds(10);
+  std::string cache;  // folder for marked blocks; empty: none are kept
 };
 
 // An open session: decrypted ADUs arrive on a plain socket, in order and back to

@@ -8,17 +8,18 @@
 
 namespace nark::audit {
 
-// A block key seals one block alone, so its nonce may be constant.
-
-// A marked block on its way to its secure space, and while a host keeps it: AES-256-GCM
-// under the block key of its grants, nonce of zeros, associated data
-// LabelledEncoding("nark marked block v1", block id, secure-space id). The same bytes
-// whoever makes it.
+// A marked block on its way to its secure space, and while a host keeps it: the block id,
+// then AES-256-GCM under the block key of its grants, nonce of zeros (a block key seals one
+// block alone), associated data LabelledEncoding("nark marked block v1", block id,
+// secure-space id). The same bytes whoever makes it.
 absl::StatusOr<Bytes> SealBlock(const SecretBytes& block_key, const Digest& block_id,
                                 const Digest& secure_space_id, const ChameleonBlock& block);
 // INVALID_ARGUMENT where any bit of it is not as it was made, or it is another's.
 absl::StatusOr<ChameleonBlock> OpenBlock(const SecretBytes& block_key, const Digest& block_id,
                                          const Digest& secure_space_id, ByteView sealed);
+
+// What it says it is; INVALID_ARGUMENT where it is too short to be one.
+absl::StatusOr<Digest> SealedBlockId(ByteView sealed);
 
 // Of a block of 2^words_log2 words.
 size_t SealedBlockBytes(uint32_t words_log2);
