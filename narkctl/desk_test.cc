@@ -51,7 +51,8 @@ class DeskTest : public ::testing::Test {
         .status();
   }
   absl::StatusOr<SessionName> Create(const SessionFlags& flags) {
-    return CreateSession(flags, desk_.now(), desk_.random());
+    ASSIGN_OR_RETURN(const VerifiedSession made, CreateSession(flags, desk_.now(), desk_.random()));
+    return made.name();
   }
   absl::Status CreateStatus(const SessionFlags& flags) { return Create(flags).status(); }
   PoolChange Change(std::vector<std::string> reseal) {

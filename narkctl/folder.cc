@@ -102,15 +102,21 @@ absl::Status WriteIdentity(const SigningIdentity& identity, const std::string& c
   return WriteFile(certificate_path, AsBytes(identity.certificate.ToPem()), FileMode::kPublic);
 }
 
-absl::StatusOr<Digest> ParseSecureSpaceId(const std::string& text) {
+absl::StatusOr<Digest> ParseDigest(const std::string& text) {
   const Bytes bytes = FromHex(text);
-  Digest id;
-  if (bytes.size() != id.size()) {
-    return absl::InvalidArgumentError(
-        "a secure-space id is 64 hexadecimal digits, as 'nark-securespace init' prints");
+  Digest digest;
+  if (bytes.size() != digest.size()) {
+    return absl::InvalidArgumentError("it is not 64 hexadecimal digits");
   }
-  std::ranges::copy(bytes, id.begin());
-  return id;
+  std::ranges::copy(bytes, digest.begin());
+  return digest;
+}
+
+absl::StatusOr<Digest> ParseSecureSpaceId(const std::string& text) {
+  absl::StatusOr<Digest> id = ParseDigest(text);
+  if (id.ok()) return id;
+  return absl::InvalidArgumentError(
+      "a secure-space id is 64 hexadecimal digits, as 'nark-securespace init' prints");
 }
 
 }  // namespace nark::narkctl

@@ -41,6 +41,7 @@ absl::Status WriteIdentity(const SigningIdentity& identity, const std::string& c
                            const std::string& key_path);
 
 // 64 hexadecimal digits as 32 bytes.
+absl::StatusOr<Digest> ParseDigest(const std::string& text);
 absl::StatusOr<Digest> ParseSecureSpaceId(const std::string& text);
 
 }  // namespace nark::narkctl

@@ -222,6 +222,27 @@ absl::Status ParseSenders(const SessionFlags& flags, SessionOptions& options) {
   return absl::OkStatus();
 }
 
+absl::Status CheckAuditFlags(const SessionFlags& flags, const SessionOptions& options) {
+  ASSIGN_OR_RETURN(const wire::CipherSuite* suite, wire::FindCipher(options.cipher));
+  if (!suite->properties().marks) {
+    if (!flags.audit.any()) return absl::OkStatus();
+    return Bad(
+        "--colluders, --false-accusation, --audit-block and --audit-family go with "
+        "--cipher chameleon");
+  }
+  if (options.timing.gop()) {
+    return Bad(
+        "--cipher chameleon marks sound, which has no groups of pictures: --adu is a "
+        "duration or a size");
+  }
+  if (!flags.demanded_digests.empty()) {
+    return Bad(
+        "--demand-digest does not go with --cipher chameleon: every receiver decrypts "
+        "something else");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status RefuseExisting(const std::string& path) {
   struct stat found;
   if (::stat(path.c_str(), &found) != 0) return absl::OkStatus();
@@ -291,23 +312,29 @@ absl::StatusOr<SessionOptions> ParseSessionFlags(const SessionFlags& flags) {
   RETURN_IF_ERROR(ParseSubSessions(flags, options));
   options.key_managers = flags.key_managers;
   if (!flags.refunds.empty()) options.refund_desks = {flags.refunds};
+  RETURN_IF_ERROR(CheckAuditFlags(flags, options));
   return options;
 }
 
-absl::StatusOr<SessionName> CreateSession(const SessionFlags& flags, Timestamp now,
-                                          Random& random) {
+absl::StatusOr<VerifiedSession> CreateSession(const SessionFlags& flags, Timestamp now,
+                                              Random& random) {
   ASSIGN_OR_RETURN(SessionOptions options, ParseSessionFlags(flags));
   RETURN_IF_ERROR(CheckOutputs(flags));
+  if ((*wire::FindCipher(options.cipher))->properties().marks) {
+    ASSIGN_OR_RETURN(options.audit, ChooseAudit(flags.audit, flags.provider, random));
+  }
   ASSIGN_OR_RETURN(SenderSigners signers, ReadSigners(flags.provider, now));
   ASSIGN_OR_RETURN(PoolFolder pool, LoadPoolOf(flags.pool, signers.root, now, flags.token));
   ASSIGN_OR_RETURN(NewSession session,
                    MakeSession(options, signers.borrowed(), SessionPoolOf(pool), now, random));
+  // First: no trace finds anything in a session whose secret was lost.
+  if (options.audit.has_value()) RETURN_IF_ERROR(KeepFamily(*options.audit, flags.provider));
   for (size_t i = 0; i < flags.sender_outs.size(); ++i) {
     RETURN_IF_ERROR(WriteSenderFile(session, options.senders[i].sender_id(), signers,
                                     flags.sender_outs[i], now));
   }
   RETURN_IF_ERROR(WriteNarkFile(flags.out, SessionFile(session.descriptor), FileMode::kPublic));
-  return session.session.name();
+  return std::move(session.session);
 }
 
 absl::StatusOr<uint32_t> AddSenderTo(const AddSenderFlags& flags, Timestamp now) {

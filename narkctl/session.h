@@ -13,6 +13,7 @@
 #include "common/crypto/random.h"
 #include "common/object/provider.h"
 #include "common/object/session.h"
+#include "narkctl/audit.h"
 
 namespace nark::narkctl {
 
@@ -35,6 +36,7 @@ struct SessionFlags {
   std::string generator = "marks";
   std::optional<uint64_t> depth;  // absent: the generator's usual one
   std::string cipher = "aes-128-gcm";
+  AuditFlags audit;                 // with cipher chameleon alone
   std::string receipts = "tree";    // ordered bitmap tree
   std::string adu = "1s";           // gop, a duration or a size
   std::string timeliness = "live";  // live none
@@ -62,11 +64,12 @@ struct SessionFlags {
   ExistingFiles existing = ExistingFiles::kRefuse;
 };
 
-// What the flags mean; INVALID_ARGUMENT names the flag.
+// What the flags mean, but for the audit trail (ChooseAudit); INVALID_ARGUMENT names the flag.
 absl::StatusOr<SessionOptions> ParseSessionFlags(const SessionFlags& flags);
 
 // Makes a session and writes its files, the senders' with mode 0600.
-absl::StatusOr<SessionName> CreateSession(const SessionFlags& flags, Timestamp now, Random& random);
+absl::StatusOr<VerifiedSession> CreateSession(const SessionFlags& flags, Timestamp now,
+                                              Random& random);
 
 // The flags of `session add-sender`, as written.
 struct AddSenderFlags {

@@ -49,6 +49,16 @@ void AddTermsFlags(cli::Command& create, CreateFlags& flags) {
       .Number("--depth", &session.depth,
               "ADU ids are below 2^DEPTH [32, or the most that the generator has]")
       .Text("--cipher", &session.cipher, absl::StrCat(Listed(wire::CipherIds()), " [aes-128-gcm]"))
+      .Number("--colluders", &session.audit.colluders,
+              "with --cipher chameleon: receivers who may put their copies together and be found "
+              "[8, or as many as the block suffices for]")
+      .Text("--false-accusation", &session.audit.false_accusation,
+            "with --cipher chameleon: the probability that a trace accuses an innocent [1e-6]")
+      .Text("--audit-block", &session.audit.block,
+            "with --cipher chameleon: size of receivers' marked blocks, 8KiB to 512KiB [512KiB]")
+      .Text("--audit-family", &session.audit.family,
+            "with --cipher chameleon: the block id of an earlier session, whose marked blocks are "
+            "used again, or new [the only one there is]")
       .Switch("--allow-insecure", &flags.allow_insecure,
               "take a cipher or generator that protects nothing; who plays it has to say so too")
       .Choice("--receipts", &session.receipts, {"ordered", "bitmap", "tree"},
@@ -82,8 +92,12 @@ absl::Status RunCreate(CreateFlags& flags) {
   SystemRandom random;
   ASSIGN_OR_RETURN(const auto keys, OpenToken(flags.token, pkcs11::Access::kRead));
   flags.session.token = keys.get();
-  ASSIGN_OR_RETURN(SessionName name, CreateSession(flags.session, SystemClock().Now(), random));
-  std::cout << ToHex(name.session_id) << "\n";
+  ASSIGN_OR_RETURN(const VerifiedSession made,
+                   CreateSession(flags.session, SystemClock().Now(), random));
+  if (made.terms().has_audit()) {
+    std::cerr << "audit trail: " << DescribeAudit(made.terms().audit()) << "\n";
+  }
+  std::cout << ToHex(made.name().session_id) << "\n";
   return absl::OkStatus();
 }
 

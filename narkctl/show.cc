@@ -12,6 +12,7 @@
 #include "common/crypto/pem.h"
 #include "common/object/envelope.h"
 #include "common/object/money.h"
+#include "narkctl/audit.h"
 
 namespace nark::narkctl {
 namespace {
@@ -78,6 +79,14 @@ Json SessionJson(const VerifiedSession& session) {
       {"timeliness", TimelinessOf(terms)},
       {"deadline_ms", terms.deadline_ms()},
       {"control_block_bytes", terms.control_block_bytes()}};
+  if (terms.has_audit()) {
+    const v1::AuditTrail& audit = terms.audit();
+    json["audit"] = {{"block_id", ToHex(AsBytes(audit.block_id()))},
+                     {"block_bytes", uint64_t{8} << audit.block_words_log2()},
+                     {"symbols", uint64_t{1} << audit.block_words_log2()},
+                     {"colluders", audit.colluders()},
+                     {"false_accusation_one_in", audit.false_accusation_one_in()}};
+  }
   json["price_per_adu"] =
       terms.has_price_per_adu() ? MoneyJson(terms.price_per_adu()) : Json(nullptr);
   json["refund"] = {{"tolerance_per_mille", terms.refund().tolerance_per_mille()},
@@ -162,6 +171,10 @@ Shown ShowSession(const VerifiedSession& session) {
       {"Senders", Senders(terms)},
       {"Certified", absl::StrCat(absl::StrJoin(session.sender_ids(), ", "),
                                  terms.open_to_senders() ? " (others may follow)" : "")}};
+  if (terms.has_audit()) {
+    shown.lines.emplace_back("Audit trail", DescribeAudit(terms.audit()));
+    shown.lines.emplace_back("Block id", ToHex(AsBytes(terms.audit().block_id())));
+  }
   for (const v1::SubSession& sub : terms.sub_sessions()) {
     shown.lines.emplace_back(
         absl::StrCat("Sub-session ", sub.id()),

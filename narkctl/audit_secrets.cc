@@ -1,0 +1,85 @@
+#include "narkctl/audit_secrets.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/file_operations.h"
+#include "common/base/status.h"
+#include "common/base/storage.h"
+#include "common/crypto/secret_file.h"
+
+namespace nark::narkctl {
+namespace {
+
+constexpr char kSuffix[] = ".secret";
+
+std::string FolderOf(const std::string& provider) { return provider + "/audit"; }
+
+std::string PathOf(const std::string& provider, const Digest& block_id) {
+  return absl::StrCat(FolderOf(provider), "/", ToHex(block_id), kSuffix);
+}
+
+}  // namespace
+
+absl::Status WriteAuditSecret(const std::string& provider, const audit::Family& family) {
+  const std::string folder = FolderOf(provider), path = PathOf(provider, family.id());
+  std::error_code error;
+  if (std::filesystem::create_directory(folder, error)) {
+    std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
+  }
+  if (error) return FileError(error.value(), "cannot make", folder);
+  if (std::filesystem::exists(path, error)) {
+    return absl::AlreadyExistsError(absl::StrCat(path, " exists"));
+  }
+  return WriteFile(path, family.secret().Reveal(), FileMode::kSecret);
+}
+
+absl::StatusOr<audit::Family> ReadAuditSecret(const std::string& provider,
+                                              const v1::AuditTrail& trail) {
+  Digest block_id{};
+  std::copy_n(AsBytes(trail.block_id()).begin(), std::min(trail.block_id().size(), block_id.size()),
+              block_id.begin());
+  return ReadAuditSecret(provider, block_id, trail.block_words_log2());
+}
+
+absl::StatusOr<audit::Family> ReadAuditSecret(const std::string& provider, const Digest& block_id,
+                                              uint32_t words_log2) {
+  const std::string path = PathOf(provider, block_id);
+  ASSIGN_OR_RETURN(SecretBytes secret, ReadSecretFile(path, audit::kAuditSecretBytes));
+  absl::StatusOr<audit::Family> family = audit::Family::Of(std::move(secret), words_log2);
+  if (!family.ok()) return Annotate(family.status(), path);
+  if (family->id() != block_id) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is not the secret of its name for blocks of ", 8u << words_log2,
+                     " bytes; restore it from a copy"));
+  }
+  return family;
+}
+
+absl::StatusOr<std::vector<Digest>> ListAuditSecrets(const std::string& provider,
+                                                     uint32_t words_log2) {
+  std::vector<Digest> ids;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(FolderOf(provider), error)) {
+    if (entry.path().extension() != kSuffix) continue;
+    const Bytes name = FromHex(entry.path().stem().string());
+    Digest id;
+    if (name.size() != id.size()) continue;
+    std::copy(name.begin(), name.end(), id.begin());
+    // One of another size reads as another family.
+    const auto family = ReadAuditSecret(provider, id, words_log2);
+    if (absl::IsInvalidArgument(family.status())) continue;
+    RETURN_IF_ERROR(family.status());
+    ids.push_back(id);
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return FileError(error.value(), "cannot list", FolderOf(provider));
+  }
+  std::ranges::sort(ids);
+  return ids;
+}
+
+}  // namespace nark::narkctl

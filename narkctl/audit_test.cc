@@ -1,0 +1,184 @@
+#include "narkctl/audit.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "common/audit/code_length.h"
+#include "common/base/status.h"
+#include "common/base/storage.h"
+#include "narkctl/audit_secrets.h"
+#include "narkctl/issued_list.h"
+#include "narkctl/session.h"
+#include "narkctl/show.h"
+#include "narkctl/testing.h"
+#include "narkctl/voucher.h"
+
+namespace nark::narkctl {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class AuditTest : public testing::Test {
+ protected:
+  SessionFlags Audited(const std::string& name) const {
+    SessionFlags flags = desk_.GoodSession(name);
+    flags.cipher = "chameleon";
+    return flags;
+  }
+  absl::StatusOr<VerifiedSession> Create(const SessionFlags& flags) {
+    return CreateSession(flags, desk_.now(), desk_.random());
+  }
+  std::string Refused(const SessionFlags& flags) {
+    const absl::Status status = Create(flags).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    return std::string(Std(status.message()));
+  }
+
+  Desk desk_;
+};
+
+TEST_F(AuditTest, ASessionPromisesWhatItsFlagsAskFor) {
+  SessionFlags flags = Audited("s");
+  flags.audit = {.colluders = 15, .false_accusation = "1e-9", .block = "512KiB", .family = ""};
+  const auto session = Create(flags);
+  ASSERT_TRUE(session.ok()) << session.status();
+  const v1::AuditTrail& trail = session->terms().audit();
+  EXPECT_EQ(trail.block_words_log2(), 16u);
+  EXPECT_EQ(trail.colluders(), 15u);
+  EXPECT_EQ(trail.false_accusation_one_in(), 1'000'000'000u);
+  EXPECT_THAT(DescribeAudit(trail), HasSubstr("codewords of 65536 symbols in blocks of 512 KiB "
+                                              "find up to 15 colluders"));
+  EXPECT_EQ(ReadAuditSecret(desk_.provider(), trail)->id(),
+            ReadAuditSecret(desk_.provider(), trail)->id());
+  EXPECT_THAT(ShowSession(*session).ToText(), HasSubstr("once in 1000000000"));
+  EXPECT_THAT(ShowSession(*session).ToJson(), HasSubstr("\"symbols\":65536"));
+}
+
+TEST_F(AuditTest, DefaultsAreWhatTheBlockSufficesFor) {
+  const auto large = Create(Audited("large"));
+  ASSERT_TRUE(large.ok()) << large.status();
+  EXPECT_EQ(large->terms().audit().colluders(), 8u);
+  EXPECT_EQ(large->terms().audit().false_accusation_one_in(), 1'000'000u);
+  SessionFlags flags = Audited("small");
+  flags.audit.block = "64KiB";
+  const auto small = Create(flags);
+  ASSERT_TRUE(small.ok()) << small.status();
+  EXPECT_EQ(small->terms().audit().colluders(), 5u);
+}
+
+TEST_F(AuditTest, SessionsShareTheOneFamilyThereIs) {
+  const auto first = Create(Audited("first")), second = Create(Audited("second"));
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_EQ(first->terms().audit().block_id(), second->terms().audit().block_id());
+
+  SessionFlags fresh = Audited("third");
+  fresh.audit.family = "new";
+  const auto third = Create(fresh);
+  ASSERT_TRUE(third.ok()) << third.status();
+  EXPECT_NE(third->terms().audit().block_id(), first->terms().audit().block_id());
+
+  EXPECT_THAT(Refused(Audited("fourth")), HasSubstr("name one with --audit-family"));
+  SessionFlags named = Audited("fifth");
+  named.audit.family = ToHex(AsBytes(first->terms().audit().block_id()));
+  const auto fifth = Create(named);
+  ASSERT_TRUE(fifth.ok()) << fifth.status();
+  EXPECT_EQ(fifth->terms().audit().block_id(), first->terms().audit().block_id());
+}
+
+TEST_F(AuditTest, RefusesFlagsThatCanNotBe) {
+  SessionFlags flags = Audited("s");
+  flags.audit.colluders = 16;
+  EXPECT_THAT(Refused(flags), HasSubstr("--colluders is 1 to 15"));
+  flags.audit = {};
+  flags.audit.colluders = 0;
+  EXPECT_THAT(Refused(flags), HasSubstr("--colluders"));
+  for (const char* text : {"0", "0.5", "1e-13", "never", "nan"}) {
+    flags.audit = {};
+    flags.audit.false_accusation = text;
+    EXPECT_THAT(Refused(flags), HasSubstr("--false-accusation")) << text;
+  }
+  for (const char* text : {"4KiB", "1MiB", "500KiB", "large"}) {
+    flags.audit = {};
+    flags.audit.block = text;
+    EXPECT_THAT(Refused(flags), HasSubstr("--audit-block")) << text;
+  }
+  flags.audit = {};
+  flags.audit.family = "abc";
+  EXPECT_THAT(Refused(flags), HasSubstr("--audit-family"));
+  flags = desk_.GoodSession("s");
+  flags.audit.colluders = 2;
+  EXPECT_THAT(Refused(flags), HasSubstr("go with --cipher chameleon"));
+  flags = Audited("s");
+  flags.adu = "gop";
+  EXPECT_THAT(Refused(flags), HasSubstr("--adu"));
+  flags = Audited("s");
+  flags.sub_sessions = {"5=Adverts"};
+  flags.demanded_digests = {"5"};
+  EXPECT_THAT(Refused(flags), HasSubstr("--demand-digest"));
+  EXPECT_FALSE(std::filesystem::exists(desk_.provider() + "/audit")) << "nothing was kept";
+}
+
+TEST_F(AuditTest, RefusesASecretThatWasChanged) {
+  const auto session = Create(Audited("s"));
+  ASSERT_TRUE(session.ok()) << session.status();
+  const v1::AuditTrail& trail = session->terms().audit();
+  const std::string path =
+      desk_.provider() + "/audit/" + ToHex(AsBytes(trail.block_id())) + ".secret";
+  EXPECT_EQ(std::filesystem::status(path).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  Bytes secret = *ReadFile(path);
+  secret[5] ^= 1;
+  ASSERT_TRUE(WriteFile(path, secret, FileMode::kSecret).ok());
+  EXPECT_THAT(Std(ReadAuditSecret(desk_.provider(), trail).status().message()), HasSubstr(path));
+}
+
+TEST_F(AuditTest, ListsToWhomVouchersWereIssued) {
+  const auto session = Create(Audited("s"));
+  ASSERT_TRUE(session.ok()) << session.status();
+  EXPECT_TRUE(ReadIssued(desk_.provider(), session->name())->empty());
+  VoucherFlags voucher = desk_.GoodVoucher("s");
+  for (const char* digit : {"b", "a", "b"}) {
+    voucher.secure_space = std::string(64, *digit);
+    voucher.out = desk_.PathOf(std::string(digit) + ".voucher");
+    ASSERT_TRUE(IssueVoucher(voucher, desk_.now(), desk_.random()).ok());
+  }
+  Digest a, b;
+  a.fill(0xaa);
+  b.fill(0xbb);
+  EXPECT_THAT(*ReadIssued(desk_.provider(), session->name()), ElementsAre(b, a));
+}
+
+TEST_F(AuditTest, AListThatACrashCutShortGoesOn) {
+  const auto session = Create(Audited("s"));
+  ASSERT_TRUE(session.ok()) << session.status();
+  const std::string path = desk_.provider() + "/audit/issued/" + ToHex(session->name().session_id);
+  const Bytes voucher_id(16, 7);
+  const auto append = [&](uint8_t id) {
+    Digest digest;
+    digest.fill(id);
+    return AppendIssued(desk_.provider(), session->name(), digest, voucher_id).ok();
+  };
+  const auto read = [&] { return ReadIssued(desk_.provider(), session->name()); };
+  ASSERT_TRUE(append(1));
+  const Bytes whole = *ReadFile(path);
+  for (size_t kept = 1; kept < whole.size(); ++kept) {
+    Bytes cut = whole;
+    cut.insert(cut.end(), whole.begin(), whole.begin() + static_cast<ptrdiff_t>(kept));
+    ASSERT_TRUE(WriteFile(path, cut, FileMode::kSecret).ok());
+    ASSERT_TRUE(read().ok()) << kept;
+    EXPECT_EQ(read()->size(), 1u) << kept;
+    ASSERT_TRUE(append(2));
+    ASSERT_TRUE(read().ok()) << kept << " " << read().status();
+    EXPECT_EQ(read()->size(), 2u) << kept;
+  }
+  ASSERT_TRUE(WriteFile(path, AsBytes(std::string(98, 'x')), FileMode::kSecret).ok());
+  EXPECT_THAT(Std(read().status().message()), HasSubstr(path + ", line 1"));
+}
+
+}  // namespace
+}  // namespace nark::narkctl
