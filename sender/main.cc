@@ -26,6 +26,7 @@
 #include "sender/control_server.h"
 #include "sender/expel.h"
 #include "sender/index.h"
+#include "sender/marking.h"
 #include "sender/order_book.h"
 #include "sender/reporter.h"
 #include "sender/signal_waiter.h"
@@ -203,7 +204,8 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
   SystemRandom random;
   ASSIGN_OR_RETURN(Pace pace, Pace::Parse(flags.pace));
   ASSIGN_OR_RETURN(OpenedSenderFile sender, LoadSenderFile(flags.session, clock.Now()));
-  ASSIGN_OR_RETURN(CutRule rule, CutRule::FromTerms(sender.session.terms().adu_timing()));
+  ASSIGN_OR_RETURN(CutRule rule, CutRule::FromTerms(sender.session.terms()));
+  RETURN_IF_ERROR(CheckFlags(rule.marking, flags.input, flags.encrypt, flags.encrypt_first));
   ASSIGN_OR_RETURN(std::unique_ptr<ClearPolicy> clear,
                    MakeClearPolicy(flags.encrypt, flags.encrypt_first));
   ASSIGN_OR_RETURN(std::unique_ptr<Input> input, OpenInput(flags.input, Warn));

@@ -17,13 +17,28 @@ constexpr size_t kSyncsInARow = 5;
 constexpr size_t kSplitBytes = Segmenter::kMaxBytes / kPacketBytes * kPacketBytes;
 constexpr size_t kCompactBytes = 1 << 20;
 
+absl::Status CutsByPictures() {
+  return absl::InvalidArgumentError(
+      "the session's ADUs are to be marked and cut at pictures, and sound has none: create it "
+      "with ADUs of a duration or of bytes");
+}
+
+absl::Status NotMarkable(std::string_view found) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the input is no WAV file of 16-bit PCM (", Absl(found),
+      "), and only that can carry marks: pass it through ffmpeg -i INPUT -c:a pcm_s16le -f wav -"));
+}
+
 }  // namespace
 
-absl::StatusOr<CutRule> CutRule::FromTerms(const v1::AduTiming& timing) {
+absl::StatusOr<CutRule> CutRule::FromTerms(const v1::Terms& terms) {
+  const v1::AduTiming& timing = terms.adu_timing();
   CutRule rule;
+  rule.marking = MarkingOf(terms);
   switch (timing.cut_case()) {
     case v1::AduTiming::kGop:
       rule.kind = Kind::kGop;
+      if (rule.marking == Marking::kSamples) return CutsByPictures();
       if (timing.gop()) return rule;
       break;
     case v1::AduTiming::kDurationMs:
@@ -42,9 +57,12 @@ absl::StatusOr<CutRule> CutRule::FromTerms(const v1::AduTiming& timing) {
   return absl::InvalidArgumentError("the session's terms do not say how to cut the stream");
 }
 
-Segmenter::Segmenter(const CutRule& rule) : rule_(rule), next_boundary_(rule.duration) {}
+Segmenter::Segmenter(const CutRule& rule) : rule_(rule), next_boundary_(rule.duration) {
+  if (marks_samples() && rule.kind == CutRule::Kind::kGop) status_ = CutsByPictures();
+}
 
 void Segmenter::Append(ByteView bytes) {
+  if (!status_.ok()) return;
   Compact();
   buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
 }
@@ -52,7 +70,8 @@ void Segmenter::Append(ByteView bytes) {
 void Segmenter::Finish() { finished_ = true; }
 
 std::optional<Adu> Segmenter::Next() {
-  if (state_ == State::kProbing) Probe();
+  if (state_ == State::kProbing && status_.ok()) Probe();
+  if (!status_.ok()) return std::nullopt;
   switch (state_) {
     case State::kProbing:
       return std::nullopt;
@@ -77,6 +96,7 @@ Segmenter::ClockSource Segmenter::clock_source() const {
 
 // Finds out what the input is. Nothing has been taken from it so far.
 void Segmenter::Probe() {
+  if (marks_samples()) return ProbeSamples();
   if (rule_.kind == CutRule::Kind::kBytes) {
     state_ = State::kTransportStream;
     return;
@@ -104,6 +124,23 @@ void Segmenter::Probe() {
     return;
   }
   if (finished_ || buffer_.size() >= (ever_in_sync_ ? kLookAheadBytes : kNoSyncBytes)) FallBack();
+}
+
+void Segmenter::ProbeSamples() {
+  const WaveProbe probe = ProbeWave(buffer_, wave_);
+  const bool found = probe == WaveProbe::kYes && wave_.data_offset <= kNoSyncBytes;
+  if (found && wave_.IsPcm16()) {
+    state_ = State::kWave;
+  } else if (found) {
+    status_ = NotMarkable(wave_.ToString());
+  } else if (finished_ && buffer_.empty()) {
+    status_ = NotMarkable("it is empty");
+  } else if (probe == WaveProbe::kNo) {
+    status_ = NotMarkable("it begins otherwise");
+  } else if (finished_ || buffer_.size() >= kNoSyncBytes) {
+    const size_t bytes = std::min(buffer_.size(), kNoSyncBytes);
+    status_ = NotMarkable(absl::StrCat("its first ", bytes, " bytes have no samples"));
+  }
 }
 
 void Segmenter::FallBack() {
@@ -206,18 +243,65 @@ std::optional<Adu> Segmenter::NextBySize(size_t bytes) {
 }
 
 std::optional<Adu> Segmenter::NextOfWave() {
-  uint64_t end = 0;
-  do {
-    end = wave_.OffsetOf(rule_.duration * (wave_cuts_ + 1));
-    if (end <= consumed_) ++wave_cuts_;
-  } while (end <= consumed_);
-  size_t bytes = std::min<uint64_t>(end - consumed_, kMaxBytes);
+  if (marks_samples() && consumed_ >= wave_.data_end()) return NextOfTrailer();
+  size_t bytes = NextWaveCut() - consumed_;
   if (pending() < bytes && !(finished_ && pending() > 0)) return std::nullopt;
   bytes = std::min(bytes, pending());
   begin_time_ = wave_.TimeOf(consumed_);
   microseconds end_time = wave_.TimeOf(consumed_ + bytes);
+  const Samples samples = SamplesOfNext(bytes);
   Adu adu = Take(bytes);
   adu.time->end = end_time;
+  if (marks_samples()) adu.samples = samples;
+  return adu;
+}
+
+// Where the ADU that grows ends, behind its begin and by 16 MiB at most.
+uint64_t Segmenter::NextWaveCut() {
+  uint64_t end = consumed_ + rule_.bytes;
+  if (rule_.kind == CutRule::Kind::kDuration) {
+    do {
+      end = wave_.OffsetOf(rule_.duration * (wave_cuts_ + 1));
+      if (end <= consumed_) ++wave_cuts_;
+    } while (end <= consumed_);
+  }
+  end = std::min<uint64_t>(end, consumed_ + kMaxBytes);
+  return marks_samples() ? std::min(WholeBlocks(end), wave_.data_end()) : end;
+}
+
+// The last end of a block until `end`, or the first one there is.
+uint64_t Segmenter::WholeBlocks(uint64_t end) const {
+  const uint64_t first = std::max(consumed_, wave_.data_offset);
+  const uint64_t blocks = end > first ? (end - first) / wave_.block_bytes : 0;
+  return first + std::max<uint64_t>(blocks, 1) * wave_.block_bytes;
+}
+
+// Of the next so many bytes those that are whole samples, as the ADU that has them counts.
+Samples Segmenter::SamplesOfNext(size_t bytes) const {
+  const uint64_t begin = std::max(consumed_, wave_.data_offset);
+  const uint64_t end = std::min(consumed_ + bytes, wave_.data_end());
+  if (end < begin + 2) return {};
+  return {.offset = static_cast<uint32_t>(begin - consumed_),
+          .bytes = static_cast<uint32_t>((end - begin) / 2 * 2)};
+}
+
+// What follows the samples. It goes out without marks, so it is looked at before any of it
+// does: samples that a header did not count must not be taken for it.
+std::optional<Adu> Segmenter::NextOfTrailer() {
+  if (pending() <= kMaxTrailerBytes && (!finished_ || pending() == 0)) return std::nullopt;
+  const ByteView trailer = ByteView(buffer_).subspan(begin_);
+  const size_t padding = *wave_.data_bytes & 1;
+  if (trailer.size() > kMaxTrailerBytes || !AreTrailingChunks(trailer.subspan(padding))) {
+    status_ = absl::InvalidArgumentError(
+        absl::StrCat("behind the ", *wave_.data_bytes,
+                     " bytes of sound that the input's header counts there "
+                     "is more than chunks: what may be sound is not sent without marks"));
+    return std::nullopt;
+  }
+  begin_time_ = wave_.TimeOf(wave_.data_end());
+  Adu adu = Take(trailer.size());
+  adu.time->end = adu.time->begin;
+  adu.samples = Samples{};
   return adu;
 }
 

@@ -7,10 +7,12 @@
 #include <optional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
 #include "nark/v1/session.pb.h"
 #include "sender/adu.h"
+#include "sender/marking.h"
 #include "sender/transport_stream.h"
 #include "sender/wave.h"
 
@@ -22,9 +24,11 @@ struct CutRule {
   Kind kind = Kind::kDuration;
   std::chrono::milliseconds duration{1000};  // kDuration
   size_t bytes = 0;                          // kBytes
+  Marking marking = Marking::kNone;          // not with kGop
 
-  // INVALID_ARGUMENT where the terms set none, or one out of range.
-  static absl::StatusOr<CutRule> FromTerms(const v1::AduTiming& timing);
+  // INVALID_ARGUMENT where the terms set none, or one out of range, or one by pictures
+  // where sound is to be marked.
+  static absl::StatusOr<CutRule> FromTerms(const v1::Terms& terms);
 };
 
 // Cuts a stream of bytes into ADUs; joined they are the input, byte for byte,
@@ -40,13 +44,21 @@ struct CutRule {
 // Input without the marks that the rule needs is cut into pieces of 64 KiB. That is
 // decided once: after kNoSyncBytes where nothing looks like a transport stream,
 // after kLookAheadBytes where it does, or at the end of input; warning() then says
-// so. Marks found later change nothing. One thread only.
+// so. Marks found later change nothing.
+//
+// Where samples are to be marked, the input is a WAV file of 16-bit PCM, or status() says
+// what it is: there is no falling back, and nothing but its header, and chunks of
+// kMaxTrailerBytes at most behind its samples, is sent that Adu::samples does not name. No
+// cut splits a block of samples, one of each channel: kBytes and 16 MiB are rounded down to
+// whole blocks, and up to one. Chunks behind the samples are an ADU of their own. One thread
+// only.
 class Segmenter {
  public:
   static constexpr size_t kMaxBytes = 16 << 20;
   static constexpr size_t kFallbackBytes = 64 << 10;
   static constexpr size_t kNoSyncBytes = 256 << 10;
   static constexpr size_t kLookAheadBytes = 4 << 20;
+  static constexpr size_t kMaxTrailerBytes = 1 << 20;
 
   explicit Segmenter(const CutRule& rule);
 
@@ -62,6 +74,10 @@ class Segmenter {
   enum class ClockSource : uint8_t { kUnknown, kPcr, kByteRate, kNone };
   ClockSource clock_source() const;
 
+  // INVALID_ARGUMENT, for people, where the input cannot be marked; then Next has nothing
+  // more.
+  const absl::Status& status() const { return status_; }
+
   // One line for people, set where the rule could not be followed; else empty.
   const std::string& warning() const { return warning_; }
 
@@ -70,6 +86,7 @@ class Segmenter {
   enum class Sync : uint8_t { kYes, kNo, kUnknown };
 
   void Probe();
+  void ProbeSamples();
   void FallBack();
   Sync SyncAt(size_t offset) const;
   std::optional<size_t> NextPacket();
@@ -78,6 +95,11 @@ class Segmenter {
   std::optional<Adu> NextByMarks();
   std::optional<Adu> NextBySize(size_t bytes);
   std::optional<Adu> NextOfWave();
+  std::optional<Adu> NextOfTrailer();
+  uint64_t NextWaveCut();
+  uint64_t WholeBlocks(uint64_t end) const;
+  Samples SamplesOfNext(size_t bytes) const;
+  bool marks_samples() const { return rule_.marking == Marking::kSamples; }
   Adu Take(size_t bytes);
   void Compact();
   size_t pending() const { return buffer_.size() - begin_; }
@@ -85,6 +107,7 @@ class Segmenter {
   CutRule rule_;
   State state_ = State::kProbing;
   bool finished_ = false;
+  absl::Status status_;
   std::string warning_;
 
   Bytes buffer_;

@@ -466,24 +466,26 @@ TEST(SegmenterCaptureTest, BroadcastsAreCutAtGopsAndSecondsAndComeOutAsTheyWentI
 }
 
 TEST(CutRuleTest, FollowsTheTerms) {
-  v1::AduTiming timing;
+  v1::Terms terms;
+  v1::AduTiming& timing = *terms.mutable_adu_timing();
   timing.set_gop(true);
-  EXPECT_EQ(CutRule::FromTerms(timing)->kind, CutRule::Kind::kGop);
+  EXPECT_EQ(CutRule::FromTerms(terms)->kind, CutRule::Kind::kGop);
   timing.set_duration_ms(250);
-  EXPECT_EQ(CutRule::FromTerms(timing)->duration, milliseconds(250));
+  EXPECT_EQ(CutRule::FromTerms(terms)->duration, milliseconds(250));
   timing.set_bytes(1000);
-  EXPECT_EQ(CutRule::FromTerms(timing)->bytes, 1000u);
+  EXPECT_EQ(CutRule::FromTerms(terms)->bytes, 1000u);
 }
 
 TEST(CutRuleTest, RefusesTermsThatSayNothing) {
-  v1::AduTiming timing;
-  EXPECT_EQ(CutRule::FromTerms(timing).status().code(), absl::StatusCode::kInvalidArgument);
+  v1::Terms terms;
+  v1::AduTiming& timing = *terms.mutable_adu_timing();
+  EXPECT_EQ(CutRule::FromTerms(terms).status().code(), absl::StatusCode::kInvalidArgument);
   timing.set_duration_ms(0);
-  EXPECT_EQ(CutRule::FromTerms(timing).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(CutRule::FromTerms(terms).status().code(), absl::StatusCode::kInvalidArgument);
   timing.set_bytes((16 << 20) + 1);
-  EXPECT_EQ(CutRule::FromTerms(timing).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(CutRule::FromTerms(terms).status().code(), absl::StatusCode::kInvalidArgument);
   timing.set_gop(false);
-  EXPECT_EQ(CutRule::FromTerms(timing).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(CutRule::FromTerms(terms).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

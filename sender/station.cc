@@ -44,6 +44,7 @@ absl::Status Station::Run() {
   while (reading_ != Reading::kStop) {
     std::optional<Due> first = NextDue();
     if (!first.has_value()) {
+      RETURN_IF_ERROR(parts_.segmenter.status());
       if (reading_ == Reading::kEnded) break;
       ASSIGN_OR_RETURN(reading_, Fill(std::nullopt));
       continue;
@@ -100,6 +101,7 @@ absl::Status Station::SendRest() {
     while (std::optional<Due> due = NextDue()) {
       RETURN_IF_ERROR(SendBurst(Gather(*std::move(due))));
     }
+    RETURN_IF_ERROR(parts_.segmenter.status());
     if (state == Input::State::kEnded) return absl::OkStatus();
     ASSIGN_OR_RETURN(state,
                      parts_.input.Read([this](ByteView bytes) { parts_.segmenter.Append(bytes); }));

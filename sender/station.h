@@ -74,7 +74,7 @@ class Station {
 
   // Returns OK at the end of the input and where the waiter says stop: then the ADU
   // in hand is finished and no other begun; of a live input all that had come is sent,
-  // at once.
+  // at once. The segmenter's error where it has one: what it cut before is sent.
   absl::Status Run();
 
  private:
