@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/audit/stream_keys.h"
 #include "common/base/status.h"
+#include "common/crypto/chameleon.h"
 #include "common/schedule/key_schedule.h"
 #include "common/wire/batch_tree.h"
 #include "common/wire/fragment.h"
@@ -72,12 +74,31 @@ absl::StatusOr<std::unique_ptr<Broadcaster>> Broadcaster::Create(
   std::vector<schedule::Node> nodes(1);
   nodes[0].key = root->second.Clone();
   ASSIGN_OR_RETURN(made->keys_, generator->Open(parameters, std::move(nodes)));
-  ASSIGN_OR_RETURN(made->suite_, wire::FindCipher(terms.cipher()));
-  ASSIGN_OR_RETURN(made->cipher_, made->suite_->Create());
+  RETURN_IF_ERROR(made->CreateCipher());
   ASSIGN_OR_RETURN(made->control_cipher_, wire::ControlCipher::Create());
   ASSIGN_OR_RETURN(made->empty_control_,
                    wire::SerialiseControlBlock({}, terms.control_block_bytes()));
   return made;
+}
+
+absl::Status Broadcaster::CreateCipher() {
+  const v1::Terms& terms = sender_.session.terms();
+  ASSIGN_OR_RETURN(suite_, wire::FindCipher(terms.cipher()));
+  std::shared_ptr<const ChameleonBlock> block;
+  if (suite_->properties().marks) {
+    const auto key = sender_.audit_keys.find(options_.sub_session);
+    if (key == sender_.audit_keys.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the sender file has no audit key for sub-session ", options_.sub_session));
+    }
+    audit_key_ = &key->second;
+    ASSIGN_OR_RETURN(SecretBytes bytes, audit::BaseBlockBytes(sender_.base_block_key,
+                                                              terms.audit().block_words_log2()));
+    ASSIGN_OR_RETURN(ChameleonBlock base, ChameleonBlock::Of(std::move(bytes)));
+    block = std::make_shared<const ChameleonBlock>(std::move(base));
+  }
+  ASSIGN_OR_RETURN(cipher_, suite_->Create(std::move(block)));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<uint64_t> Broadcaster::Send(const OutgoingAdu& adu) { return SendBurst({&adu, 1}); }
@@ -106,6 +127,7 @@ absl::Status Broadcaster::Check(std::span<const OutgoingAdu> adus) const {
           absl::StrCat("an ADU of ", adu.plaintext.size(), " bytes; it has 1 byte to 16 MiB"));
     }
     RETURN_IF_ERROR(wire::ResolveClearMap(adu.clear, adu.plaintext).status());
+    RETURN_IF_ERROR(CheckSamples(adu));
   }
   uint64_t ids = uint64_t{1} << sender_.session.terms().generator().depth();
   uint64_t next = ports_.reservation.next_id();
@@ -113,6 +135,25 @@ absl::Status Broadcaster::Check(std::span<const OutgoingAdu> adus) const {
     return absl::OutOfRangeError(absl::StrCat("the session has ", ids,
                                               " ADU ids, and they are used up; create a new "
                                               "session"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Broadcaster::CheckSamples(const OutgoingAdu& adu) const {
+  if (!suite_->properties().marks) return absl::OkStatus();
+  if (!adu.samples.has_value()) {
+    return absl::InvalidArgumentError(
+        "the session has an audit trail, and the ADU does not say which of its bytes are samples");
+  }
+  const auto [offset, bytes] = *adu.samples;
+  const size_t size = adu.plaintext.size();
+  if (offset > size || bytes > size - offset || bytes % 2 != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("an ADU of ", size, " bytes has no samples in ",
+                                                   bytes, " bytes from ", offset, " on"));
+  }
+  if (!wire::EncryptsAll(adu.clear)) {
+    return absl::InvalidArgumentError(
+        "the session has an audit trail, and leaves no byte of an ADU clear");
   }
   return absl::OkStatus();
 }
@@ -265,10 +306,18 @@ absl::StatusOr<Bytes> Broadcaster::ControlPlaintext(const wire::Header& header,
   return wire::SerialiseControlBlock(entries, empty_control_.size());
 }
 
+absl::Status Broadcaster::MarkNext(const OutgoingAdu& adu, uint64_t adu_id) {
+  if (audit_key_ == nullptr) return absl::OkStatus();
+  ASSIGN_OR_RETURN(audit::AduMarkKeys keys, audit::MarkKeysOf(*audit_key_, adu_id));
+  cipher_->MarkNext({std::move(keys), adu.samples->offset, adu.samples->bytes});
+  return absl::OkStatus();
+}
+
 absl::Status Broadcaster::SealBody(const OutgoingAdu& adu, ByteView core, Sealed& to) {
   ASSIGN_OR_RETURN(
       SecretBytes key,
       schedule::DataKey(leaf_, context_, core, to.header.control_block, suite_->key_bytes()));
+  RETURN_IF_ERROR(MarkNext(adu, to.header.adu_id));
   return cipher_->Seal(key, adu.clear, adu.plaintext,
                        MutableByteView(arena_).subspan(to.offset, to.header.ciphertext_bytes));
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "common/wire/cipher.h"
 #include "common/wire/control_block.h"
 #include "common/wire/header.h"
+#include "sender/adu.h"
 #include "sender/burst_layout.h"
 #include "sender/control_source.h"
 #include "sender/reservation.h"
@@ -32,6 +34,9 @@ struct OutgoingAdu {
   bool random_access = false;  // decoding can start with it
   // Bytes that stay readable for everybody.
   wire::ClearMap clear;
+  // What of it is marked, and never leaves otherwise. Needed where the session has an audit
+  // trail, also where it is nothing; else without meaning.
+  std::optional<Samples> samples = std::nullopt;
 };
 
 // What a broadcaster works with; outlives it.
@@ -69,13 +74,17 @@ struct BroadcasterCounters {
 //
 // An ADU's id is reserved durably before its first byte leaves. After an error
 // nothing of the ADUs at hand is promised to have been sent or not; their ids are
-// spent. One thread only.
+// spent.
+//
+// In a session with an audit trail an ADU that does not say which of its bytes are samples
+// is refused, and samples are encrypted such that each receiver gets its marked ones, and
+// nobody the original (common/wire/cipher.h). One thread only.
 class Broadcaster {
  public:
   // `sender` outlives the broadcaster; `reservation` is that of OwnerOf. INVALID_ARGUMENT
-  // where the sender has no root for the sub-session, datagrams are too small or parity is
-  // more than 100 %; the
-  // generator's and the cipher's own errors.
+  // where the sender has no root, or with an audit trail no keys, for the sub-session,
+  // datagrams are too small or parity is more than 100 %; the generator's and the cipher's
+  // own errors.
   static absl::StatusOr<std::unique_ptr<Broadcaster>> Create(const OpenedSenderFile& sender,
                                                              const BroadcasterPorts& ports,
                                                              const BroadcasterOptions& options);
@@ -83,7 +92,7 @@ class Broadcaster {
   static Reservation::Owner OwnerOf(const OpenedSenderFile& sender, uint32_t sub_session);
 
   // Sends one ADU with a signature of its own. Returns its id. INVALID_ARGUMENT for
-  // sizes and clear ranges; OUT_OF_RANGE once the session's ids are used up; the
+  // sizes, clear ranges and samples; OUT_OF_RANGE once the session's ids are used up; the
   // sink's and the storage's errors.
   absl::StatusOr<uint64_t> Send(const OutgoingAdu& adu);
 
@@ -106,10 +115,13 @@ class Broadcaster {
 
   Broadcaster(const OpenedSenderFile& sender, const BroadcasterPorts& ports,
               const BroadcasterOptions& options);
+  absl::Status CreateCipher();
   absl::Status Check(std::span<const OutgoingAdu> adus) const;
+  absl::Status CheckSamples(const OutgoingAdu& adu) const;
   absl::Status SendBatch(std::span<const OutgoingAdu> adus, Reservation::Stamp stamp);
   absl::Status Seal(const OutgoingAdu& adu, Sealed& to);
   absl::StatusOr<Bytes> ControlPlaintext(const wire::Header& header, ByteView plaintext);
+  absl::Status MarkNext(const OutgoingAdu& adu, uint64_t adu_id);
   absl::Status SealBody(const OutgoingAdu& adu, ByteView core, Sealed& to);
   void DescribeAdu(const OutgoingAdu& adu, Reservation::Stamp stamp, wire::Header& header) const;
   void ChooseForm(size_t index, size_t count, Sealed& adu) const;
@@ -134,6 +146,7 @@ class Broadcaster {
   bool demands_digest_ = false;
   const wire::CipherSuite* suite_ = nullptr;
   std::unique_ptr<wire::AduCipher> cipher_;
+  const SecretBytes* audit_key_ = nullptr;  // the sender's; null: ADUs are not marked
   std::unique_ptr<wire::ControlCipher> control_cipher_;
   std::unique_ptr<schedule::KeySource> keys_;
   SecretBytes leaf_;

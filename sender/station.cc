@@ -176,8 +176,10 @@ absl::Status Station::SendBurst(std::vector<Due> burst) {
   std::vector<OutgoingAdu> adus;
   adus.reserve(burst.size());
   for (const Due& due : burst) {
-    adus.push_back(
-        {.plaintext = due.adu.bytes, .random_access = due.adu.random_access, .clear = {}});
+    adus.push_back({.plaintext = due.adu.bytes,
+                    .random_access = due.adu.random_access,
+                    .clear = {},
+                    .samples = due.adu.samples});
     if (parts_.clear != nullptr) adus.back().clear = parts_.clear->Next(due.adu.bytes);
   }
   const std::string warning = parts_.clear != nullptr ? parts_.clear->TakeWarning() : "";
