@@ -59,7 +59,8 @@ void Declare(Flags& flags, cli::Command& command) {
                "the sender's file, made by narkctl session create --sender-out", Need::kRequired);
   command.Text("--input", &flags.input,
                "- (stdin), a path, file:PATH, or a transport stream in UDP or RTP: "
-               "udp://[SOURCE@]GROUP:PORT?adapter=IFACE, udp://ADDRESS:PORT",
+               "udp://[SOURCE@]GROUP:PORT?adapter=IFACE, udp://ADDRESS:PORT; in a session with an "
+               "audit trail a WAV file of 16-bit PCM",
                Need::kRequired);
   command.Text("--output", &flags.output,
                "instead of the session's transport: file:PATH, or udp://[SOURCE@]GROUP:PORT with "
@@ -101,6 +102,7 @@ void Declare(Flags& flags, cli::Command& command) {
       "nark-sender --session film.sender --input film.ts --fec 20\n"
       "nark-sender --session film.sender --input film.ts --encrypt video\n"
       "nark-sender --session film.sender --input film.ts --control 127.0.0.1:7700\n"
+      "ffmpeg -i INPUT -c:a pcm_s16le -f wav - | nark-sender --session concert.sender --input -\n"
       "nark-sender --session tv.sender --input 'udp://239.0.0.1:1234?adapter=eth0' \\\n"
       "    --output 'udp://10.0.0.7@232.1.2.3:5004?adapter=eth1&ttl=16&dscp=AF41'");
 }
