@@ -1,0 +1,81 @@
+// What the sender takes where sound is to be marked, with the real program.
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/harness/process.h"
+#include "tests/harness/world.h"
+
+namespace nark::harness {
+namespace {
+
+void Put(std::string& to, uint32_t value, int bytes) {
+  for (int i = 0; i < bytes; ++i) to.push_back(static_cast<char>(value >> 8 * i));
+}
+
+// A WAV file of two channels at 8 kHz.
+std::string Wave(uint32_t bits, const std::string& samples) {
+  const uint32_t block = bits / 4;
+  std::string wave = "RIFF";
+  Put(wave, static_cast<uint32_t>(36 + samples.size()), 4);
+  wave += "WAVEfmt ";
+  Put(wave, 16, 4);
+  Put(wave, 1, 2);
+  Put(wave, 2, 2);
+  Put(wave, 8000, 4);
+  Put(wave, 8000 * block, 4);
+  Put(wave, block, 2);
+  Put(wave, bits, 2);
+  wave += "data";
+  Put(wave, static_cast<uint32_t>(samples.size()), 4);
+  return wave + samples;
+}
+
+class MarkedInputTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    session_ = world_.MakeSession({}, {"--cipher", "chameleon", "--adu", "500ms"});
+  }
+  // `input`: the file that it reads as stdin.
+  Outcome Send(const Words& words, const std::string& input = "") {
+    Words arguments = {"--session", session_.sender, "--output", "file:" + world_.NewPath("air")};
+    arguments.insert(arguments.end(), words.begin(), words.end());
+    return world_.Try("nark-sender", arguments, input);
+  }
+  std::string File(const std::string& content) {
+    const std::string path = world_.NewPath("input");
+    WriteAll(path, content);
+    return path;
+  }
+
+  World world_;
+  SessionFiles session_;
+};
+
+TEST_F(MarkedInputTest, WhatCannotBeMarkedIsNamedAndNotSent) {
+  const std::string wave = File(Wave(16, RandomBytes(1000, 1)));
+  const std::vector<std::pair<Words, std::string>> refused = {
+      {{"--input", File(Wave(24, RandomBytes(9000, 1)))}, "24-bit PCM of 2 channels"},
+      {{"--input", File(RandomBytes(9000, 1))}, "the input is no WAV file of 16-bit PCM"},
+      {{"--input", "udp://239.0.0.1:5000"}, "--input udp://239.0.0.1:5000: "},
+      {{"--input", wave, "--encrypt", "video"}, "--encrypt video: "},
+      {{"--input", wave, "--encrypt-first", "1KiB"}, "--encrypt-first 1KiB: "},
+  };
+  for (const auto& [words, said] : refused) {
+    const Outcome outcome = Send(words);
+    EXPECT_EQ(outcome.status, 1) << outcome.ToString();
+    EXPECT_NE(outcome.err.find(said), std::string::npos) << outcome.ToString();
+    EXPECT_EQ(outcome.err.find("sent 1 ADU"), std::string::npos) << outcome.ToString();
+  }
+  // No id went to any of them.
+  const Outcome sent = Send({"--input", "-"}, wave);
+  EXPECT_EQ(sent.status, 0) << sent.ToString();
+  EXPECT_NE(sent.err.find("from ADU 0 on"), std::string::npos) << sent.ToString();
+}
+
+}  // namespace
+}  // namespace nark::harness
