@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -37,6 +39,16 @@ class ChameleonBlock {
 // How many words of the block are XORed into one of the output.
 inline constexpr size_t kChameleonWords = 4;
 
+// How the words are fetched: the same bytes come of each.
+enum class ChameleonLoop {
+  kPortable,
+  kAvx2,    // with AES-NI
+  kAvx512,  // with VAES
+};
+// Those that this processor can run, the widest last. Of one element at least.
+std::vector<ChameleonLoop> ChameleonLoops();
+std::string_view NameOf(ChameleonLoop loop);
+
 // The Chameleon cipher (Anderson and Manifavas, 1997; sections 2.3 and 4.3 of the paper):
 // output word j is the XOR of the block's words i0..i3, the four 16-bit lanes,
 // little-endian and modulo the block's words, of the j-th 64 bits of Keystream(key).
@@ -47,18 +59,24 @@ inline constexpr size_t kChameleonWords = 4;
 // says which words are chosen, and may be known. One thread only.
 class Chameleon {
  public:
+  // With the widest loop that this processor can run, ...
   static absl::StatusOr<std::unique_ptr<Chameleon>> Create(
       std::shared_ptr<const ChameleonBlock> block);
+  // ... or with a given one. UNIMPLEMENTED where it cannot.
+  static absl::StatusOr<std::unique_ptr<Chameleon>> Create(
+      std::shared_ptr<const ChameleonBlock> block, ChameleonLoop loop);
 
   // XORs `in` with the output under `key` (16 bytes). `out` has the same size, and begins
   // where `in` begins or does not overlap it. INVALID_ARGUMENT.
   absl::Status Apply(const SecretBytes& key, ByteView in, MutableByteView out);
 
  private:
-  Chameleon(std::shared_ptr<const ChameleonBlock> block, std::unique_ptr<Keystream> keystream);
+  Chameleon(std::shared_ptr<const ChameleonBlock> block, std::unique_ptr<Keystream> keystream,
+            ChameleonLoop loop);
 
   const std::shared_ptr<const ChameleonBlock> block_;
-  const std::unique_ptr<Keystream> keystream_;
+  const std::unique_ptr<Keystream> keystream_;  // of the portable loop
+  const ChameleonLoop loop_;
 };
 
 }  // namespace nark
