@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cstring>
 #include <utility>
 
 #include "common/base/status.h"
@@ -12,6 +14,40 @@ namespace {
 
 // Of key stream at a time: for 4,096 samples.
 constexpr size_t kTileBytes = 512;
+
+// Four samples as a word whose least significant bits are the four bits of `nibble`, as it
+// lies in memory on any machine.
+constexpr uint64_t SamplesOf(uint8_t nibble) {
+  std::array<uint8_t, 8> samples{};
+  for (size_t t = 0; t < 4; ++t) samples[2 * t] = nibble >> t & 1;
+  return std::bit_cast<uint64_t>(samples);
+}
+
+constexpr std::array<uint64_t, 16> kSamplesOfNibble = [] {
+  std::array<uint64_t, 16> samples{};
+  for (uint8_t nibble = 0; nibble < 16; ++nibble) samples[nibble] = SamplesOf(nibble);
+  return samples;
+}();
+
+void SetFour(uint8_t nibble, uint8_t* samples) {
+  uint64_t word;
+  std::memcpy(&word, samples, sizeof word);
+  word = (word & ~SamplesOf(15)) | kSamplesOfNibble[nibble];
+  std::memcpy(samples, &word, sizeof word);
+}
+
+// `count` samples from bit 0 of `bits` on.
+void SetLowBits(ByteView bits, uint8_t* samples, size_t count) {
+  size_t t = 0;
+  for (; t + 8 <= count; t += 8) {
+    SetFour(bits[t / 8] & 15, samples + 2 * t);
+    SetFour(bits[t / 8] >> 4, samples + 2 * t + 8);
+  }
+  for (; t < count; ++t) {
+    uint8_t& low = samples[2 * t];
+    low = static_cast<uint8_t>((low & 0xfe) | (bits[t / 8] >> (t % 8) & 1));
+  }
+}
 
 }  // namespace
 
@@ -45,10 +81,7 @@ absl::Status LsbPlane::Set(const SecretBytes& plane_key, MutableByteView samples
   for (size_t at = 0; at < count; at += 8 * kTileBytes) {
     const size_t size = std::min(8 * kTileBytes, count - at);
     RETURN_IF_ERROR(keystream_->Fill(MutableByteView(tile).first((size + 7) / 8)));
-    uint8_t* low = &samples[2 * at];
-    for (size_t t = 0; t < size; ++t) {
-      low[2 * t] = static_cast<uint8_t>((low[2 * t] & 0xfe) | (tile[t / 8] >> (t % 8) & 1));
-    }
+    SetLowBits(tile, &samples[2 * at], size);
   }
   return absl::OkStatus();
 }

@@ -3,7 +3,7 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
-#include <limits>
+#include <array>
 
 #include "common/base/status.h"
 #include "common/crypto/openssl.h"
@@ -11,7 +11,8 @@
 namespace nark {
 namespace {
 
-constexpr size_t kPieceBytes = 1 << 20;
+// What is encrypted, a piece at a time: stays in the first cache.
+constexpr std::array<uint8_t, 4096> kZeros{};
 constexpr uint8_t kZeroCounter[16] = {};
 
 }  // namespace
@@ -40,11 +41,10 @@ absl::Status Keystream::Start(const SecretBytes& key) {
 
 absl::Status Keystream::Fill(MutableByteView out) {
   if (!started_) return absl::FailedPreconditionError("a key stream without a key");
-  std::fill(out.begin(), out.end(), 0);
   while (!out.empty()) {
-    const size_t piece = std::min(out.size(), kPieceBytes);
+    const size_t piece = std::min(out.size(), kZeros.size());
     int written = 0;
-    if (EVP_EncryptUpdate(context_, out.data(), &written, out.data(), static_cast<int>(piece)) !=
+    if (EVP_EncryptUpdate(context_, out.data(), &written, kZeros.data(), static_cast<int>(piece)) !=
         1) {
       return OpenSslError("AES-128-CTR");
     }

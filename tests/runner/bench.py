@@ -53,6 +53,8 @@ TARGETS = {
     "refunds postgresql": ("value", 500),
     "process single p99": ("most value", 150),
     "process batched": ("value", 2e5),
+    "chameleon portable": ("value", 2.5),
+    "chameleon avx512": ("value", 4.5),
     "relay 100 subscribers": ("ratio", 0.85),
 }
 
