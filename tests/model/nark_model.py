@@ -12,6 +12,8 @@ vectors that the project's tests are held against:
 import json
 import sys
 
+from audit import audit
+from encoding import filler, labelled_encoding, labelled_hash, u8, u16, u32, u64
 from fec import parity_of
 from primitives import (aes_gcm_seal, chacha20_poly1305_seal, des_cbc_seal, ecdsa_sign,
                         hkdf_expand, hkdf_extract, private_key, self_test, sha256, spki)
@@ -30,40 +32,7 @@ SESSION_ID = sha256(b"nark model session")[:16]
 SEED = sha256(b"nark model seed")
 
 
-def u8(n):
-    return n.to_bytes(1, "big")
-
-
-def u16(n):
-    return n.to_bytes(2, "big")
-
-
-def u32(n):
-    return n.to_bytes(4, "big")
-
-
-def u64(n):
-    return n.to_bytes(8, "big")
-
-
-def filler(label, size):
-    """`size` bytes: SHA-256(label || u32 block), block after block."""
-    blocks = [sha256(label.encode() + u32(i)) for i in range((size + 31) // 32)]
-    return b"".join(blocks)[:size]
-
-
 # Signed objects.
-
-
-def labelled_encoding(label, *parts):
-    encoding = u16(len(label)) + label
-    for part in parts:
-        encoding += u32(len(part)) + part
-    return encoding
-
-
-def labelled_hash(label, *parts):
-    return sha256(labelled_encoding(label, *parts))
 
 
 def pre_authentication_encoding(payload_type, payload):
@@ -484,6 +453,7 @@ def vectors():
         "fec": fec(),
         "envelopes": envelopes(),
         "objects": objects(),
+        "audit": audit(PROVIDER, SESSION_ID),
     }
 
 

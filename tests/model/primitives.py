@@ -104,6 +104,13 @@ def _encrypt_block(words, block):
     return out
 
 
+def aes_ctr_keystream(key, size, counter=0):
+    """NIST SP 800-38A, 6.5, the counter being the whole block."""
+    words = _expand_key(key)
+    blocks = [_encrypt_block(words, (counter + i).to_bytes(16, "big")) for i in range((size + 15) // 16)]
+    return b"".join(blocks)[:size]
+
+
 def _ghash(key, associated_data, ciphertext):
     """NIST SP 800-38D, 6.4, over the padded parts and their lengths."""
     shifted, value = [], int.from_bytes(key, "big")
@@ -327,6 +334,10 @@ def self_test():
     words = _expand_key(bytes(range(32)))
     equal("FIPS 197, C.3", _encrypt_block(words, unhex("00112233445566778899aabbccddeeff")),
           "8ea2b7ca516745bfeafc49904b496089")
+    equal("SP 800-38A, F.5.1",
+          aes_ctr_keystream(unhex("2b7e151628aed2a6abf7158809cf4f3c"), 32,
+                            0xF0F1F2F3F4F5F6F7F8F9FAFBFCFDFEFF),
+          "ec8cdf7398607cb0f2d21675ea9ea1e4362b7c3c6773516318a077d7fc5073ae")
     equal("GCM specification, test case 4",
           aes_gcm_seal(unhex("feffe9928665731c6d6a8f9467308308"), unhex("cafebabefacedbaddecaf888"),
                        unhex("feedfacedeadbeeffeedfacedeadbeefabaddad2"),
