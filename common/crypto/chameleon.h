@@ -55,8 +55,9 @@ std::string_view NameOf(ChameleonLoop loop);
 // Whoever decrypts with a block that differs in some bits gets plaintext that differs in
 // those bits of the words chosen.
 //
-// It traces, and hides nothing: some 512 KiB of known plaintext yield the block. Its key
-// says which words are chosen, and may be known. One thread only.
+// It traces, and hides nothing: of a block of 512 KiB, as much known plaintext yields most,
+// and 1.5 MiB all (docs/threat-model.md). Its key says which words are chosen, and may be
+// known. One thread only.
 class Chameleon {
  public:
   // With the widest loop that this processor can run, ...
