@@ -30,6 +30,7 @@ void BlockWriter::Next() {
   v1::GetMarkedBlockResponse message;
   message.set_total_bytes(static_cast<uint32_t>(sealed_.size()));
   message.set_piece(ToText(piece));
+  piece_.Clear();  // of the piece before, which gRPC has taken
   bool own = false;
   const grpc::Status written =
       grpc::SerializationTraits<v1::GetMarkedBlockResponse>::Serialize(message, &piece_, &own);

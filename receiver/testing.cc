@@ -10,6 +10,7 @@
 #include "common/wire/cipher.h"
 #include "common/wire/control_block.h"
 #include "common/wire/fragment.h"
+#include "common/wire/marked_testing.h"
 
 namespace nark::receiver {
 namespace {
@@ -118,7 +119,8 @@ MadeAdu AduMaker::Seal(uint64_t id, ByteView plaintext, uint16_t fragment_bytes,
   const SecretBytes key =
       Get(schedule::DataKey(leaf, context_, core, header.control_block, suite->key_bytes()));
   adu.ciphertext.resize(header.ciphertext_bytes);
-  Require(Get(suite->Create())->Seal(key, clear_, plaintext, adu.ciphertext));
+  Require(wire::SealingCipher(session_, {0, sender_id_, id}, plaintext.size())
+              ->Seal(key, clear_, plaintext, adu.ciphertext));
   return adu;
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "common/audit/sealed_block.h"
 #include "common/base/status.h"
 #include "common/base/storage.h"
 #include "common/object/envelope.h"
@@ -88,6 +89,27 @@ TEST_P(ContractTest, JoinsAndReleasesInOrderOfTheList) {
   EXPECT_EQ((*decisions)[3].refusal, v1::REFUSAL_REASON_MALFORMED);
 }
 
+class MarkedContractTest : public ContractTest {
+ protected:
+  MarkedContractTest() : ContractTest(WithAuditTrail({}, ChameleonBlock::kMaxWordsLog2)) {}
+};
+
+// The largest, in as many bytes as there are.
+TEST_P(MarkedContractTest, OpensItsMarkedBlock) {
+  ASSERT_TRUE(world_.Join(space(), world_.Voucher(0, 9)).ok());
+  const audit::Family family = world_.session.family();
+  const Digest& id = world_.identity.id;
+  Bytes sealed =
+      *audit::SealBlock(*family.BlockKey(id), family.id(), id, *family.MarkedBlockOf(id));
+  const auto block = space().OpenMarkedBlock(world_.session.name(), sealed);
+  ASSERT_TRUE(block.ok()) << block.status();
+  ASSERT_NE(*block, nullptr);
+  EXPECT_TRUE((*block)->bytes() == family.MarkedBlockOf(id)->bytes());
+  sealed[1000] ^= 1;
+  EXPECT_EQ(space().OpenMarkedBlock(world_.session.name(), sealed).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 TEST_P(ContractTest, AnEmptyListIsAnsweredByOne) {
   auto decisions = space().ReleaseKeys({world_.session.name(), 0, {}});
   ASSERT_TRUE(decisions.ok());
@@ -133,6 +155,8 @@ TEST_P(ContractTest, GivesNotes) {
 INSTANTIATE_TEST_SUITE_P(Ways, ContractTest,
                          testing::Values(Way::kInProcess, Way::kFrames, Way::kDeepFrames,
                                          Way::kGrpc));
+INSTANTIATE_TEST_SUITE_P(Ways, MarkedContractTest,
+                         testing::Values(Way::kInProcess, Way::kFrames, Way::kGrpc));
 
 SessionOptions WithAdverts() {
   SessionOptions options;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace nark::securespace {
 namespace {
 
@@ -125,6 +127,26 @@ TEST(StateTest, TheFormatOfBeforeIsRefused) {
   ASSERT_TRUE(Replay(record, state).ok());
   record[0] = kBefore;
   EXPECT_TRUE(absl::IsDataLoss(Replay(record, state)));
+}
+
+// The one from before there were marked blocks: nobody loses what was paid for.
+TEST(StateTest, ReadsGrantsWithoutKeysOfMarkedBlocks) {
+  SessionState state = SomeState();
+  ASSERT_FALSE(state.grants.empty());
+  const Bytes key(32, 0xB7);
+  for (Grant& grant : state.grants) grant.block_key = SecretBytes::CopyOf(key);
+  Bytes snapshot = Snapshot(state);
+  for (size_t i = 0; i < state.grants.size(); ++i) {
+    const auto at = std::search(snapshot.begin(), snapshot.end(), key.begin(), key.end());
+    ASSERT_NE(at, snapshot.end());
+    snapshot.erase(at - 4, at + static_cast<ptrdiff_t>(key.size()));  // with its size
+  }
+  snapshot[0] = 4;
+  const absl::StatusOr<SessionState> read = ParseState(snapshot);
+  ASSERT_TRUE(read.ok()) << read.status();
+  for (const Grant& grant : read->grants) EXPECT_TRUE(grant.block_key.empty());
+  for (Grant& grant : state.grants) grant.block_key = SecretBytes();
+  EXPECT_EQ(Snapshot(*read), Snapshot(state));
 }
 
 TEST(StateTest, AStopOrderKillsGrantsOfVouchersUpToItsTime) {

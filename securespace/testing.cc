@@ -15,6 +15,7 @@
 #include "common/wire/cipher.h"
 #include "common/wire/control_block.h"
 #include "common/wire/fragment.h"
+#include "common/wire/marked_testing.h"
 #include "nark/v1/attestation.pb.h"
 #include "securespace/journal.h"
 
@@ -149,7 +150,9 @@ TestAdu UnsignedAdu(const TestSession& session, const AduOptions& options) {
   adu.data_key =
       Must(schedule::DataKey(leaf, context, core, header.control_block, suite->key_bytes()));
   adu.ciphertext.resize(header.ciphertext_bytes);
-  Must(Must(suite->Create())->Seal(adu.data_key, header.clear_map, adu.plaintext, adu.ciphertext));
+  Must(wire::SealingCipher(session, {options.sub_session, options.sender_id, options.id},
+                           adu.plaintext.size())
+           ->Seal(adu.data_key, header.clear_map, adu.plaintext, adu.ciphertext));
   header.hashes = HashesOf(adu.ciphertext, header.source_fragments, header.parity_fragments);
   if (options.spoil) options.spoil(header);
   adu.header = wire::SerialiseHeader(header);
@@ -220,6 +223,11 @@ absl::StatusOr<v1::SignedEnvelope> MakeGrant(TestProvider& provider, const TestS
   grant.set_release_mode(session.session().terms().release_mode());
   for (const auto& [sub, sender] : StreamsOf(voucher.policy(), session.session().terms())) {
     AddSeeds(session, sender, sub, grant);
+  }
+  if (session.session().terms().has_audit()) {
+    Digest id{};
+    std::copy_n(AsBytes(voucher.secure_space_id()).begin(), id.size(), id.begin());
+    grant.set_block_key(ToText(Must(session.family().BlockKey(id)).Reveal()));
   }
   if (options.spoil_grant) options.spoil_grant(grant);
 

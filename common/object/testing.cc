@@ -42,6 +42,21 @@ std::vector<HpkePrivateKey> OnePoolKey(Random& random) {
 
 }  // namespace
 
+audit::Family TestSession::family() const {
+  return Must(
+      audit::Family::Of(secrets().audit.Clone(), session().terms().audit().block_words_log2()));
+}
+
+SessionOptions WithAuditTrail(SessionOptions options, uint32_t words_log2) {
+  SecretBytes secret(audit::kAuditSecretBytes);
+  secret.RevealMutable()[0] = 42;
+  options.cipher = "chameleon";
+  options.audit = AuditOptions{.family = std::make_shared<const audit::Family>(
+                                   Must(audit::Family::Of(std::move(secret), words_log2))),
+                               .colluders = 1};
+  return options;
+}
+
 SecretBytes TestSession::SenderRoot(uint32_t sender_id, uint32_t sub_session) const {
   const v1::GeneratorParameters& generator = session().terms().generator();
   return Must(schedule::SenderRoot(seed(), name(), sub_session, {generator.id(), generator.depth()},

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "common/audit/family.h"
 #include "common/base/clock.h"
 #include "common/crypto/random.h"
 #include "common/object/identity.h"
@@ -31,9 +32,14 @@ struct TestSession {
   const PrivateKey& sender_key(uint32_t sender_id = 1) const {
     return made.senders.at(sender_id).key;
   }
+  // The audit trail's, which the session must have.
+  audit::Family family() const;
   // The sender's root in a sub-session.
   SecretBytes SenderRoot(uint32_t sender_id = 1, uint32_t sub_session = 0) const;
 };
+
+// `options` with an audit trail: a family that is the same for the same size.
+SessionOptions WithAuditTrail(SessionOptions options = {}, uint32_t words_log2 = 10);
 
 // A secure space's keys and certificate.
 struct TestSecureSpace {

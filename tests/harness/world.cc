@@ -205,8 +205,8 @@ std::string World::MakeVoucher(const SessionFiles& session, const std::string& s
 
 Words World::JoinArguments(const SessionFiles& session, const SecureSpaceFolder& space,
                            const std::string& voucher, const std::string& output) const {
-  return {"join",      session.session, "--secure-space", space.folder,
-          "--voucher", voucher,         "--output",       "file:" + output};
+  return {"join",  session.session, "--secure-space", space.folder, "--voucher",
+          voucher, "--output",      "file:" + output, "--cache",    Path("cache")};
 }
 
 std::unique_ptr<Process> World::StartJoin(const SessionFiles& session,

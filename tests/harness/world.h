@@ -84,7 +84,8 @@ class World {
   std::string MakeVoucher(const SessionFiles& session, const std::string& secure_space_id,
                           const std::string& range, const Words& more = {});
 
-  // The arguments of a receiver's join with one file output.
+  // The arguments of a receiver's join with one file output; marked blocks are kept in
+  // Path("cache").
   Words JoinArguments(const SessionFiles& session, const SecureSpaceFolder& space,
                       const std::string& voucher, const std::string& output) const;
   // Starts a join and waits until it holds a grant.
