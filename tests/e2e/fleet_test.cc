@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -207,6 +208,23 @@ TEST_P(BalancedTest, RequestsAreSpreadOverReplicas) {
   EXPECT_GE(one + two, 200);
   EXPECT_GT(one, 50);
   EXPECT_GT(two, 50);
+}
+
+// A stream of half a MiB, from whichever replica.
+TEST_P(BalancedTest, MarkedBlocksComeThrough) {
+  const bool ended = GetParam().tls == Tls::kEnded;
+  Start(2, ended ? Words{"--plaintext"} : Words{});
+  Balance(GetParam().balancer, GetParam().tls);
+  const SessionFiles session = world_.MakeSession({listen_}, {"--cipher", "chameleon"});
+  for (int i = 0; i < 3; ++i) {
+    const SecureSpaceFolder space = world_.MakeSecureSpace();
+    const auto join = world_.StartJoin(session, space, world_.MakeVoucher(session, space.id, "0-9"),
+                                       world_.NewPath("out"));
+    EXPECT_NE(join->err().find("the marked block was fetched"), std::string::npos) << join->err();
+    EXPECT_EQ(join->Stop().status, 0);
+  }
+  const std::filesystem::directory_iterator kept(world_.Path("cache"));
+  EXPECT_EQ(std::distance(begin(kept), end(kept)), 3);
 }
 
 INSTANTIATE_TEST_SUITE_P(
