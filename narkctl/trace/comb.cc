@@ -1,0 +1,78 @@
+#include "narkctl/trace/comb.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace nark::trace {
+namespace {
+
+constexpr size_t kMostValues = 4000;
+constexpr double kClipped = 32700;
+
+// Distinct values that occur, each once, by size.
+std::vector<double> ValuesOf(const std::vector<float>& samples) {
+  std::vector<bool> seen(65536);
+  for (const float sample : samples) {
+    const long value = std::lround(sample);
+    if (std::abs(value) < kClipped) seen[static_cast<size_t>(value + 32768)] = true;
+  }
+  std::vector<double> values;
+  for (int magnitude = 2; magnitude < kClipped; ++magnitude) {
+    for (const int value : {magnitude, -magnitude}) {
+      if (seen[static_cast<size_t>(value + 32768)]) values.push_back(value);
+    }
+  }
+  return values;
+}
+
+// The part of values that some integer becomes, times the factor and rounded.
+double PartOnComb(const std::vector<double>& values, size_t count, double gain) {
+  const size_t step = std::max<size_t>(1, count / kMostValues);
+  // Halves are rounded up by some and away from zero by others.
+  size_t up = 0, away = 0, all = 0;
+  for (size_t i = 0; i < count; i += step) {
+    const double exact = std::round(values[i] / gain) * gain;
+    up += std::floor(exact + 0.5) == values[i] ? 1 : 0;
+    away += std::round(exact) == values[i] ? 1 : 0;
+    ++all;
+  }
+  return all > 0 ? static_cast<double>(std::max(up, away)) / static_cast<double>(all) : 0;
+}
+
+}  // namespace
+
+std::optional<double> GainOfComb(const std::vector<float>& samples) {
+  const std::vector<double> values = ValuesOf(samples);
+  if (values.size() < 200) return std::nullopt;
+  // Small values tell roughly, larger ones ever more finely: a factor that is off by d moves a
+  // value v by v d.
+  std::vector<double> candidates;
+  for (double gain = 1.01; gain < 8; gain += 1e-3) candidates.push_back(gain);
+  double resolution = 1e-3, reach = 100;
+  while (true) {
+    const auto beyond = std::find_if(values.begin(), values.end(),
+                                     [&](double value) { return std::abs(value) > reach; });
+    const auto count = static_cast<size_t>(beyond - values.begin());
+    std::vector<std::pair<double, double>> rated;
+    for (const double gain : candidates) {
+      // By chance alone one in so many is on the comb.
+      const double part = PartOnComb(values, count, gain);
+      rated.emplace_back((part - 1 / gain) / (1 - 1 / gain), gain);
+    }
+    std::sort(rated.rbegin(), rated.rend());
+    if (beyond == values.end() && resolution < 0.05 / reach) {
+      const auto [rating, gain] = rated.front();
+      if (rating < 0.9) return std::nullopt;
+      return gain;
+    }
+    rated.resize(std::min<size_t>(rated.size(), 60));
+    if (beyond != values.end()) reach *= 3;
+    candidates.clear();
+    for (const auto& [rating, gain] : rated) {
+      for (int i = -6; i <= 6; ++i) candidates.push_back(gain + i * resolution / 6);
+    }
+    resolution /= 6;
+  }
+}
+
+}  // namespace nark::trace

@@ -1,0 +1,80 @@
+#include "narkctl/trace/recording.h"
+
+#include <sndfile.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <memory>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/file_operations.h"
+#include "common/base/status.h"
+
+namespace nark::trace {
+namespace {
+
+constexpr size_t kMostSamples = size_t{1} << 31;
+constexpr float kStepsOfFullScale = 32768;
+constexpr size_t kFramesAtATime = 1 << 16;
+
+struct CloseFile {
+  void operator()(SNDFILE* file) const { sf_close(file); }
+};
+
+absl::Status CannotRead(const std::string& path, const std::string& why) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, " is no sound that can be read here (", why,
+                   "); make WAV of it: ffmpeg -i ", path, " -vn -c:a pcm_s16le leak.wav"));
+}
+
+}  // namespace
+
+absl::StatusOr<RawFormat> ParseRawFormat(const std::string& text) {
+  const std::vector<std::string> parts = absl::StrSplit(text, ',');
+  RawFormat raw;
+  if (parts.size() == 2 && absl::SimpleAtoi(parts[0], &raw.sample_rate) &&
+      absl::SimpleAtoi(parts[1], &raw.channels) && raw.sample_rate >= 1000 &&
+      raw.sample_rate <= 768'000 && raw.channels >= 1 && raw.channels <= 64) {
+    return raw;
+  }
+  return absl::InvalidArgumentError("raw samples are described as RATE,CHANNELS: 44100,2");
+}
+
+absl::StatusOr<Recording> ReadRecording(const std::string& path,
+                                        const std::optional<RawFormat>& raw) {
+  struct stat status;
+  if (::stat(path.c_str(), &status) != 0) return FileError(errno, "cannot read", path);
+  SF_INFO info{};
+  if (raw.has_value()) {
+    info.samplerate = static_cast<int>(raw->sample_rate);
+    info.channels = static_cast<int>(raw->channels);
+    info.format = SF_FORMAT_RAW | SF_FORMAT_PCM_16 | SF_ENDIAN_LITTLE;
+  }
+  const std::unique_ptr<SNDFILE, CloseFile> file(sf_open(path.c_str(), SFM_READ, &info));
+  if (file == nullptr) return CannotRead(path, sf_strerror(nullptr));
+  if (info.channels < 1 || info.samplerate < 1) return CannotRead(path, "it has no samples");
+  Recording recording{.sample_rate = static_cast<uint32_t>(info.samplerate),
+                      .channels = static_cast<uint32_t>(info.channels),
+                      .samples = {}};
+  // What a header says of the length is not trusted.
+  while (true) {
+    const size_t before = recording.samples.size();
+    recording.samples.resize(before + kFramesAtATime * recording.channels);
+    const sf_count_t frames =
+        sf_readf_float(file.get(), recording.samples.data() + before, kFramesAtATime);
+    const size_t read = frames > 0 ? static_cast<size_t>(frames) * recording.channels : 0;
+    recording.samples.resize(before + read);
+    if (read == 0) break;
+    for (size_t i = before; i < before + read; ++i) recording.samples[i] *= kStepsOfFullScale;
+    if (recording.samples.size() > kMostSamples) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat(path, " is longer than 2^31 samples; cut an excerpt of it"));
+    }
+  }
+  if (recording.samples.empty()) return CannotRead(path, "it has no samples");
+  return recording;
+}
+
+}  // namespace nark::trace

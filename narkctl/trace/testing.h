@@ -1,0 +1,64 @@
+#ifndef NARK_NARKCTL_TRACE_TESTING_H_
+#define NARK_NARKCTL_TRACE_TESTING_H_
+
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "common/audit/family.h"
+#include "common/base/bytes.h"
+#include "common/crypto/chameleon.h"
+#include "narkctl/trace/lsb_alignment.h"
+#include "narkctl/trace/stream_marks.h"
+
+namespace nark::trace {
+
+using Pcm = std::vector<int16_t>;
+
+// A sender and its receivers: copies of a programme as the real cipher leaves them. Dies of
+// what fails. One thread only.
+class Studio {
+ public:
+  struct Settings {
+    uint64_t seed = 1;
+    uint32_t words_log2 = 16;
+    uint32_t duration_ms = 1000;
+    uint32_t sample_rate = 44100;
+    uint32_t channels = 2;
+  };
+  explicit Studio(const Settings& settings);
+
+  const audit::Family& family() const { return *family_; }
+  StreamMarks& marks() { return *marks_; }
+  const AduLayout& layout() const { return *layout_; }
+  std::mt19937_64& random() { return random_; }
+
+  static Digest IdOf(uint32_t receiver);
+  static std::vector<Digest> Ids(uint32_t receivers);
+
+  // What the sender is given as ADU `adu_id`: tones and noise, some 20 dB below full scale.
+  Pcm MasterOf(uint64_t adu_id) const;
+  // The same of ADUs [first, last], one after the other.
+  Pcm MasterOf(AduRange adus) const;
+  // What a receiver makes of a sound that is sent as ADU `adu_id`, or as ADUs that follow.
+  Pcm CopyOf(uint32_t receiver, uint64_t adu_id, const Pcm& master);
+  Pcm CopyOf(uint32_t receiver, AduRange adus) ;
+
+ private:
+  std::unique_ptr<audit::Family> family_;
+  std::unique_ptr<StreamMarks> marks_;
+  std::unique_ptr<AduLayout> layout_;
+  Settings settings_;
+  std::mt19937_64 random_;
+  SecretBytes stream_key_;
+  std::unique_ptr<Chameleon> base_, marked_;
+  uint32_t marked_receiver_ = ~uint32_t{0};
+};
+
+// Least significant bits of rounded samples.
+BitRow LsbOf(const Pcm& samples);
+
+}  // namespace nark::trace
+
+#endif  // NARK_NARKCTL_TRACE_TESTING_H_
