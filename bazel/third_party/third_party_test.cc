@@ -11,12 +11,14 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <kissfft/kiss_fftr.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <postgresql/libpq-fe.h>
 #include <prometheus/counter.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
+#include <sndfile.h>
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
 #include <sqlite3.h>
@@ -198,6 +200,24 @@ TEST(ThirdPartyTest, BenchmarkKeepsItsValue) {
   int value = 7;
   benchmark::DoNotOptimize(value);
   EXPECT_FALSE(benchmark::ReportUnrecognizedArguments(0, nullptr));
+}
+
+TEST(ThirdPartyTest, KissFftTransformsFloats) {
+  const std::vector<float> ones(8, 1.0f);
+  std::vector<kiss_fft_cpx> spectrum(5);
+  const kiss_fftr_cfg plan = kiss_fftr_alloc(8, 0, nullptr, nullptr);
+  kiss_fftr(plan, ones.data(), spectrum.data());
+  kiss_fftr_free(plan);
+  EXPECT_EQ(spectrum[0].r, 8);
+  EXPECT_EQ(spectrum[1].r, 0);
+}
+
+TEST(ThirdPartyTest, SndfileKnowsItsFormats) {
+  SF_INFO info{};
+  info.samplerate = 44100;
+  info.channels = 2;
+  info.format = SF_FORMAT_FLAC | SF_FORMAT_PCM_16;
+  EXPECT_EQ(sf_format_check(&info), 1);
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ std::optional<double> GainOfComb(const std::vector<float>& samples) {
   // Small values tell roughly, larger ones ever more finely: a factor that is off by d moves a
   // value v by v d.
   std::vector<double> candidates;
-  for (double gain = 1.01; gain < 8; gain += 1e-3) candidates.push_back(gain);
+  for (double gain = 1.04; gain < 8; gain += 1e-3) candidates.push_back(gain);
   double resolution = 1e-3, reach = 100;
   while (true) {
     const auto beyond = std::find_if(values.begin(), values.end(),
@@ -55,23 +55,25 @@ std::optional<double> GainOfComb(const std::vector<float>& samples) {
     const auto count = static_cast<size_t>(beyond - values.begin());
     std::vector<std::pair<double, double>> rated;
     for (const double gain : candidates) {
-      // By chance alone one in so many is on the comb.
-      const double part = PartOnComb(values, count, gain);
-      rated.emplace_back((part - 1 / gain) / (1 - 1 / gain), gain);
+      // By chance alone one in so many is on the comb: in standard deviations beyond it.
+      const double part = PartOnComb(values, count, gain), chance = 1 / gain;
+      rated.emplace_back((part - chance) / std::sqrt(chance * (1 - chance)), gain);
     }
     std::sort(rated.rbegin(), rated.rend());
-    if (beyond == values.end() && resolution < 0.05 / reach) {
-      const auto [rating, gain] = rated.front();
-      if (rating < 0.9) return std::nullopt;
+    if (beyond == values.end() && resolution < 0.004 / reach) {
+      const double gain = rated.front().second;
+      const double part = PartOnComb(values, count, gain);
+      if (part - 1 / gain < 0.4 * (1 - 1 / gain)) return std::nullopt;
       return gain;
     }
-    rated.resize(std::min<size_t>(rated.size(), 60));
+    rated.resize(std::min<size_t>(rated.size(), 400));
     if (beyond != values.end()) reach *= 3;
+    // Each level tells three times as finely, so that about as many stay alike.
     candidates.clear();
     for (const auto& [rating, gain] : rated) {
-      for (int i = -6; i <= 6; ++i) candidates.push_back(gain + i * resolution / 6);
+      for (int i = -1; i <= 1; ++i) candidates.push_back(gain + i * resolution / 3);
     }
-    resolution /= 6;
+    resolution /= 3;
   }
 }
 

@@ -6,7 +6,7 @@
 
 namespace nark::trace {
 
-// The factor above 1, up to 8, that 16-bit samples were made louder by before they were
+// The factor, 1.04 to 8, that 16-bit samples were made louder by before they were
 // rounded to 16 bits again, if they were: then some values never occur, and which they are
 // tells the factor. What is made quieter loses its least significant bits and has no factor.
 std::optional<double> GainOfComb(const std::vector<float>& samples);

@@ -28,7 +28,7 @@ TEST(CombTest, TellsByHowMuchSamplesWereMadeLouder) {
     for (size_t i = 0; i < samples.size(); ++i) {
       wrong += std::lround(louder[i] / *found) != samples[i] ? 1 : 0;
     }
-    EXPECT_LT(wrong, samples.size() / 50) << gain << " found " << *found;
+    EXPECT_LT(wrong, samples.size() / 15) << gain << " found " << *found;
   }
 }
 

@@ -22,16 +22,21 @@ double NormOf(const Evidence& evidence) {
 
 }  // namespace
 
-double ScoreOf(const Evidence& evidence, const audit::Family& family, ByteView codeword) {
-  const std::vector<audit::Symbol>& symbols = family.symbols();
-  double score = 0;
-  for (size_t i = 0; i < symbols.size(); ++i) {
-    if (evidence.sums[i] == 0) continue;
-    const double odds = std::sqrt((1 - symbols[i].bias()) / symbols[i].bias());
-    score += evidence.sums[i] * (codeword[i] == 1 ? odds : -1 / odds);
-  }
+Scorer::Scorer(const Evidence& evidence, const audit::Family& family) {
   const double norm = NormOf(evidence);
-  return norm > 0 ? score / norm : 0;
+  for (uint32_t i = 0; i < evidence.sums.size(); ++i) {
+    if (evidence.sums[i] == 0) continue;
+    const double bias = family.symbols()[i].bias(), odds = std::sqrt((1 - bias) / bias);
+    const double weight = evidence.sums[i] / norm;
+    of_zeros_ -= weight / odds;
+    seen_.push_back({i, static_cast<float>(weight * (odds + 1 / odds))});
+  }
+}
+
+double Scorer::ScoreOf(ByteView codeword) const {
+  double score = of_zeros_;
+  for (const Seen& seen : seen_) score += codeword[seen.symbol] * seen.of_one;
+  return score;
 }
 
 InnocentBound::InnocentBound(const Evidence& evidence, const audit::Family& family) {
@@ -64,8 +69,8 @@ std::pair<double, double> InnocentBound::Cumulant(double t) const {
 }
 
 double InnocentBound::ThresholdFor(uint64_t candidates, double probability) const {
-  const double needed = std::log(static_cast<double>(std::max<uint64_t>(candidates, 1))) -
-                        std::log(probability);
+  const double needed =
+      std::log(static_cast<double>(std::max<uint64_t>(candidates, 1))) - std::log(probability);
   if (groups_.empty()) return std::sqrt(2 * needed);
   // (value + needed) / t bounds for whatever t; it is least where t * slope - value = needed,
   // and left of that it falls.
@@ -93,12 +98,13 @@ absl::StatusOr<Accusation> Accuse(const Evidence& evidence, const audit::Family&
   std::sort(candidates.begin(), candidates.end());
   candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
   const InnocentBound bound(evidence, family);
+  const Scorer scorer(evidence, family);
   Accusation accusation;
   accusation.threshold = bound.ThresholdFor(candidates.size(), error_probability);
   accusation.error_probability = error_probability;
   for (const Digest& id : candidates) {
     ASSIGN_OR_RETURN(const SecretBytes codeword, family.CodewordOf(id));
-    accusation.candidates.push_back({id, ScoreOf(evidence, family, codeword.Reveal())});
+    accusation.candidates.push_back({id, scorer.ScoreOf(codeword.Reveal())});
   }
   std::stable_sort(accusation.candidates.begin(), accusation.candidates.end(),
                    [](const Candidate& a, const Candidate& b) { return a.score > b.score; });

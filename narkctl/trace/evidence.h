@@ -28,7 +28,21 @@ struct Evidence {
 // d_i^2, where U_i is sqrt((1-p)/p) for 1 and -sqrt(p/(1-p)) for 0: the symmetric score of
 // Skoric, Katzenbeisser and Celik (2008) to Tardos' code (JACM 2008). Of an innocent it has
 // mean 0 and variance 1, since its codeword is independent of whatever was recorded.
-double ScoreOf(const Evidence& evidence, const audit::Family& family, ByteView codeword);
+// Thread-safe.
+class Scorer {
+ public:
+  Scorer(const Evidence& evidence, const audit::Family& family);
+  // 0 of no evidence. `codeword`: Family::CodewordOf's.
+  double ScoreOf(ByteView codeword) const;
+
+ private:
+  struct Seen {
+    uint32_t symbol;
+    float of_one;  // more than for 0
+  };
+  std::vector<Seen> seen_;
+  double of_zeros_ = 0;  // the score of all 0
+};
 
 // The chance of an innocent to reach a score, given the evidence, is bounded by Chernoff:
 //   ln P(S >= z) <= min over t > 0 of  sum of ln E[exp(t d_i U_i)] - t z

@@ -68,7 +68,7 @@ TEST(EvidenceTest, InnocentScoresHaveMeanNoughtAndVarianceOne) {
   constexpr uint32_t kInnocents = 1000;
   for (uint32_t i = 0; i < kInnocents; ++i) {
     const SecretBytes codeword = *studio.family().CodewordOf(Studio::IdOf(i));
-    const double score = ScoreOf(evidence, studio.family(), codeword.Reveal());
+    const double score = Scorer(evidence, studio.family()).ScoreOf(codeword.Reveal());
     sum += score;
     squares += score * score;
   }
@@ -85,11 +85,11 @@ TEST(InnocentBoundTest, IsAboveWhatIsCounted) {
   std::vector<double> scores;
   for (uint32_t i = 0; i < kInnocents; ++i) {
     const SecretBytes codeword = *studio.family().CodewordOf(Studio::IdOf(i));
-    scores.push_back(ScoreOf(evidence, studio.family(), codeword.Reveal()));
+    scores.push_back(Scorer(evidence, studio.family()).ScoreOf(codeword.Reveal()));
   }
   for (const double score : {1.0, 2.0, 3.0}) {
-    const auto above = std::count_if(scores.begin(), scores.end(),
-                                     [&](double other) { return other >= score; });
+    const auto above =
+        std::count_if(scores.begin(), scores.end(), [&](double other) { return other >= score; });
     const double counted = static_cast<double>(above) / kInnocents;
     EXPECT_LE(counted, bound.ProbabilityOf(score) + 4 * std::sqrt(counted / kInnocents)) << score;
     EXPECT_GT(bound.ProbabilityOf(score), counted / 10) << score;

@@ -68,7 +68,8 @@ class Aligner {
   absl::StatusOr<std::vector<Piece>> Align() {
     int misses = 0;
     size_t step = 0;
-    while (cursor_ + kLeastProbe <= samples_ && misses < (probe_.first > kQuick.first ? kMostCloseMisses : kMostMisses)) {
+    while (cursor_ + kLeastProbe <= samples_ &&
+           misses < (probe_.first > kQuick.first ? kMostCloseMisses : kMostMisses)) {
       ASSIGN_OR_RETURN(const std::optional<Place> place, Find(cursor_));
       if (!place.has_value()) {
         ++misses;

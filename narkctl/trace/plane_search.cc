@@ -94,8 +94,8 @@ class ShiftedProbe {
         uint64_t differ = 0;
         const size_t words = std::min(words_, row.size() - w);
         for (size_t k = 0; k < words; ++k) {
-          differ += static_cast<uint64_t>(
-              __builtin_popcountll((row[w + k] ^ values[k]) & masks[k]));
+          differ +=
+              static_cast<uint64_t>(__builtin_popcountll((row[w + k] ^ values[k]) & masks[k]));
         }
         if (differ <= most && 64 * w + shift < places) found.push_back(64 * w + shift);
       }
@@ -135,9 +135,10 @@ absl::StatusOr<std::optional<Place>> PlaneSearch::Find(const BitRow& bits, size_
   const size_t whole = std::min(size.whole, end - at), first = std::min(size.first, whole);
   const ShiftedProbe probe(bits, at, first);
   const double root = std::sqrt(static_cast<double>(first));
-  const auto most = static_cast<uint64_t>((static_cast<double>(first) - kFirstDeviations * root) / 2);
-  const auto places = static_cast<double>(layout_.BeginOf(range.last + 1) -
-                                          layout_.BeginOf(range.first));
+  const auto most =
+      static_cast<uint64_t>((static_cast<double>(first) - kFirstDeviations * root) / 2);
+  const auto places =
+      static_cast<double>(layout_.BeginOf(range.last + 1) - layout_.BeginOf(range.first));
   const double needed = DeviationsFor(places);
   std::vector<size_t> found;
   uint64_t next = range.first;

@@ -24,9 +24,9 @@ struct CloseFile {
 };
 
 absl::Status CannotRead(const std::string& path, const std::string& why) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(path, " is no sound that can be read here (", why,
-                   "); make WAV of it: ffmpeg -i ", path, " -vn -c:a pcm_s16le leak.wav"));
+  return absl::InvalidArgumentError(absl::StrCat(path, " is no sound that can be read here (", why,
+                                                 "); make WAV of it: ffmpeg -i ", path,
+                                                 " -vn -c:a pcm_s16le leak.wav"));
 }
 
 }  // namespace

@@ -28,8 +28,8 @@ struct Single {
 // What the audit secret says of the samples of one ADU, as many as were asked for.
 struct AduMarks {
   size_t samples = 0;
-  BitRow plane;            // least significant bits before anybody's mark
-  BitRow bare;             // 1 where no symbol marks the sample: every copy has the plane's bit
+  BitRow plane;  // least significant bits before anybody's mark
+  BitRow bare;   // 1 where no symbol marks the sample: every copy has the plane's bit
   std::vector<Single> singles;  // ascending by sample
 };
 

@@ -32,13 +32,41 @@ Studio::Studio(const Settings& settings) : settings_(settings), random_(settings
       Get(audit::Family::Of(std::move(secret), settings.words_log2)));
   stream_key_ = Get(family_->StreamKey(SessionName{}, 0, 1));
   marks_ = std::make_unique<StreamMarks>(Get(StreamMarks::Create(*family_, stream_key_.Clone())));
-  v1::AduTiming timing;
-  timing.set_duration_ms(settings.duration_ms);
   layout_ = std::make_unique<AduLayout>(
-      Get(AduLayout::Of(timing, settings.sample_rate, settings.channels)));
+      Get(AduLayout::Of(timing(), settings.sample_rate, settings.channels)));
   const SecretBytes base_key = Get(family_->BaseBlockKey());
-  base_ = Get(Chameleon::Create(std::make_shared<const ChameleonBlock>(Get(
-      ChameleonBlock::Of(Get(audit::BaseBlockBytes(base_key, settings.words_log2)))))));
+  base_ = Get(Chameleon::Create(std::make_shared<const ChameleonBlock>(
+      Get(ChameleonBlock::Of(Get(audit::BaseBlockBytes(base_key, settings.words_log2)))))));
+}
+
+v1::AduTiming Studio::timing() const {
+  v1::AduTiming timing;
+  timing.set_duration_ms(settings_.duration_ms);
+  return timing;
+}
+
+std::vector<StreamToSearch> Studio::Streams() const {
+  std::vector<StreamToSearch> streams;
+  streams.push_back({.sub_session = 0, .sender_id = 1, .key = stream_key_.Clone()});
+  return streams;
+}
+
+Recording Studio::RecordingOf(const Pcm& samples) const {
+  return {.sample_rate = settings_.sample_rate,
+          .channels = settings_.channels,
+          .samples = std::vector<float>(samples.begin(), samples.end())};
+}
+
+Examination Studio::ExaminationOf(const Pcm& leak, AduRange range) const {
+  return ExaminationOf(RecordingOf(leak), nullptr, range);
+}
+
+Examination Studio::ExaminationOf(const Recording& leak, const Recording* master,
+                                  AduRange range) const {
+  TraceSettings settings;
+  settings.timing = timing();
+  settings.range = range;
+  return Get(Examine(*family_, Streams(), leak, master, settings));
 }
 
 Digest Studio::IdOf(uint32_t receiver) {
@@ -102,6 +130,54 @@ Pcm Studio::CopyOf(uint32_t receiver, AduRange adus) {
     all.insert(all.end(), one.begin(), one.end());
   }
   return all;
+}
+
+Pcm Collude(const std::vector<Pcm>& copies, Collusion how, size_t piece, std::mt19937_64& random) {
+  Pcm leak = copies[0];
+  for (size_t i = 0; i < leak.size(); ++i) {
+    int sum = 0;
+    switch (how) {
+      case Collusion::kPieces:
+        leak[i] = copies[i / piece % copies.size()][i];
+        continue;
+      case Collusion::kRandom:
+        leak[i] = copies[random() % copies.size()][i];
+        continue;
+      case Collusion::kMajority:
+        for (const Pcm& copy : copies) sum += copy[i] & 1;
+        sum = 2 * sum - static_cast<int>(copies.size());
+        leak[i] = static_cast<int16_t>((leak[i] & ~1) |
+                                       (sum != 0 ? sum > 0 : static_cast<int>(random() & 1)));
+        continue;
+      case Collusion::kAverage:
+        for (const Pcm& copy : copies) sum += copy[i];
+        leak[i] = static_cast<int16_t>(
+            std::lround(static_cast<double>(sum) / static_cast<double>(copies.size()) +
+                        (random() % 2 == 0 ? 1e-6 : -1e-6)));
+        continue;
+    }
+  }
+  return leak;
+}
+
+Court::Court(const audit::Family& family, uint32_t receivers, double error_probability)
+    : family_(family), error_probability_(error_probability) {
+  for (uint32_t i = 0; i < receivers; ++i) {
+    codewords_.push_back(Get(family.CodewordOf(Studio::IdOf(i))));
+  }
+}
+
+std::vector<uint32_t> Court::Judge(const Evidence& evidence) const {
+  const Scorer scorer(evidence, family_);
+  const double threshold =
+      InnocentBound(evidence, family_).ThresholdFor(codewords_.size(), error_probability_);
+  std::vector<uint32_t> accused;
+  for (uint32_t i = 0; i < codewords_.size(); ++i) {
+    if (evidence.observations > 0 && scorer.ScoreOf(codewords_[i].Reveal()) >= threshold) {
+      accused.push_back(i);
+    }
+  }
+  return accused;
 }
 
 BitRow LsbOf(const Pcm& samples) {
