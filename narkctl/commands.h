@@ -13,6 +13,7 @@ void AddPoolCommands(cli::Command& program);
 void AddSessionCommands(cli::Command& program);
 void AddVoucherCommands(cli::Command& program);
 void AddNoteCommands(cli::Command& program);
+void AddTraceCommands(cli::Command& program);
 
 }  // namespace nark::narkctl
 

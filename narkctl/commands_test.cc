@@ -34,6 +34,7 @@ Result Narkctl(std::vector<std::string> words) {
   AddSessionCommands(program.command());
   AddVoucherCommands(program.command());
   AddNoteCommands(program.command());
+  AddTraceCommands(program.command());
   words.insert(words.begin(), "narkctl");
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());

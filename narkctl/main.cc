@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
   nark::narkctl::AddSessionCommands(command);
   nark::narkctl::AddVoucherCommands(command);
   nark::narkctl::AddNoteCommands(command);
+  nark::narkctl::AddTraceCommands(command);
   command.Examples(
       "narkctl issuer init issuer\n"
       "narkctl provider init provider\n"

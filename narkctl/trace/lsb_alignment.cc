@@ -225,7 +225,9 @@ absl::StatusOr<std::vector<Piece>> AlignByLsb(StreamMarks& marks, const AduLayou
                                               const AlignmentSettings& settings) {
   ASSIGN_OR_RETURN(std::vector<Piece> pieces,
                    Aligner(marks, layout, bits, samples, settings, kQuick).Align());
-  if (!pieces.empty() || samples < kClose.first) return pieces;
+  if (!pieces.empty() || settings.effort == Effort::kQuick || samples < kClose.first) {
+    return pieces;
+  }
   return Aligner(marks, layout, bits, samples, settings, kClose).Align();
 }
 

@@ -19,16 +19,20 @@ struct Piece {
   Place place;       // of the first one
 };
 
+// kThorough looks more closely, which takes longer, where the first look finds nothing: at bits
+// of which three in eight are wrong.
+enum class Effort : uint8_t { kQuick, kThorough };
+
 struct AlignmentSettings {
   AduRange range;
+  Effort effort = Effort::kThorough;
   // Called now and then; `part` of the current search.
   std::function<void(size_t at, double part)> progress;
 };
 
 // Finds where in a stream the pieces of a recording are, by its least significant bits alone:
 // cut anywhere, put together from anywhere, with foreign sound between. In the order of the
-// recording; empty where nothing is found. Looks more closely, which takes longer, where the
-// first look finds nothing: at bits of which three in eight are wrong.
+// recording; empty where nothing is found.
 absl::StatusOr<std::vector<Piece>> AlignByLsb(StreamMarks& marks, const AduLayout& layout,
                                               const BitRow& bits, size_t samples,
                                               const AlignmentSettings& settings);

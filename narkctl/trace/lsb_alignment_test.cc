@@ -19,7 +19,7 @@ class LsbAlignmentTest : public testing::Test {
  protected:
   std::vector<Piece> Align(const Pcm& leak, AduRange range) {
     auto pieces = AlignByLsb(studio_.marks(), studio_.layout(), LsbOf(leak), leak.size(),
-                             {.range = range, .progress = nullptr});
+                             {.range = range, .effort = Effort::kThorough, .progress = nullptr});
     EXPECT_TRUE(pieces.ok()) << pieces.status();
     return pieces.ok() ? *pieces : std::vector<Piece>();
   }

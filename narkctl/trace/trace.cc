@@ -17,7 +17,7 @@ constexpr double kAlignedEnough = 0.5;
 // By how many standard deviations a master's first ADU must fit: by chance one in 10^9 ids.
 constexpr double kMasterDeviations = 6.2;
 // Samples that tell which ids are looked at closely.
-constexpr size_t kQuickSamples = size_t{1} << 21;
+constexpr size_t kQuickSamples = size_t{1} << 20;
 constexpr size_t kClosely = 8;
 // Of a WAV file without chunks of its own.
 constexpr uint64_t kHeaderBytes = 44;
@@ -46,10 +46,12 @@ class Examiner {
   absl::StatusOr<Examination> Run(const Recording* master) {
     ASSIGN_OR_RETURN(const AduLayout layout,
                      AduLayout::Of(settings_.timing, leak_.sample_rate, leak_.channels));
-    RETURN_IF_ERROR(ByBits(layout, 1));
+    // The master tells more than a closer look does.
+    const Effort effort = master == nullptr ? Effort::kThorough : Effort::kQuick;
+    RETURN_IF_ERROR(ByBits(layout, 1, effort));
     if (shown_.pieces.empty()) {
       const std::optional<double> gain = GainOfComb(leak_.samples);
-      if (gain.has_value()) RETURN_IF_ERROR(ByBits(layout, *gain));
+      if (gain.has_value()) RETURN_IF_ERROR(ByBits(layout, *gain, Effort::kQuick));
     }
     if (master != nullptr && AlignedPart() < kAlignedEnough) {
       RETURN_IF_ERROR(AgainstMaster(layout, *master));
@@ -74,13 +76,14 @@ class Examiner {
     shown_.evidence = Evidence(family_.symbols().size());
   }
 
-  absl::Status ByBits(const AduLayout& layout, double gain) {
+  absl::Status ByBits(const AduLayout& layout, double gain, Effort effort) {
     const BitRow bits = BitsAt(leak_, gain);
     for (size_t s = 0; s < streams_.size(); ++s) {
       ASSIGN_OR_RETURN(StreamMarks marks, StreamMarks::Create(family_, streams_[s].key.Clone()));
-      ASSIGN_OR_RETURN(const std::vector<Piece> pieces,
-                       AlignByLsb(marks, layout, bits, leak_.samples.size(),
-                                  {.range = settings_.range, .progress = settings_.progress}));
+      ASSIGN_OR_RETURN(
+          const std::vector<Piece> pieces,
+          AlignByLsb(marks, layout, bits, leak_.samples.size(),
+                     {.range = settings_.range, .effort = effort, .progress = settings_.progress}));
       for (const Piece& piece : pieces) {
         RETURN_IF_ERROR(Observe(marks, piece, [&](size_t at) { return BitAt(bits, at) ? 1 : -1; }));
         shown_.pieces.push_back({s, piece});
@@ -170,7 +173,7 @@ class Examiner {
                                   static_cast<double>(range.last - range.first + 1));
       }
       // What begins with the first one, as most do, is found at once.
-      if (fit > 2 * kMasterDeviations) break;
+      if (fit > kMasterDeviations + 2) break;
     }
     std::sort(fits.rbegin(), fits.rend());
     fits.resize(std::min(fits.size(), kClosely));
