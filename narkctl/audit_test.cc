@@ -140,28 +140,32 @@ TEST_F(AuditTest, RefusesASecretThatWasChanged) {
 TEST_F(AuditTest, ListsToWhomVouchersWereIssued) {
   const auto session = Create(Audited("s"));
   ASSERT_TRUE(session.ok()) << session.status();
-  EXPECT_TRUE(ReadIssued(desk_.provider(), session->name())->empty());
+  EXPECT_TRUE(ReadIssued(desk_.provider(), session->name())->secure_spaces.empty());
   VoucherFlags voucher = desk_.GoodVoucher("s");
   for (const char* digit : {"b", "a", "b"}) {
     voucher.secure_space = std::string(64, *digit);
+    voucher.range = *digit == 'a' ? "0-5" : "7-900";
     voucher.out = desk_.PathOf(std::string(digit) + ".voucher");
     ASSERT_TRUE(IssueVoucher(voucher, desk_.now(), desk_.random()).ok());
   }
   Digest a, b;
   a.fill(0xaa);
   b.fill(0xbb);
-  EXPECT_THAT(*ReadIssued(desk_.provider(), session->name()), ElementsAre(b, a));
+  const IssuedVouchers issued = *ReadIssued(desk_.provider(), session->name());
+  EXPECT_THAT(issued.secure_spaces, ElementsAre(b, a));
+  EXPECT_EQ(issued.range, (std::pair<uint64_t, uint64_t>(0, 900)));
 }
 
 TEST_F(AuditTest, AListThatACrashCutShortGoesOn) {
   const auto session = Create(Audited("s"));
   ASSERT_TRUE(session.ok()) << session.status();
   const std::string path = desk_.provider() + "/audit/issued/" + ToHex(session->name().session_id);
-  const Bytes voucher_id(16, 7);
-  const auto append = [&](uint8_t id) {
-    Digest digest;
-    digest.fill(id);
-    return AppendIssued(desk_.provider(), session->name(), digest, voucher_id).ok();
+  const auto append = [&](char id) {
+    v1::Voucher voucher;
+    voucher.set_secure_space_id(std::string(32, id));
+    voucher.set_voucher_id(std::string(16, 7));
+    voucher.mutable_policy()->mutable_range()->set_last(9);
+    return AppendIssued(desk_.provider(), session->name(), voucher).ok();
   };
   const auto read = [&] { return ReadIssued(desk_.provider(), session->name()); };
   ASSERT_TRUE(append(1));
@@ -171,12 +175,12 @@ TEST_F(AuditTest, AListThatACrashCutShortGoesOn) {
     cut.insert(cut.end(), whole.begin(), whole.begin() + static_cast<ptrdiff_t>(kept));
     ASSERT_TRUE(WriteFile(path, cut, FileMode::kSecret).ok());
     ASSERT_TRUE(read().ok()) << kept;
-    EXPECT_EQ(read()->size(), 1u) << kept;
+    EXPECT_EQ(read()->secure_spaces.size(), 1u) << kept;
     ASSERT_TRUE(append(2));
     ASSERT_TRUE(read().ok()) << kept << " " << read().status();
-    EXPECT_EQ(read()->size(), 2u) << kept;
+    EXPECT_EQ(read()->secure_spaces.size(), 2u) << kept;
   }
-  ASSERT_TRUE(WriteFile(path, AsBytes(std::string(98, 'x')), FileMode::kSecret).ok());
+  ASSERT_TRUE(WriteFile(path, AsBytes(std::string(132, 'x')), FileMode::kSecret).ok());
   EXPECT_THAT(Std(read().status().message()), HasSubstr(path + ", line 1"));
 }
 

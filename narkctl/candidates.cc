@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -71,9 +72,8 @@ absl::StatusOr<Candidates> FromList(const std::string& path) {
 absl::StatusOr<Candidates> Read(const std::string& path, const std::string& provider,
                                 const SessionName& session) {
   if (path.empty()) {
-    Candidates candidates;
-    ASSIGN_OR_RETURN(candidates.secure_spaces, ReadIssued(provider, session));
-    return candidates;
+    ASSIGN_OR_RETURN(IssuedVouchers issued, ReadIssued(provider, session));
+    return Candidates{std::move(issued.secure_spaces), issued.range};
   }
   std::error_code ignored;
   return std::filesystem::is_directory(path, ignored) ? FromFolder(path, session) : FromList(path);

@@ -6,15 +6,19 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/base/file_operations.h"
 #include "common/base/status.h"
 #include "common/base/storage.h"
+#include "narkctl/folder.h"
 
 namespace nark::narkctl {
 namespace {
 
 constexpr size_t kMostBytes = size_t{1} << 30;
-constexpr size_t kLineBytes = 64 + 1 + 32 + 1;
+constexpr size_t kIdBytes = 32, kVoucherIdBytes = 16;
+// Hexadecimal digits: two ids, two numbers, and what is between and behind.
+constexpr size_t kLineBytes = 2 * kIdBytes + 2 * kVoucherIdBytes + 16 + 16 + 4;
 
 std::string FolderOf(const std::string& provider) { return provider + "/audit/issued"; }
 
@@ -22,15 +26,28 @@ std::string PathOf(const std::string& provider, const SessionName& session) {
   return absl::StrCat(FolderOf(provider), "/", ToHex(session.session_id));
 }
 
-// Of a line without its end.
-absl::StatusOr<Digest> SecureSpaceOf(std::string_view line) {
-  const Bytes id = FromHex(std::string(line.substr(0, line.find(' '))));
-  Digest digest;
-  if (line.size() != kLineBytes - 1 || id.size() != digest.size()) {
-    return absl::InvalidArgumentError("it is no secure-space id and voucher id");
+std::string LineOf(const v1::Voucher& voucher) {
+  const v1::AduRange& range = voucher.policy().range();
+  return absl::StrCat(ToHex(AsBytes(voucher.secure_space_id())), " ",
+                      ToHex(AsBytes(voucher.voucher_id())), " ",
+                      absl::Hex(range.first(), absl::kZeroPad16), " ",
+                      absl::Hex(range.last(), absl::kZeroPad16), "\n");
+}
+
+// False where the line, with its end, is none.
+bool AddLine(std::string_view line, std::set<Digest>& seen, IssuedVouchers& issued) {
+  const std::vector<std::string> words = absl::StrSplit(Absl(line.substr(0, line.size() - 1)), ' ');
+  if (line.back() != '\n' || words.size() != 4) return false;
+  const absl::StatusOr<Digest> id = ParseDigest(words[0]);
+  const Bytes voucher_id = FromHex(words[1]), first = FromHex(words[2]), last = FromHex(words[3]);
+  if (!id.ok() || voucher_id.size() != kVoucherIdBytes || first.size() != 8 || last.size() != 8) {
+    return false;
   }
-  std::copy(id.begin(), id.end(), digest.begin());
-  return digest;
+  if (seen.insert(*id).second) issued.secure_spaces.push_back(*id);
+  const std::pair range(LoadBig64(first.data()), LoadBig64(last.data()));
+  const std::pair all = issued.range.value_or(range);
+  issued.range = {std::min(all.first, range.first), std::max(all.second, range.second)};
+  return true;
 }
 
 absl::Status WriteAll(FileOperations& files, int file, const std::string& path, ByteView bytes) {
@@ -44,7 +61,11 @@ absl::Status WriteAll(FileOperations& files, int file, const std::string& path, 
 }  // namespace
 
 absl::Status AppendIssued(const std::string& provider, const SessionName& session,
-                          const Digest& secure_space_id, ByteView voucher_id) {
+                          const v1::Voucher& voucher) {
+  if (voucher.secure_space_id().size() != kIdBytes ||
+      voucher.voucher_id().size() != kVoucherIdBytes) {
+    return absl::InvalidArgumentError("the voucher's ids have not 32 and 16 bytes");
+  }
   const std::string folder = FolderOf(provider), path = PathOf(provider, session);
   std::error_code error;
   std::filesystem::create_directories(folder, error);
@@ -54,7 +75,7 @@ absl::Status AppendIssued(const std::string& provider, const SessionName& sessio
       std::filesystem::exists(path, error) ? std::filesystem::file_size(path, error) : 0;
   std::string line =
       size % kLineBytes == 0 ? "" : std::string(kLineBytes - size % kLineBytes, '\n');
-  absl::StrAppend(&line, ToHex(secure_space_id), " ", ToHex(voucher_id), "\n");
+  line += LineOf(voucher);
   FileOperations& files = PosixFileOperations();
   ASSIGN_OR_RETURN(const int file, files.OpenAppend(path, FileMode::kSecret));
   const absl::Status written = WriteAll(files, file, path, AsBytes(line));
@@ -63,27 +84,22 @@ absl::Status AppendIssued(const std::string& provider, const SessionName& sessio
   return files.SyncFolder(folder);
 }
 
-absl::StatusOr<std::vector<Digest>> ReadIssued(const std::string& provider,
-                                               const SessionName& session) {
+absl::StatusOr<IssuedVouchers> ReadIssued(const std::string& provider, const SessionName& session) {
   const std::string path = PathOf(provider, session);
   const absl::StatusOr<Bytes> bytes = ReadFile(path, kMostBytes);
-  std::vector<Digest> ids;
-  if (absl::IsNotFound(bytes.status())) return ids;
+  IssuedVouchers issued;
+  if (absl::IsNotFound(bytes.status())) return issued;
   RETURN_IF_ERROR(bytes.status());
-  const std::string_view text(reinterpret_cast<const char*>(bytes->data()), bytes->size());
+  const std::string_view text = AsText(*bytes);
   std::set<Digest> seen;
   for (size_t at = 0; at + kLineBytes <= text.size(); at += kLineBytes) {
     const std::string_view line = text.substr(at, kLineBytes);
     if (line.ends_with("\n\n")) continue;  // cut short by a crash, and ended since
-    const absl::StatusOr<Digest> id = SecureSpaceOf(line.substr(0, kLineBytes - 1));
-    if (!id.ok() || line.back() != '\n') {
-      return absl::InvalidArgumentError(absl::StrCat(path, ", line ", at / kLineBytes + 1,
-                                                     " is no secure-space id and voucher "
-                                                     "id; restore the file from a copy"));
-    }
-    if (seen.insert(*id).second) ids.push_back(*id);
+    if (AddLine(line, seen, issued)) continue;
+    return absl::InvalidArgumentError(absl::StrCat(path, ", line ", at / kLineBytes + 1,
+                                                   " is none; restore the file from a copy"));
   }
-  return ids;
+  return issued;
 }
 
 }  // namespace nark::narkctl

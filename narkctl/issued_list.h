@@ -1,28 +1,37 @@
 #ifndef NARK_NARKCTL_ISSUED_LIST_H_
 #define NARK_NARKCTL_ISSUED_LIST_H_
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
 #include "common/object/session.h"
+#include "nark/v1/voucher.pb.h"
 
 // To whom vouchers of a session with an audit trail were issued, in the provider's folder:
-//   audit/issued/SESSION-ID   a line each: secure-space id, space, voucher id, in hexadecimal
+//   audit/issued/SESSION-ID   a line each, in hexadecimal digits of fixed width:
+//                             secure-space id, voucher id, first and last ADU bought
 namespace nark::narkctl {
 
 // Durable on return. To be called before the voucher is given away: else somebody could have
 // a copy whom no trace looks at.
+// INVALID_ARGUMENT where the voucher's ids have not their sizes.
 absl::Status AppendIssued(const std::string& provider, const SessionName& session,
-                          const Digest& secure_space_id, ByteView voucher_id);
+                          const v1::Voucher& voucher);
 
-// Each secure space once, in the order of their first vouchers; none where no voucher was
-// issued. A last line that a crash cut short is left out; INVALID_ARGUMENT names any other
-// that is none.
-absl::StatusOr<std::vector<Digest>> ReadIssued(const std::string& provider,
-                                               const SessionName& session);
+struct IssuedVouchers {
+  std::vector<Digest> secure_spaces;  // each once, in the order of their first vouchers
+  // From the least to the greatest ADU id bought; none where no voucher was issued.
+  std::optional<std::pair<uint64_t, uint64_t>> range;
+};
+// A last line that a crash cut short is left out; INVALID_ARGUMENT names any other that is
+// none.
+absl::StatusOr<IssuedVouchers> ReadIssued(const std::string& provider, const SessionName& session);
 
 }  // namespace nark::narkctl
 

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,9 @@
 
 namespace nark::harness {
 namespace {
+
+using Json = nlohmann::json;
+using namespace std::string_literals;
 
 constexpr size_t kHeaderBytes = 44;
 constexpr uint32_t kRate = 8000;
@@ -210,6 +215,89 @@ TEST_F(AuditTest, AGrantOnAMediumBringsTheBlock) {
   const Outcome outcome = Play(session, alice, voucher, world_.Path("heard.wav"));
   ASSERT_EQ(outcome.status, 0) << outcome.ToString();
   EXPECT_GT(Marks(ReadAll(world_.Path("heard.wav")), song_), 10'000u);
+}
+
+// --- Whose copy it was ---
+
+class TraceTest : public AuditTest {
+ protected:
+  void SetUp() override {
+    AuditTest::SetUp();
+    session_ = Session();
+    alice_ = world_.MakeSecureSpace();
+    bob_ = world_.MakeSecureSpace();
+    // Others who bought, and let nothing out.
+    for (int i = 0; i < 30; ++i) {
+      const std::string id = "0123456789abcdef"s.substr(static_cast<size_t>(i) / 2, 1);
+      world_.MakeVoucher(session_, std::string(62, id[0]) + std::to_string(10 + i), "0-999");
+    }
+    alices_ = Heard(session_, alice_);
+    bobs_ = Heard(session_, bob_);
+  }
+  Json Trace(const std::string& leak, const Words& more = {}) {
+    const std::string path = world_.NewPath("leak") + ".wav";
+    WriteAll(path, leak);
+    Words words = {"trace",  "--session", session_.session, "--provider", world_.provider(),
+                   "--leak", path,        "--json"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Outcome outcome = world_.Try("narkctl", words);
+    EXPECT_EQ(outcome.status, 0) << outcome.ToString();
+    return outcome.status == 0 ? Json::parse(outcome.out) : Json();
+  }
+  // The samples of `song` from one on, as a WAV file with the same header.
+  static std::string Excerpt(const std::string& song, size_t first, size_t count) {
+    return song.substr(0, kHeaderBytes) + song.substr(kHeaderBytes + 4 * first, 4 * count);
+  }
+  static std::set<std::string> Accused(const Json& report) {
+    return report["accused"].get<std::set<std::string>>();
+  }
+
+  SessionFiles session_;
+  SecureSpaceFolder alice_, bob_;
+  std::string alices_, bobs_;
+};
+
+TEST_F(TraceTest, ACopyIsItsOwnersAndNobodyElses) {
+  const Json report = Trace(alices_, {"--plot", world_.Path("plot.svg")});
+  EXPECT_EQ(Accused(report), std::set{alice_.id}) << report;
+  EXPECT_EQ(report["candidates"].size(), 32u);
+  EXPECT_LE(report["error_probability"].get<double>(), 1e-6);
+  for (const Json& one : report["candidates"]) {
+    EXPECT_EQ(one["score"].get<double>() >= report["threshold"].get<double>(),
+              one["id"] == alice_.id)
+        << one;
+  }
+  EXPECT_NE(ReadAll(world_.Path("plot.svg")).find("<svg"), std::string::npos);
+  EXPECT_EQ(Accused(Trace(bobs_)), std::set{bob_.id});
+}
+
+TEST_F(TraceTest, AnExcerptFromAnywhereSuffices) {
+  EXPECT_EQ(Accused(Trace(Excerpt(alices_, 20'001, 4'000))), std::set{alice_.id})
+      << "half a second";
+}
+
+TEST_F(TraceTest, PiecesOfTwoCopiesAccuseBoth) {
+  const std::string both =
+      Excerpt(alices_, 30'000, 12'000) + Excerpt(bobs_, 5'000, 12'000).substr(kHeaderBytes);
+  EXPECT_EQ(Accused(Trace(both)), (std::set{alice_.id, bob_.id}));
+}
+
+TEST_F(TraceTest, TheMasterAccusesNobody) {
+  EXPECT_TRUE(Accused(Trace(song_)).empty());
+  EXPECT_TRUE(Accused(Trace(song_, {"--master", world_.Path("song.wav")})).empty());
+}
+
+TEST_F(TraceTest, CandidatesAreWhomOneNames) {
+  const std::string folder = world_.Path("vouchers");
+  std::filesystem::create_directory(folder);
+  std::filesystem::copy_file(world_.MakeVoucher(session_, bob_.id, "0-9"), folder + "/bob.voucher");
+  WriteAll(folder + "/notes.txt", "nothing of interest");
+  const Json among_files = Trace(alices_, {"--candidates", folder, "--adus", "0-99"});
+  EXPECT_TRUE(Accused(among_files).empty()) << among_files;
+  EXPECT_EQ(among_files["candidates"].size(), 1u);
+  WriteAll(world_.Path("list"), "# two\n" + bob_.id + "\n" + alice_.id + "\n");
+  EXPECT_EQ(Accused(Trace(alices_, {"--candidates", world_.Path("list"), "--adus", "0-99"})),
+            std::set{alice_.id});
 }
 
 TEST_F(AuditTest, TellsWhatWasChosen) {
