@@ -65,12 +65,40 @@ def check_refund(sent, index, check):
     return got, "yes" if all(held == "yes" for held in holds) else "NO"
 
 
+def check_song(listeners, check):
+    """What each listener heard of the song, and what the traces of leaks say."""
+    song = pathlib.Path("song.wav").read_bytes()
+    data = song.index(b"data") + 8
+    heard = {name: pathlib.Path(f"song-{name}.wav").read_bytes() for name in listeners}
+    leak, nobody = (json.load(open(f"{name}.json")) for name in ("leak", "nobody"))
+    rows = []
+    for name, space in listeners.items():
+        copy = heard[name]
+        differs = [i for i, (a, b) in enumerate(zip(song, copy)) if a != b]
+        lowest = all(i >= data and (i - data) % 2 == 0 and song[i] ^ copy[i] == 1 for i in differs)
+        leaked = space in leak["accused"]
+        holds = [
+            check(len(copy) == len(song) and lowest, f"{name} hears the song but for lowest bits"),
+            check(len(differs) > len(song) // 8, f"{name}'s copy bears a mark"),
+            check(leaked == (name == "B"), f"a piece of B's copy accuses B, not A: {name}"),
+        ]
+        score = next(c["score"] for c in leak["candidates"] if c["id"] == space)
+        verdict = f"score {score:.1f} of {leak['threshold']:.1f}: {'accused' if leaked else 'not accused'}"
+        held = "yes" if all(one == "yes" for one in holds) else "NO"
+        rows.append((name, "the marked song", verdict, held))
+    check(heard["A"] != heard["B"], "no two copies are alike")
+    check(len(leak["candidates"]) == 20, "the leak is held against all twenty who bought")
+    check(nobody["accused"] == [], "the song itself accuses nobody")
+    return rows
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--input", required=True)
     parser.add_argument("--middle", type=int, required=True)
     parser.add_argument("--last", type=int, required=True)
     parser.add_argument("--refused", action="append", default=[])
+    parser.add_argument("--listener", action="append", default=[])
     arguments = parser.parse_args()
 
     sent = pathlib.Path(arguments.input).read_bytes()
@@ -116,6 +144,8 @@ def main():
         rows.append((name, what, f"refused: {REASONS[name]}", text))
 
     rows.append(("F", f"0 to {arguments.last}, 10 % lost", *check_refund(sent, index, check)))
+
+    rows += check_song(dict(word.split("=") for word in arguments.listener), check)
 
     header = ("receiver", "has", "got", "as it should")
     widths = [max(len(row[i]) for row in rows + [header]) for i in range(4)]
