@@ -85,7 +85,7 @@ absl::StatusOr<trace::AduRange> RangeOf(const TraceFlags& flags, const Candidate
 // One line that is written over, for people who watch.
 std::function<void(size_t, double)> ProgressOn(const trace::Recording& recording) {
   if (::isatty(STDERR_FILENO) != 1) return nullptr;
-  const double samples_a_second = double{recording.channels} * recording.sample_rate;
+  const double samples_a_second = 1.0 * recording.channels * recording.sample_rate;
   return [samples_a_second](size_t at, double part) {
     std::fprintf(stderr, "\rlooking for second %.1f of the leak: %3.0f %% ",
                  static_cast<double>(at) / samples_a_second, 100 * part);

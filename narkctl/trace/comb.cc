@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
 
 namespace nark::trace {
 namespace {
 
-constexpr size_t kMostValues = 4000;
+constexpr size_t kMostValues = 1000;
 constexpr double kClipped = 32700;
 
 // Distinct values that occur, each once, by size.
@@ -30,7 +31,9 @@ double PartOnComb(const std::vector<double>& values, size_t count, double gain) 
   const size_t step = std::max<size_t>(1, count / kMostValues);
   // Halves are rounded up by some and away from zero by others.
   size_t up = 0, away = 0, all = 0;
-  for (size_t i = 0; i < count; i += step) {
+  // Not at even steps, which would see every other tooth of twice the factor alone.
+  std::minstd_rand hop(1);
+  for (size_t i = 0; i < count; i += 1 + hop() % (2 * step - 1)) {
     const double exact = std::round(values[i] / gain) * gain;
     up += std::floor(exact + 0.5) == values[i] ? 1 : 0;
     away += std::round(exact) == values[i] ? 1 : 0;

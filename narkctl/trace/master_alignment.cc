@@ -20,7 +20,9 @@ constexpr size_t kLeastProbe = 256;
 constexpr size_t kBlock = 1024;
 // Of a block, so that it belongs to a stretch; of a probe, so that it is found.
 constexpr double kBlockCorrelation = 0.5;
-constexpr double kProbeCorrelation = 0.6;
+constexpr double kProbeCorrelation = 0.5;
+// Where noise is loud, of what the probe had, and at least.
+constexpr double kPartOfProbe = 0.6, kLeastCorrelation = 0.25;
 // Quieter than two steps is silence, which goes with anything.
 constexpr double kSilence = 4;
 constexpr int kMostMisses = 4;
@@ -60,7 +62,8 @@ class MasterAligner {
       std::optional<size_t> place;
       // Silence at the begin of the leak could be from anywhere.
       if (Energy(leak_, cursor_, count) > kSilence * static_cast<double>(count)) {
-        place = Find(cursor_, count);
+        place = Continued(cursor_, count);
+        if (!place.has_value()) place = Find(cursor_, count);
         if (!place.has_value() && count > 8 * kBlock) place = Find(cursor_, 4 * kBlock);
         if (!place.has_value()) ++misses;
       }
@@ -90,7 +93,16 @@ class MasterAligner {
     if (Energy(leak_, at, count) < silence && Energy(master_, master_at, count) < silence) {
       return true;
     }
-    return Correlation(at, master_at, count) > kBlockCorrelation;
+    return Correlation(at, master_at, count) > needed_;
+  }
+
+  // What goes on as if nothing had been between.
+  std::optional<size_t> Continued(size_t at, size_t count) const {
+    if (stretches_.empty()) return std::nullopt;
+    const size_t place = stretches_.back().master_at + at - stretches_.back().at;
+    if (place + count > master_.size()) return std::nullopt;
+    if (Correlation(at, place, count) < needed_) return std::nullopt;
+    return place;
   }
 
   // The master's frame that a probe fits best, by correlation over all of it (overlap-save).
@@ -130,6 +142,9 @@ class MasterAligner {
         progress_(at, static_cast<double>(begin) / static_cast<double>(places));
       }
     }
+    if (place.has_value()) {
+      needed_ = std::clamp(kPartOfProbe * best, kLeastCorrelation, kBlockCorrelation);
+    }
     return place;
   }
 
@@ -156,6 +171,7 @@ class MasterAligner {
   const std::function<void(size_t, double)>& progress_;
   RealFft fft_{kFftSize};
   size_t cursor_ = 0;
+  double needed_ = kBlockCorrelation;
   std::vector<Stretch> stretches_;
 };
 
