@@ -205,7 +205,8 @@ std::string ReportSvg(const Report& report) {
                        report.shown.evidence.sums.size(), MethodText(report.shown.method)));
   double step = 1;
   while ((most - least) / step > 12) step *= step == 2 || step == 20 ? 2.5 : 2;
-  for (double tick = std::ceil(least / step) * step; tick <= most; tick += step) {
+  // Less a sign of nought.
+  for (double tick = std::ceil(least / step) * step + 0.0; tick <= most; tick += step) {
     line(y_of(tick), "stroke=\"#D9D9D9\"");
     text(kLeft - 8, y_of(tick) + 4, "text-anchor=\"end\"", absl::StrFormat("%.0f", tick));
   }

@@ -3,6 +3,7 @@
 //
 //   audit_bench single [TRIALS]        one leaker, excerpts of 20 ms to 10 s
 //   audit_bench coalitions [SECONDS TRIALS]   2, 4 and 8 who put their copies together
+//   audit_bench search                 how long that takes in a session of 3 hours
 //   audit_bench distortions MASTER.wav FOLDER [SECONDS]  needs ffmpeg; 16-bit sound; writes into
 //   FOLDER
 //
@@ -20,6 +21,7 @@
 
 #include "narkctl/trace/evidence.h"
 #include "narkctl/trace/recording.h"
+#include "narkctl/trace/report.h"
 #include "narkctl/trace/testing.h"
 #include "narkctl/trace/trace.h"
 
@@ -121,6 +123,22 @@ void Coalitions(size_t seconds, uint32_t trials) {
   }
 }
 
+void Search() {
+  Studio studio({.seed = kSeed});
+  constexpr uint64_t kLast = 3 * 3600 - 1;
+  const auto timed = [&](const char* name, const Pcm& leak) {
+    const auto start = std::chrono::steady_clock::now();
+    const Examination shown = studio.ExaminationOf(leak, {0, kLast});
+    std::printf("%-45s %zu pieces, %.1f s\n", name, shown.pieces.size(), SecondsSince(start));
+    std::fflush(stdout);
+  };
+  const Pcm copy = studio.CopyOf(1, {kLast, kLast});
+  timed("10 ms of the last of 3 hours", Part(copy, 40000, 882));
+  timed("its last second", copy);
+  timed("half a second of it that was never sent",
+        Part(studio.MasterOf(AduRange{0, 0}), 0, kSecond / 2));
+}
+
 // 16-bit PCM in a WAV file of 44 bytes of header.
 void WriteWav(const std::string& path, const Pcm& samples, uint32_t rate, uint32_t channels) {
   std::ofstream file(path, std::ios::binary);
@@ -211,6 +229,9 @@ class Distortions {
       const auto verdict =
           Accuse(shown.evidence, studio_->family(), Studio::Ids(kReceivers), kError);
       if (!verdict.ok()) Die(std::string(verdict.status().message()));
+      const std::string svg =
+          ReportSvg({shown, *verdict, studio_->Streams(), master_.sample_rate, master_.channels});
+      std::ofstream(Path("scores-" + std::to_string(++plots_) + ".svg")) << svg;
       double score = 0, aligned = 0;
       for (const Candidate& candidate : verdict->candidates) {
         if (candidate.id == Studio::IdOf(kLeaker)) score = candidate.score;
@@ -278,6 +299,7 @@ class Distortions {
   std::unique_ptr<Court> court_;
   Pcm copy_;
   uint64_t adus_ = 0;
+  int plots_ = 0;
 };
 
 int Main(int argc, char** argv) {
@@ -290,12 +312,15 @@ int Main(int argc, char** argv) {
     Single(number(1, 1000));
   } else if (!words.empty() && words[0] == "coalitions") {
     Coalitions(number(1, 10), number(2, 40));
+  } else if (!words.empty() && words[0] == "search") {
+    Search();
   } else if (words.size() >= 3 && words[0] == "distortions") {
     Distortions(words[1], words[2], number(3, 600)).Run();
   } else {
-    std::fprintf(stderr,
-                 "audit_bench: single [TRIALS] | coalitions [SECONDS TRIALS] | distortions "
-                 "MASTER.wav FOLDER [SECONDS]\n");
+    std::fprintf(
+        stderr,
+        "audit_bench: single [TRIALS] | coalitions [SECONDS TRIALS] | search | distortions "
+        "MASTER.wav FOLDER [SECONDS]\n");
     return 1;
   }
   return 0;
