@@ -118,6 +118,13 @@ TEST_F(DistortionTest, NoiseOfSeveralStepsIsFoundWithTheMaster) {
   EXPECT_EQ(Accused(leak, &master_), leaker_);
 }
 
+TEST_F(DistortionTest, NobodyIsAccusedForAnotherWithTheMaster) {
+  const Recording leak = Distorted([](double sample) { return std::round(sample * 0.7); });
+  const Examination shown = studio_.ExaminationOf(leak, &master_, {0, 8});
+  EXPECT_EQ(shown.method, TraceMethod::kAgainstMaster);
+  EXPECT_TRUE(Court(studio_.family(), 5, 1e-6).Judge(shown.evidence).empty());
+}
+
 TEST_F(DistortionTest, RandomLeastSignificantBitsTellNothing) {
   const Recording leak = Distorted([&](double sample) {
     return 2 * std::floor(sample / 2) + static_cast<double>(studio_.random()() & 1);
