@@ -22,8 +22,9 @@ constexpr int64_t kWindow = 256;
 constexpr size_t kBeginSamples = 1024;
 constexpr double kBeginDeviations = 6;
 // Searches of everything that may fail one after the other.
-constexpr int kMostMisses = 10, kMostCloseMisses = 3;
+constexpr int kMostMisses = 7, kMostCloseMisses = 2;
 constexpr uint64_t kNearAdus = 8;
+constexpr size_t kNearSamples = size_t{1} << 21;
 
 // Follows the plane as far as the recording agrees, by the likelihood of agreement against
 // that of chance.
@@ -66,36 +67,52 @@ class Aligner {
         }) {}
 
   absl::StatusOr<std::vector<Piece>> Align() {
-    int misses = 0;
-    size_t step = 0;
-    while (cursor_ + kLeastProbe <= samples_ &&
-           misses < (probe_.first > kQuick.first ? kMostCloseMisses : kMostMisses)) {
-      ASSIGN_OR_RETURN(const std::optional<Place> place, Find(cursor_));
+    bool at_tail = false;
+    while (true) {
+      if (cursor_ + kLeastProbe > samples_ || misses_ >= most_misses()) {
+        // Whatever was passed over, the end may be of the session.
+        const size_t tail = samples_ > probe_.whole ? samples_ - probe_.whole : 0;
+        if (at_tail || tail < PiecesEnd() || tail == 0) break;
+        at_tail = true;
+        cursor_ = next_search_ = tail;
+        misses_ = most_misses() - 1;
+      }
+      ASSIGN_OR_RETURN(const std::optional<Place> place, Find());
       if (!place.has_value()) {
-        ++misses;
-        step = std::max(2 * step, probe_.whole / 2);
-        cursor_ += step;
+        cursor_ += at_tail ? samples_ : pieces_.empty() ? step_ : probe_.whole / 2;
         continue;
       }
       ASSIGN_OR_RETURN(const Piece begin, GoBack({cursor_, 0, *place}));
       RETURN_IF_ERROR(Follow(begin));
-      misses = 0;
-      step = 0;
+      next_search_ = cursor_;
+      misses_ = 0;
+      step_ = 0;
     }
     return std::move(pieces_);
   }
 
  private:
-  absl::StatusOr<std::optional<Place>> Find(size_t at) {
+  int most_misses() const { return probe_.first > kQuick.first ? kMostCloseMisses : kMostMisses; }
+
+  // At the cursor: near the last piece, which is cheap; everywhere at ever longer intervals.
+  absl::StatusOr<std::optional<Place>> Find() {
     const AduRange& all = settings_.range;
-    if (!pieces_.empty()) {
+    if (!pieces_.empty() && cursor_ < PiecesEnd() + kNearSamples) {
       const uint64_t last = pieces_.back().place.adu_id;
       const AduRange near = {std::max(all.first, last > kNearAdus ? last - kNearAdus : 0),
                              std::min(all.last, last + kNearAdus)};
-      ASSIGN_OR_RETURN(std::optional<Place> place, search_.Find(bits_, at, samples_, near, probe_));
+      ASSIGN_OR_RETURN(std::optional<Place> place,
+                       search_.Find(bits_, cursor_, samples_, near, probe_));
       if (place.has_value()) return place;
     }
-    return search_.Find(bits_, at, samples_, all, probe_);
+    if (cursor_ < next_search_) return std::optional<Place>();
+    ASSIGN_OR_RETURN(const std::optional<Place> place,
+                     search_.Find(bits_, cursor_, samples_, all, probe_));
+    if (place.has_value()) return place;
+    ++misses_;
+    step_ = std::max(4 * step_, probe_.whole / 2);
+    next_search_ = cursor_ + step_;
+    return place;
   }
 
   absl::StatusOr<const AduMarks*> MarksOf(uint64_t adu_id) {
@@ -214,6 +231,9 @@ class Aligner {
   const ProbeSize probe_;
   PlaneSearch search_;
   size_t cursor_ = 0;
+  size_t next_search_ = 0;  // of everything
+  size_t step_ = 0;
+  int misses_ = 0;
   std::optional<std::pair<uint64_t, AduMarks>> loaded_;
   std::vector<Piece> pieces_;
 };
