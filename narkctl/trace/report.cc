@@ -77,7 +77,10 @@ double Seconds(const Report& report, uint64_t samples) {
 }
 
 // "1e-06" as people write it.
-std::string Chance(double probability) { return absl::StrFormat("%.2g", probability); }
+// What a double can not tell from nothing is still no certainty.
+std::string Chance(double probability) {
+  return probability < 1e-300 ? "below 1e-300" : absl::StrFormat("%.2g", probability);
+}
 
 }  // namespace
 
