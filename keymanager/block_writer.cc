@@ -1,5 +1,7 @@
 #include "keymanager/block_writer.h"
 
+#include <grpc/support/time.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -12,9 +14,30 @@ constexpr size_t kPieceBytes = 64 << 10;
 
 }  // namespace
 
-void BlockWriter::Send(Bytes sealed) {
+void BlockWriter::Send(Bytes sealed, std::chrono::milliseconds longest) {
   sealed_ = std::move(sealed);
+  ++references_;
+  alarm_.Set(gpr_time_from_millis(longest.count(), GPR_TIMESPAN),
+             [this](bool rang) { OnAlarm(rang); });
   Next();
+}
+
+void BlockWriter::OnAlarm(bool rang) {
+  if (rang) {
+    absl::MutexLock lock(&mutex_);
+    if (!done_) context_.TryCancel();
+  }
+  Unref();
+}
+
+void BlockWriter::OnDone() {
+  {
+    absl::MutexLock lock(&mutex_);
+    done_ = true;
+  }
+  --open_;  // here: the alarm may outlive the server
+  alarm_.Cancel();
+  Unref();
 }
 
 void BlockWriter::OnWriteDone(bool ok) {

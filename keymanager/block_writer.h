@@ -1,36 +1,54 @@
 #ifndef NARK_KEYMANAGER_BLOCK_WRITER_H_
 #define NARK_KEYMANAGER_BLOCK_WRITER_H_
 
+#include <grpcpp/alarm.h>
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
+#include <chrono>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "common/base/bytes.h"
 
 namespace nark::keymanager {
 
 // The answer to one GetMarkedBlock: pieces of 64 KiB, each when the one before is on its
-// way, so that a peer who reads slowly has no more of them than the block. Ends itself.
+// way, so that a peer who reads slowly has no more of them than the block, and that not for
+// ever. Deletes itself when the call is over.
 class BlockWriter final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
-  // Counts itself in `open`, which outlives it, while it lives.
-  explicit BlockWriter(std::atomic<size_t>& open) : open_(open) { ++open_; }
+  // Counts itself in `open`, which outlives the call, until the call is over.
+  BlockWriter(grpc::CallbackServerContext& context, std::atomic<size_t>& open)
+      : context_(context), open_(open) {
+    ++open_;
+  }
 
-  // Either once, by any thread; the writer may be gone when it returns.
-  void Send(Bytes sealed);
+  // Either of them once, by any thread; the writer may be gone when it returns. What is not
+  // sent after `longest` is not sent any more: the call is cancelled.
+  void Send(Bytes sealed, std::chrono::milliseconds longest);
   void End(const grpc::Status& status) { Finish(status); }
 
   void OnWriteDone(bool ok) override;
-  void OnDone() override { delete this; }
+  void OnDone() override;
 
  private:
-  ~BlockWriter() override { --open_; }
+  ~BlockWriter() override = default;
   void Next();
+  void OnAlarm(bool rang);
+  void Unref() {
+    if (--references_ == 0) delete this;
+  }
 
+  grpc::CallbackServerContext& context_;
   std::atomic<size_t>& open_;
+  std::atomic<int> references_{1};  // the call's, and the alarm's
   Bytes sealed_;
   size_t sent_ = 0;
   grpc::ByteBuffer piece_;
+  absl::Mutex mutex_;
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;  // the context is not to be touched any more
+  grpc::Alarm alarm_;
 };
 
 }  // namespace nark::keymanager

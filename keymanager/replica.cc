@@ -56,7 +56,8 @@ class Replica {
     ASSIGN_OR_RETURN(source_, ReplicaSource::Load(options_.files, world_));
     last_reload_success_.Set(1);
     NoteDates();
-    service_.emplace(source_->authority(), metrics_, refusals_, options_.queue);
+    service_.emplace(source_->authority(), metrics_, refusals_, options_.queue,
+                     KeyManagerService::BlockLimits());
     metrics_.OnCollect([this] { Collect(); });
     rpc::ServerOptions server;
     server.listen = options_.listen;

@@ -123,8 +123,8 @@ class ReplicaTest : public testing::Test {
     auto source = ReplicaSource::Load(Files(), world_);
     EXPECT_TRUE(source.ok()) << source.status();
     Running running;
-    running.service =
-        std::make_unique<KeyManagerService>((*source)->authority(), metrics_, refusals_, queue_);
+    running.service = std::make_unique<KeyManagerService>((*source)->authority(), metrics_,
+                                                          refusals_, queue_, blocks_);
     rpc::ServerOptions options;
     options.listen = "127.0.0.1:0";
     options.tls = rpc::TlsIdentity{.certificates = (*source)->tls_certificates_pem(),
@@ -162,6 +162,7 @@ class ReplicaTest : public testing::Test {
   RecordedRefusals refusals_;
   serve::Metrics metrics_;
   serve::WorkQueue::Limits queue_{.threads = 2};
+  KeyManagerService::BlockLimits blocks_;
   GatedRandom gate_;
   const World world_{.clock = clock_, .random = gate_, .refusals = refusals_};
   const TestSession session_ = provider_.MakeSession();

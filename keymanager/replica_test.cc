@@ -177,7 +177,8 @@ TEST_F(ReplicaTest, ChallengesThatATokenMakesStandInLine) {
   provider_.challenge_keys[0].external = std::make_shared<GatedMacKey>(gate_);
   KeyManagerService service(
       MakeAuthority(provider_, {.clock = clock_, .random = random_, .refusals = refusals_}),
-      metrics_, refusals_, {.threads = 1, .length = 2, .wait = std::chrono::hours(1)});
+      metrics_, refusals_, {.threads = 1, .length = 2, .wait = std::chrono::hours(1)},
+      KeyManagerService::BlockLimits());
   rpc::ServerOptions options;
   options.listen = "127.0.0.1:0";
   const auto server = rpc::Server::Start(std::move(options), {&service});

@@ -14,8 +14,6 @@
 namespace nark::keymanager {
 namespace {
 
-constexpr size_t kMostOpenBlocks = 32;
-
 std::vector<double> Bounds() {
   return {0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5};
 }
@@ -45,7 +43,7 @@ absl::Status Write(const Response& response, grpc::ByteBuffer& to) {
 
 KeyManagerService::KeyManagerService(std::shared_ptr<GrantAuthority> authority,
                                      serve::Metrics& metrics, RefusalLog& refusals,
-                                     serve::WorkQueue::Limits queue)
+                                     serve::WorkQueue::Limits queue, BlockLimits blocks)
     : metrics_(metrics),
       refusals_(refusals),
       authority_(std::move(authority)),
@@ -62,6 +60,7 @@ KeyManagerService::KeyManagerService(std::shared_ptr<GrantAuthority> authority,
       queue_seconds_(metrics.AddHistogram("nark_keymanager_queue_seconds",
                                           "Time that requests for grants waited for a thread.",
                                           Bounds())),
+      block_limits_(blocks),
       queue_(queue) {
   for (const Method method :
        {Method::kGetChallenge, Method::kIssueGrant, Method::kGetMarkedBlock}) {
@@ -161,11 +160,11 @@ grpc::ServerUnaryReactor* KeyManagerService::IssueGrant(grpc::CallbackServerCont
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* KeyManagerService::GetMarkedBlock(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  auto* writer = new BlockWriter(open_blocks_);
+  auto* writer = new BlockWriter(*context, open_blocks_);
   const Call call = {
       Method::kGetMarkedBlock, context, request, nullptr, nullptr, writer, Clock::now()};
   // Who reads slowly holds half a MiB.
-  if (open_blocks_ > kMostOpenBlocks) {
+  if (open_blocks_ > block_limits_.open) {
     TurnAway(call);
   } else {
     Enqueue(call);
@@ -228,7 +227,7 @@ absl::Status KeyManagerService::MakeBlock(const Call& call) {
   if (absl::Status parsed = Parse(*call.request, request); !parsed.ok()) return Malformed(parsed);
   ASSIGN_OR_RETURN(Bytes sealed, authority()->GetMarkedBlock(request));
   blocks_.Increment();
-  call.writer->Send(std::move(sealed));
+  call.writer->Send(std::move(sealed), block_limits_.longest);
   return absl::OkStatus();
 }
 

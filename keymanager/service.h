@@ -26,9 +26,15 @@ class KeyManagerService final
           v1::KeyManager::WithRawCallbackMethod_IssueGrant<
               v1::KeyManager::WithRawCallbackMethod_GetMarkedBlock<v1::KeyManager::Service>>> {
  public:
+  // How many marked blocks are on their way at once, half a MiB each, and for how long: who
+  // does not read them takes others' places.
+  struct BlockLimits {
+    size_t open = 32;
+    std::chrono::milliseconds longest = std::chrono::seconds(30);
+  };
   // Counts into `metrics`, which must outlive the service, as must `refusals`.
   KeyManagerService(std::shared_ptr<GrantAuthority> authority, serve::Metrics& metrics,
-                    RefusalLog& refusals, serve::WorkQueue::Limits queue);
+                    RefusalLog& refusals, serve::WorkQueue::Limits queue, BlockLimits blocks);
   // The server that calls it must have ended.
   ~KeyManagerService() override;
 
@@ -91,6 +97,7 @@ class KeyManagerService final
   serve::Histogram& decision_seconds_;
   serve::Histogram& queue_seconds_;
   std::array<Counts, 3> counts_;
+  const BlockLimits block_limits_;
   std::atomic<size_t> open_blocks_{0};  // that are being sent
   serve::WorkQueue queue_;              // last: its threads use all the rest
 };
