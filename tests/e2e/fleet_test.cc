@@ -341,8 +341,11 @@ TEST_F(FleetTest, HaproxyHoldsSoManyConnectionsOfOneAddress) {
     const auto begin = std::chrono::steady_clock::now();
     for (int i = 0; i < 256; ++i) held.push_back(Connection());
     some_refused = refused();
-    status = curl();
-    in_time = std::chrono::steady_clock::now() - begin < seconds(4);
+    // Its threads take connections in no order: some of those held may still wait.
+    do {
+      status = curl();
+      in_time = std::chrono::steady_clock::now() - begin < seconds(4);
+    } while (status != 35 && in_time);
   }
   ASSERT_TRUE(in_time);
   EXPECT_EQ(status, 35);
