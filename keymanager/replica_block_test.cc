@@ -108,6 +108,7 @@ TEST_F(ReplicaBlockTest, ReasonsCrossTheWire) {
 }
 
 TEST_F(ReplicaBlockTest, ManyComeAtOnceAndSomeGoAway) {
+  queue_ = {.threads = 2, .length = 100, .wait = std::chrono::hours(1)};
   Running running = Start();
   const auto client = Connect(running.server->address());
   std::vector<v1::GetMarkedBlockRequest> requests;

@@ -140,7 +140,7 @@ TEST_F(AuditTest, RefusesASecretThatWasChanged) {
 TEST_F(AuditTest, ListsToWhomVouchersWereIssued) {
   const auto session = Create(Audited("s"));
   ASSERT_TRUE(session.ok()) << session.status();
-  EXPECT_TRUE(ReadIssued(desk_.provider(), session->name())->secure_spaces.empty());
+  EXPECT_TRUE(ReadIssued(desk_.provider(), *session)->secure_spaces.empty());
   VoucherFlags voucher = desk_.GoodVoucher("s");
   for (const char* digit : {"b", "a", "b"}) {
     voucher.secure_space = std::string(64, *digit);
@@ -151,23 +151,33 @@ TEST_F(AuditTest, ListsToWhomVouchersWereIssued) {
   Digest a, b;
   a.fill(0xaa);
   b.fill(0xbb);
-  const IssuedVouchers issued = *ReadIssued(desk_.provider(), session->name());
+  const IssuedVouchers issued = *ReadIssued(desk_.provider(), *session);
   EXPECT_THAT(issued.secure_spaces, ElementsAre(b, a));
   EXPECT_EQ(issued.range, (std::pair<uint64_t, uint64_t>(0, 900)));
+  // Their blocks play another session of the family, too.
+  const auto later = Create(Audited("later"));
+  ASSERT_TRUE(later.ok()) << later.status();
+  EXPECT_THAT(ReadIssued(desk_.provider(), *later)->secure_spaces, ElementsAre(b, a));
+  EXPECT_FALSE(ReadIssued(desk_.provider(), *later)->range.has_value());
+  SessionFlags apart = Audited("apart");
+  apart.audit.family = "new";
+  EXPECT_TRUE(ReadIssued(desk_.provider(), *Create(apart))->secure_spaces.empty());
 }
 
 TEST_F(AuditTest, AListThatACrashCutShortGoesOn) {
   const auto session = Create(Audited("s"));
   ASSERT_TRUE(session.ok()) << session.status();
-  const std::string path = desk_.provider() + "/audit/issued/" + ToHex(session->name().session_id);
+  const std::string path = desk_.provider() + "/audit/issued/" +
+                           ToHex(AsBytes(session->terms().audit().block_id())) + "/" +
+                           ToHex(session->name().session_id);
   const auto append = [&](char id) {
     v1::Voucher voucher;
     voucher.set_secure_space_id(std::string(32, id));
     voucher.set_voucher_id(std::string(16, 7));
     voucher.mutable_policy()->mutable_range()->set_last(9);
-    return AppendIssued(desk_.provider(), session->name(), voucher).ok();
+    return AppendIssued(desk_.provider(), *session, voucher).ok();
   };
-  const auto read = [&] { return ReadIssued(desk_.provider(), session->name()); };
+  const auto read = [&] { return ReadIssued(desk_.provider(), *session); };
   ASSERT_TRUE(append(1));
   const Bytes whole = *ReadFile(path);
   for (size_t kept = 1; kept < whole.size(); ++kept) {

@@ -70,19 +70,20 @@ absl::StatusOr<Candidates> FromList(const std::string& path) {
 }
 
 absl::StatusOr<Candidates> Read(const std::string& path, const std::string& provider,
-                                const SessionName& session) {
+                                const VerifiedSession& session) {
   if (path.empty()) {
     ASSIGN_OR_RETURN(IssuedVouchers issued, ReadIssued(provider, session));
     return Candidates{std::move(issued.secure_spaces), issued.range};
   }
   std::error_code ignored;
-  return std::filesystem::is_directory(path, ignored) ? FromFolder(path, session) : FromList(path);
+  return std::filesystem::is_directory(path, ignored) ? FromFolder(path, session.name())
+                                                      : FromList(path);
 }
 
 }  // namespace
 
 absl::StatusOr<Candidates> ReadCandidates(const std::string& path, const std::string& provider,
-                                          const SessionName& session) {
+                                          const VerifiedSession& session) {
   ASSIGN_OR_RETURN(Candidates candidates, Read(path, provider, session));
   if (!candidates.secure_spaces.empty()) return candidates;
   return absl::InvalidArgumentError(

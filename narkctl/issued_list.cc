@@ -20,10 +20,13 @@ constexpr size_t kIdBytes = 32, kVoucherIdBytes = 16;
 // Hexadecimal digits: two ids, two numbers, and what is between and behind.
 constexpr size_t kLineBytes = 2 * kIdBytes + 2 * kVoucherIdBytes + 16 + 16 + 4;
 
-std::string FolderOf(const std::string& provider) { return provider + "/audit/issued"; }
+std::string FolderOf(const std::string& provider, const VerifiedSession& session) {
+  return absl::StrCat(provider, "/audit/issued/",
+                      ToHex(AsBytes(session.terms().audit().block_id())));
+}
 
-std::string PathOf(const std::string& provider, const SessionName& session) {
-  return absl::StrCat(FolderOf(provider), "/", ToHex(session.session_id));
+std::string PathOf(const std::string& provider, const VerifiedSession& session) {
+  return absl::StrCat(FolderOf(provider, session), "/", ToHex(session.name().session_id));
 }
 
 std::string LineOf(const v1::Voucher& voucher) {
@@ -50,6 +53,22 @@ bool AddLine(std::string_view line, std::set<Digest>& seen, IssuedVouchers& issu
   return true;
 }
 
+// Adds nothing where there is no such file.
+absl::Status AddFile(const std::string& path, std::set<Digest>& seen, IssuedVouchers& issued) {
+  const absl::StatusOr<Bytes> bytes = ReadFile(path, kMostBytes);
+  if (absl::IsNotFound(bytes.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(bytes.status());
+  const std::string_view text = AsText(*bytes);
+  for (size_t at = 0; at + kLineBytes <= text.size(); at += kLineBytes) {
+    const std::string_view line = text.substr(at, kLineBytes);
+    if (line.ends_with("\n\n")) continue;  // cut short by a crash, and ended since
+    if (AddLine(line, seen, issued)) continue;
+    return absl::InvalidArgumentError(absl::StrCat(path, ", line ", at / kLineBytes + 1,
+                                                   " is none; restore the file from a copy"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status WriteAll(FileOperations& files, int file, const std::string& path, ByteView bytes) {
   while (!bytes.empty()) {
     ASSIGN_OR_RETURN(const size_t written, files.Write(file, path, bytes));
@@ -60,13 +79,13 @@ absl::Status WriteAll(FileOperations& files, int file, const std::string& path, 
 
 }  // namespace
 
-absl::Status AppendIssued(const std::string& provider, const SessionName& session,
+absl::Status AppendIssued(const std::string& provider, const VerifiedSession& session,
                           const v1::Voucher& voucher) {
   if (voucher.secure_space_id().size() != kIdBytes ||
       voucher.voucher_id().size() != kVoucherIdBytes) {
     return absl::InvalidArgumentError("the voucher's ids have not 32 and 16 bytes");
   }
-  const std::string folder = FolderOf(provider), path = PathOf(provider, session);
+  const std::string folder = FolderOf(provider, session), path = PathOf(provider, session);
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) return FileError(error.value(), "cannot make", folder);
@@ -84,21 +103,25 @@ absl::Status AppendIssued(const std::string& provider, const SessionName& sessio
   return files.SyncFolder(folder);
 }
 
-absl::StatusOr<IssuedVouchers> ReadIssued(const std::string& provider, const SessionName& session) {
-  const std::string path = PathOf(provider, session);
-  const absl::StatusOr<Bytes> bytes = ReadFile(path, kMostBytes);
+absl::StatusOr<IssuedVouchers> ReadIssued(const std::string& provider,
+                                          const VerifiedSession& session) {
+  const std::string folder = FolderOf(provider, session), own = PathOf(provider, session);
   IssuedVouchers issued;
-  if (absl::IsNotFound(bytes.status())) return issued;
-  RETURN_IF_ERROR(bytes.status());
-  const std::string_view text = AsText(*bytes);
   std::set<Digest> seen;
-  for (size_t at = 0; at + kLineBytes <= text.size(); at += kLineBytes) {
-    const std::string_view line = text.substr(at, kLineBytes);
-    if (line.ends_with("\n\n")) continue;  // cut short by a crash, and ended since
-    if (AddLine(line, seen, issued)) continue;
-    return absl::InvalidArgumentError(absl::StrCat(path, ", line ", at / kLineBytes + 1,
-                                                   " is none; restore the file from a copy"));
+  // This session's first: the range is its own.
+  RETURN_IF_ERROR(AddFile(own, seen, issued));
+  const std::optional<std::pair<uint64_t, uint64_t>> range = issued.range;
+  std::vector<std::string> others;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    if (entry.path() != own) others.push_back(entry.path());
   }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return FileError(error.value(), "cannot list", folder);
+  }
+  std::ranges::sort(others);
+  for (const std::string& path : others) RETURN_IF_ERROR(AddFile(path, seen, issued));
+  issued.range = range;
   return issued;
 }
 

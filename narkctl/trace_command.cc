@@ -66,12 +66,14 @@ absl::StatusOr<std::vector<trace::StreamToSearch>> StreamsOf(const TraceFlags& f
   return absl::InvalidArgumentError("--sub-session and --sender: the session has no such stream");
 }
 
+uint64_t LastIdOf(const v1::Terms& terms) { return (uint64_t{1} << terms.generator().depth()) - 1; }
+
 absl::StatusOr<trace::AduRange> RangeOf(const TraceFlags& flags, const Candidates& candidates,
                                         const v1::Terms& terms, const trace::Recording& recording) {
   if (!flags.adus.empty()) {
     const absl::StatusOr<cli::NumberRange> range = cli::ParseRange(flags.adus);
     if (!range.ok()) return Annotate(range.status(), "--adus");
-    return trace::AduRange{range->first, range->last};
+    return trace::AduRange{range->first, std::min(range->last, LastIdOf(terms))};
   }
   const uint64_t bytes = 2 * recording.channels * uint64_t{recording.sample_rate} * kMostSeconds;
   const v1::AduTiming& timing = terms.adu_timing();
@@ -79,7 +81,7 @@ absl::StatusOr<trace::AduRange> RangeOf(const TraceFlags& flags, const Candidate
                             ? bytes / std::max(timing.bytes(), 1u)
                             : kMostSeconds * 1000 / std::max(timing.duration_ms(), 1u);
   const auto [first, last] = candidates.range.value_or(std::pair<uint64_t, uint64_t>(0, adus));
-  return trace::AduRange{first, std::min(last, first + adus)};
+  return trace::AduRange{first, std::min({last, first + adus, LastIdOf(terms)})};
 }
 
 // One line that is written over, for people who watch.
@@ -95,9 +97,8 @@ std::function<void(size_t, double)> ProgressOn(const trace::Recording& recording
 absl::Status RunTrace(const TraceFlags& flags) {
   ASSIGN_OR_RETURN(const VerifiedSession session, ReadSold(flags.session, SystemClock().Now()));
   const v1::AuditTrail& trail = session.terms().audit();
-  ASSIGN_OR_RETURN(const audit::Family family, ReadAuditSecret(flags.provider, trail));
   ASSIGN_OR_RETURN(const Candidates candidates,
-                   ReadCandidates(flags.candidates, flags.provider, session.name()));
+                   ReadCandidates(flags.candidates, flags.provider, session));
   std::optional<trace::RawFormat> raw;
   if (!flags.raw.empty()) {
     const absl::StatusOr<trace::RawFormat> format = trace::ParseRawFormat(flags.raw);
@@ -109,6 +110,8 @@ absl::Status RunTrace(const TraceFlags& flags) {
   if (!flags.master.empty()) {
     ASSIGN_OR_RETURN(master, trace::ReadRecording(flags.master));
   }
+  // Strangers' sound is parsed before any secret is in memory.
+  ASSIGN_OR_RETURN(const audit::Family family, ReadAuditSecret(flags.provider, trail));
   ASSIGN_OR_RETURN(const std::vector<trace::StreamToSearch> streams,
                    StreamsOf(flags, session, family));
   trace::TraceSettings settings;

@@ -106,7 +106,7 @@ absl::StatusOr<v1::Voucher> IssueVoucher(const VoucherFlags& flags, Timestamp no
   ASSIGN_OR_RETURN(v1::SignedEnvelope envelope, MakeVoucher(options, session, till, now, random));
   ASSIGN_OR_RETURN(v1::Voucher voucher, PayloadOf<v1::Voucher>(envelope, "the voucher"));
   if (session.terms().has_audit()) {
-    RETURN_IF_ERROR(AppendIssued(flags.provider, session.name(), voucher));
+    RETURN_IF_ERROR(AppendIssued(flags.provider, session, voucher));
   }
   RETURN_IF_ERROR(WriteNarkFile(flags.out, VoucherFile(std::move(envelope)), FileMode::kPublic));
   return voucher;

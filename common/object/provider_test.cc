@@ -134,9 +134,9 @@ TEST_F(ProviderTest, RefusesAuditTrailsThatCanNotBe) {
     SessionOptions whole = options;
     whole.transports[0] = "file:x";
     for (const v1::SubSession& sub : whole.sub_sessions) whole.transports[sub.id()] = "file:x";
-    return Std(MakeSession(whole, provider_.signers(), pool, kTestTime, provider_.random())
-                   .status()
-                   .message());
+    const absl::Status status =
+        MakeSession(whole, provider_.signers(), pool, kTestTime, provider_.random()).status();
+    return std::string(Std(status.message()));
   };
   SessionOptions options = Audited();
   options.cipher = "aes-128-gcm";

@@ -109,7 +109,8 @@ absl::StatusOr<Accusation> Accuse(const Evidence& evidence, const audit::Family&
   std::stable_sort(accusation.candidates.begin(), accusation.candidates.end(),
                    [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
   for (const Candidate& candidate : accusation.candidates) {
-    if (evidence.observations == 0 || candidate.score < accusation.threshold) break;
+    // Not "less than": what is no number accuses nobody.
+    if (evidence.observations == 0 || !(candidate.score >= accusation.threshold)) break;
     ++accusation.accused;
     accusation.chances.push_back(bound.ProbabilityOf(candidate.score));
   }

@@ -24,6 +24,9 @@ constexpr double kBeginDeviations = 6;
 // Searches of everything that may fail one after the other.
 constexpr int kMostMisses = 7, kMostCloseMisses = 2;
 constexpr uint64_t kNearAdus = 8;
+// Of everything, whatever was found between them: of a patchwork what is found by then, and
+// what is near it, has to do.
+constexpr int kMostWholeSearches = 100;
 constexpr size_t kNearSamples = size_t{1} << 21;
 
 // Follows the plane as far as the recording agrees, by the likelihood of agreement against
@@ -105,7 +108,10 @@ class Aligner {
                        search_.Find(bits_, cursor_, samples_, near, probe_));
       if (place.has_value()) return place;
     }
-    if (cursor_ < next_search_) return std::optional<Place>();
+    if (cursor_ < next_search_ || whole_searches_ == kMostWholeSearches) {
+      return std::optional<Place>();
+    }
+    ++whole_searches_;
     ASSIGN_OR_RETURN(const std::optional<Place> place,
                      search_.Find(bits_, cursor_, samples_, all, probe_));
     if (place.has_value()) return place;
@@ -233,6 +239,7 @@ class Aligner {
   size_t cursor_ = 0;
   size_t next_search_ = 0;  // of everything
   size_t step_ = 0;
+  int whole_searches_ = 0;
   int misses_ = 0;
   std::optional<std::pair<uint64_t, AduMarks>> loaded_;
   std::vector<Piece> pieces_;

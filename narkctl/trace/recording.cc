@@ -3,7 +3,9 @@
 #include <sndfile.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <memory>
 
 #include "absl/strings/numbers.h"
@@ -15,7 +17,11 @@
 namespace nark::trace {
 namespace {
 
-constexpr size_t kMostSamples = size_t{1} << 31;
+// An hour and a half of stereo at 44.1 kHz, in 2 GiB.
+constexpr size_t kMostSamples = size_t{1} << 29;
+constexpr uint32_t kLeastRate = 1000, kMostRate = 768'000, kMostChannels = 64;
+// Far beyond full scale, and far from where arithmetic breaks.
+constexpr float kLoudest = 1e6;
 constexpr float kStepsOfFullScale = 32768;
 constexpr size_t kFramesAtATime = 1 << 16;
 
@@ -35,8 +41,8 @@ absl::StatusOr<RawFormat> ParseRawFormat(const std::string& text) {
   const std::vector<std::string> parts = absl::StrSplit(text, ',');
   RawFormat raw;
   if (parts.size() == 2 && absl::SimpleAtoi(parts[0], &raw.sample_rate) &&
-      absl::SimpleAtoi(parts[1], &raw.channels) && raw.sample_rate >= 1000 &&
-      raw.sample_rate <= 768'000 && raw.channels >= 1 && raw.channels <= 64) {
+      absl::SimpleAtoi(parts[1], &raw.channels) && raw.sample_rate >= kLeastRate &&
+      raw.sample_rate <= kMostRate && raw.channels >= 1 && raw.channels <= kMostChannels) {
     return raw;
   }
   return absl::InvalidArgumentError("raw samples are described as RATE,CHANNELS: 44100,2");
@@ -54,7 +60,12 @@ absl::StatusOr<Recording> ReadRecording(const std::string& path,
   }
   const std::unique_ptr<SNDFILE, CloseFile> file(sf_open(path.c_str(), SFM_READ, &info));
   if (file == nullptr) return CannotRead(path, sf_strerror(nullptr));
-  if (info.channels < 1 || info.samplerate < 1) return CannotRead(path, "it has no samples");
+  if (info.channels < 1 || info.channels > static_cast<int>(kMostChannels) ||
+      info.samplerate < static_cast<int>(kLeastRate) ||
+      info.samplerate > static_cast<int>(kMostRate)) {
+    return CannotRead(
+        path, absl::StrCat("it claims ", info.channels, " channels at ", info.samplerate, " Hz"));
+  }
   Recording recording{.sample_rate = static_cast<uint32_t>(info.samplerate),
                       .channels = static_cast<uint32_t>(info.channels),
                       .samples = {}};
@@ -67,10 +78,14 @@ absl::StatusOr<Recording> ReadRecording(const std::string& path,
     const size_t read = frames > 0 ? static_cast<size_t>(frames) * recording.channels : 0;
     recording.samples.resize(before + read);
     if (read == 0) break;
-    for (size_t i = before; i < before + read; ++i) recording.samples[i] *= kStepsOfFullScale;
+    for (size_t i = before; i < before + read; ++i) {
+      const float sample = recording.samples[i] * kStepsOfFullScale;
+      // Floating-point files hold whatever somebody put there.
+      recording.samples[i] = std::isnan(sample) ? 0 : std::clamp(sample, -kLoudest, kLoudest);
+    }
     if (recording.samples.size() > kMostSamples) {
       return absl::ResourceExhaustedError(
-          absl::StrCat(path, " is longer than 2^31 samples; cut an excerpt of it"));
+          absl::StrCat(path, " is longer than 2^29 samples; cut an excerpt of it"));
     }
   }
   if (recording.samples.empty()) return CannotRead(path, "it has no samples");

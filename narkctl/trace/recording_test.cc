@@ -5,7 +5,9 @@
 #include <sndfile.h>
 
 #include <array>
+#include <cmath>
 #include <cstdio>
+#include <limits>
 
 namespace nark::trace {
 namespace {
@@ -37,6 +39,22 @@ TEST(RecordingTest, ReadsSamplesInStepsOfSixteenBits) {
     EXPECT_EQ(recording->channels, 2u);
     EXPECT_THAT(recording->samples, ElementsAre(1, -2, 32767, -32768)) << format;
   }
+}
+
+TEST(RecordingTest, TakesNoNumberThatIsNone) {
+  SF_INFO info{};
+  info.samplerate = 44100;
+  info.channels = 1;
+  info.format = SF_FORMAT_WAV | SF_FORMAT_FLOAT;
+  SNDFILE* file = sf_open(PathOf("odd").c_str(), SFM_WRITE, &info);
+  ASSERT_NE(file, nullptr) << sf_strerror(nullptr);
+  const float huge = std::numeric_limits<float>::infinity();
+  const std::array<float, 4> samples = {std::nanf(""), huge, -huge, 0.5f};
+  EXPECT_EQ(sf_write_float(file, samples.data(), 4), 4);
+  sf_close(file);
+  const auto recording = ReadRecording(PathOf("odd"));
+  ASSERT_TRUE(recording.ok()) << recording.status();
+  EXPECT_THAT(recording->samples, ElementsAre(0, 1e6f, -1e6f, 16384));
 }
 
 TEST(RecordingTest, ReadsRawSamples) {
