@@ -15,7 +15,10 @@ constexpr size_t kPieceBytes = 64 << 10;
 }  // namespace
 
 void BlockWriter::Send(Bytes sealed, std::chrono::milliseconds longest) {
-  sealed_ = std::move(sealed);
+  {
+    absl::MutexLock lock(&mutex_);
+    sealed_ = std::move(sealed);
+  }
   ++references_;
   alarm_.Set(gpr_time_from_millis(longest.count(), GPR_TIMESPAN),
              [this](bool rang) { OnAlarm(rang); });
@@ -41,11 +44,13 @@ void BlockWriter::OnDone() {
 }
 
 void BlockWriter::OnWriteDone(bool ok) {
-  if (!ok) return Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the peer went away"));
-  Next();
+  if (ok) return Next();
+  absl::MutexLock lock(&mutex_);
+  Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the peer went away"));
 }
 
 void BlockWriter::Next() {
+  absl::MutexLock lock(&mutex_);
   if (sent_ == sealed_.size()) return Finish(grpc::Status::OK);
   const ByteView piece =
       ByteView(sealed_).subspan(sent_, std::min(kPieceBytes, sealed_.size() - sent_));

@@ -43,10 +43,11 @@ class BlockWriter final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   grpc::CallbackServerContext& context_;
   std::atomic<size_t>& open_;
   std::atomic<int> references_{1};  // the call's, and the alarm's
-  Bytes sealed_;
-  size_t sent_ = 0;
-  grpc::ByteBuffer piece_;
+  // gRPC's threads take turns; the lock is how one sees what the one before did.
   absl::Mutex mutex_;
+  Bytes sealed_ ABSL_GUARDED_BY(mutex_);
+  size_t sent_ ABSL_GUARDED_BY(mutex_) = 0;
+  grpc::ByteBuffer piece_ ABSL_GUARDED_BY(mutex_);
   bool done_ ABSL_GUARDED_BY(mutex_) = false;  // the context is not to be touched any more
   grpc::Alarm alarm_;
 };

@@ -11,5 +11,7 @@ extern "C" const char* __tsan_default_suppressions() {
   // A call that is cancelled while it is finished: two threads count it down, and who is last
   // destroys it. The count is an atomic one (acquire and release), but half of what counts is in
   // libgrpc++, where TSan does not see it.
-  return "race:ServerCallbackUnaryImpl::CallOnDone\n";
+  // The same where the answer is a stream.
+  return "race:ServerCallbackUnaryImpl::CallOnDone\n"
+         "race:ServerCallbackWriterImpl::CallOnDone\n";
 }
