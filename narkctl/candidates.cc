@@ -48,7 +48,11 @@ absl::StatusOr<Candidates> FromFolder(const std::string& path, const SessionName
     std::error_code ignored;
     if (!entry->is_regular_file(ignored)) continue;
     const absl::StatusOr<v1::Voucher> voucher = ReadVoucher(entry->path().string());
+    const size_t before = candidates.secure_spaces.size();
     if (voucher.ok()) AddVoucher(*voucher, session, candidates);
+    if (candidates.secure_spaces.size() == before) {
+      candidates.left_out.push_back(entry->path().filename());
+    }
   }
   if (error) return FileError(error.value(), "cannot read", path);
   return candidates;
@@ -73,7 +77,7 @@ absl::StatusOr<Candidates> Read(const std::string& path, const std::string& prov
                                 const VerifiedSession& session) {
   if (path.empty()) {
     ASSIGN_OR_RETURN(IssuedVouchers issued, ReadIssued(provider, session));
-    return Candidates{std::move(issued.secure_spaces), issued.range};
+    return Candidates{std::move(issued.secure_spaces), {}, issued.range};
   }
   std::error_code ignored;
   return std::filesystem::is_directory(path, ignored) ? FromFolder(path, session.name())

@@ -16,6 +16,9 @@ namespace nark::narkctl {
 // Who may have leaked.
 struct Candidates {
   std::vector<Digest> secure_spaces;
+  // Files of the folder that are no vouchers of the session, by name: whose voucher was
+  // damaged is not among the candidates.
+  std::vector<std::string> left_out;
   // ADU ids from the least to the greatest that vouchers name, where vouchers are at hand.
   std::optional<std::pair<uint64_t, uint64_t>> range;
 };

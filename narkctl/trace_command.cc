@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/audit/family.h"
 #include "common/base/status.h"
 #include "common/base/storage.h"
@@ -99,6 +100,11 @@ absl::Status RunTrace(const TraceFlags& flags) {
   const v1::AuditTrail& trail = session.terms().audit();
   ASSIGN_OR_RETURN(const Candidates candidates,
                    ReadCandidates(flags.candidates, flags.provider, session));
+  if (!candidates.left_out.empty()) {
+    std::cerr << "narkctl: " << candidates.left_out.size() << " of the files in "
+              << flags.candidates << " are no vouchers of this session, and left out: "
+              << absl::StrJoin(candidates.left_out, ", ") << "\n";
+  }
   std::optional<trace::RawFormat> raw;
   if (!flags.raw.empty()) {
     const absl::StatusOr<trace::RawFormat> format = trace::ParseRawFormat(flags.raw);

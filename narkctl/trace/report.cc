@@ -76,7 +76,6 @@ double Seconds(const Report& report, uint64_t samples) {
   return static_cast<double>(samples) / report.channels / report.sample_rate;
 }
 
-// "1e-06" as people write it.
 // What a double can not tell from nothing is still no certainty.
 std::string Chance(double probability) {
   return probability < 1e-300 ? "below 1e-300" : absl::StrFormat("%.2g", probability);
