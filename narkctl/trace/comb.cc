@@ -9,6 +9,8 @@ namespace {
 
 constexpr size_t kMostValues = 1000;
 constexpr double kClipped = 32700;
+// Twice what the finest factor may be off by at the largest value.
+constexpr double kHalfway = 0.01;
 
 // Distinct values that occur, each once, by size.
 std::vector<double> ValuesOf(const std::vector<float>& samples) {
@@ -29,17 +31,22 @@ std::vector<double> ValuesOf(const std::vector<float>& samples) {
 // The part of values that some integer becomes, times the factor and rounded.
 double PartOnComb(const std::vector<double>& values, size_t count, double gain) {
   const size_t step = std::max<size_t>(1, count / kMostValues);
-  // Halves are rounded up by some and away from zero by others.
-  size_t up = 0, away = 0, all = 0;
+  // Halves are rounded up by some, away from zero by others, and to even by who computes in
+  // floating point.
+  size_t up = 0, away = 0, even = 0, all = 0;
   // Not at even steps, which would see every other tooth of twice the factor alone.
   std::minstd_rand hop(1);
   for (size_t i = 0; i < count; i += 1 + hop() % (2 * step - 1)) {
-    const double exact = std::round(values[i] / gain) * gain;
+    double exact = std::round(values[i] / gain) * gain;
+    // A factor that is off by little must not turn all halves the same way.
+    const double halves = std::round(2 * exact);
+    if (std::abs(2 * exact - halves) < kHalfway) exact = halves / 2;
     up += std::floor(exact + 0.5) == values[i] ? 1 : 0;
     away += std::round(exact) == values[i] ? 1 : 0;
+    even += std::nearbyint(exact) == values[i] ? 1 : 0;
     ++all;
   }
-  return all > 0 ? static_cast<double>(std::max(up, away)) / static_cast<double>(all) : 0;
+  return all > 0 ? static_cast<double>(std::max({up, away, even})) / static_cast<double>(all) : 0;
 }
 
 }  // namespace
@@ -50,7 +57,9 @@ std::optional<double> GainOfComb(const std::vector<float>& samples) {
   // Small values tell roughly, larger ones ever more finely: a factor that is off by d moves a
   // value v by v d.
   std::vector<double> candidates;
-  for (double gain = 1.04; gain < 8; gain += 1e-3) candidates.push_back(gain);
+  for (double gain = 1.04; gain < 8.001; gain += 1e-3) candidates.push_back(gain);
+  // Exactly, as people choose them: many of their values are halves before they are rounded.
+  for (int eighths = 9; eighths <= 64; ++eighths) candidates.push_back(eighths / 8.0);
   double resolution = 1e-3, reach = 100;
   while (true) {
     const auto beyond = std::find_if(values.begin(), values.end(),

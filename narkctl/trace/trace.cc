@@ -49,10 +49,7 @@ class Examiner {
     // The master tells more than a closer look does.
     const Effort effort = master == nullptr ? Effort::kThorough : Effort::kQuick;
     RETURN_IF_ERROR(ByBits(layout, 1, effort));
-    if (shown_.pieces.empty()) {
-      const std::optional<double> gain = GainOfComb(leak_.samples);
-      if (gain.has_value()) RETURN_IF_ERROR(ByBits(layout, *gain, Effort::kQuick));
-    }
+    if (AlignedPart() < kAlignedEnough) RETURN_IF_ERROR(UndoGain(layout));
     if (master != nullptr && AlignedPart() < kAlignedEnough) {
       RETURN_IF_ERROR(AgainstMaster(layout, *master));
     }
@@ -63,6 +60,18 @@ class Examiner {
   }
 
  private:
+  // Keeps what was found without where that is more: a few places fit by chance.
+  absl::Status UndoGain(const AduLayout& layout) {
+    const std::optional<double> gain = GainOfComb(leak_.samples);
+    if (!gain.has_value()) return absl::OkStatus();
+    Examination without = shown_;
+    const double aligned = AlignedPart();
+    Forget();
+    RETURN_IF_ERROR(ByBits(layout, *gain, Effort::kQuick));
+    if (AlignedPart() <= aligned) shown_ = std::move(without);
+    return absl::OkStatus();
+  }
+
   double AlignedPart() const {
     double aligned = 0;
     for (const TracedPiece& traced : shown_.pieces) {

@@ -98,9 +98,11 @@ class DistortionTest : public testing::Test {
 };
 
 TEST_F(DistortionTest, LouderIsFoundWithoutTheMaster) {
-  const Recording leak =
-      Distorted([](double sample) { return std::round(sample * std::pow(10, 3 / 20.0)); });
-  EXPECT_EQ(Accused(leak, nullptr), leaker_);
+  // Where halves are rounded, too.
+  for (const double gain : {1.25, 1.4, std::pow(10, 3 / 20.0), 1.5, 1.75, 2.5, 8.0}) {
+    const Recording leak = Distorted([&](double sample) { return std::round(sample * gain); });
+    EXPECT_EQ(Accused(leak, nullptr), leaker_) << gain;
+  }
 }
 
 TEST_F(DistortionTest, SofterIsFoundWithTheMasterAlone) {
