@@ -9,6 +9,7 @@
 #include "common/base/file_operations.h"
 #include "common/base/status.h"
 #include "common/base/storage.h"
+#include "common/crypto/chameleon.h"
 #include "common/crypto/secret_file.h"
 
 namespace nark::narkctl {
@@ -20,6 +21,21 @@ std::string FolderOf(const std::string& provider) { return provider + "/audit"; 
 
 std::string PathOf(const std::string& provider, const Digest& block_id) {
   return absl::StrCat(FolderOf(provider), "/", ToHex(block_id), kSuffix);
+}
+
+// Of which size its blocks are: the name tells, as it follows from secret and size. A secret
+// that was changed is the owner's to notice, not to be passed over.
+absl::StatusOr<uint32_t> WordsLog2Of(const std::string& provider, const Digest& block_id) {
+  absl::Status refused;
+  for (uint32_t size = ChameleonBlock::kMinWordsLog2; size <= ChameleonBlock::kMaxWordsLog2;
+       ++size) {
+    refused = ReadAuditSecret(provider, block_id, size).status();
+    if (refused.ok()) return size;
+    if (!absl::IsInvalidArgument(refused)) return refused;
+  }
+  return absl::InvalidArgumentError(absl::StrCat(PathOf(provider, block_id),
+                                                 " is not the secret of its name; restore it "
+                                                 "from a copy"));
 }
 
 }  // namespace
@@ -54,7 +70,7 @@ absl::StatusOr<audit::Family> ReadAuditSecret(const std::string& provider, const
   if (family->id() != block_id) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, " is not the secret of its name for blocks of ", 8u << words_log2,
-                     " bytes; restore it from a copy"));
+                     " bytes: they are of another size, or it is to be restored from a copy"));
   }
   return family;
 }
@@ -69,11 +85,8 @@ absl::StatusOr<std::vector<Digest>> ListAuditSecrets(const std::string& provider
     Digest id;
     if (name.size() != id.size()) continue;
     std::copy(name.begin(), name.end(), id.begin());
-    // One of another size reads as another family.
-    const auto family = ReadAuditSecret(provider, id, words_log2);
-    if (absl::IsInvalidArgument(family.status())) continue;
-    RETURN_IF_ERROR(family.status());
-    ids.push_back(id);
+    ASSIGN_OR_RETURN(const uint32_t size, WordsLog2Of(provider, id));
+    if (size == words_log2) ids.push_back(id);
   }
   if (error && error != std::errc::no_such_file_or_directory) {
     return FileError(error.value(), "cannot list", FolderOf(provider));

@@ -135,6 +135,10 @@ TEST_F(AuditTest, RefusesASecretThatWasChanged) {
   secret[5] ^= 1;
   ASSERT_TRUE(WriteFile(path, secret, FileMode::kSecret).ok());
   EXPECT_THAT(Std(ReadAuditSecret(desk_.provider(), trail).status().message()), HasSubstr(path));
+  // No other family takes its place without a word, cut short or changed.
+  EXPECT_THAT(Refused(Audited("next")), HasSubstr(path));
+  ASSERT_TRUE(WriteFile(path, Bytes(20), FileMode::kSecret).ok());
+  EXPECT_THAT(Refused(Audited("next")), HasSubstr(path));
 }
 
 TEST_F(AuditTest, ListsToWhomVouchersWereIssued) {

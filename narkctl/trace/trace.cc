@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "narkctl/trace/comb.h"
 #include "narkctl/trace/master_alignment.h"
@@ -16,6 +17,8 @@ namespace {
 constexpr double kAlignedEnough = 0.5;
 // By how many standard deviations a master's first ADU must fit: by chance one in 10^9 ids.
 constexpr double kMasterDeviations = 6.2;
+// And where somebody says which it is.
+constexpr double kGivenDeviations = 3;
 // Samples that tell which ids are looked at closely.
 constexpr size_t kQuickSamples = size_t{1} << 20;
 constexpr size_t kClosely = 8;
@@ -203,7 +206,10 @@ class Examiner {
     for (size_t s = 0; s < streams_.size(); ++s) {
       ASSIGN_OR_RETURN(StreamMarks marks, StreamMarks::Create(family_, streams_[s].key.Clone()));
       std::optional<uint64_t> first = settings_.master_adu;
-      if (!first.has_value()) {
+      if (first.has_value()) {
+        ASSIGN_OR_RETURN(const double fit, Fit(marks, pieces, bits, *first, Look::kClose));
+        if (fit < kGivenDeviations) continue;
+      } else {
         ASSIGN_OR_RETURN(first, FirstAdu(marks, pieces, bits));
       }
       if (!first.has_value()) continue;
@@ -215,9 +221,12 @@ class Examiner {
         RETURN_IF_ERROR(Observe(marks, piece, [&](size_t at) { return bits[at]; }));
         shown_.pieces.push_back({s, piece});
       }
-      break;
+      return absl::OkStatus();
     }
-    return absl::OkStatus();
+    if (!settings_.master_adu.has_value()) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("--master-adu: the leak does not fit a master that begins with ADU ",
+                     *settings_.master_adu, "; leave it out to have it looked for"));
   }
 
   const audit::Family& family_;
