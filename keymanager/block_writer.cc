@@ -14,9 +14,10 @@ constexpr size_t kPieceBytes = 64 << 10;
 
 }  // namespace
 
-void BlockWriter::Send(Bytes sealed, std::chrono::milliseconds longest) {
+void BlockWriter::Send(Bytes sealed, BlockPlaces::Place place, std::chrono::milliseconds longest) {
   {
     absl::MutexLock lock(&mutex_);
+    place_.emplace(std::move(place));
     sealed_ = std::move(sealed);
   }
   ++references_;
@@ -37,8 +38,8 @@ void BlockWriter::OnDone() {
   {
     absl::MutexLock lock(&mutex_);
     done_ = true;
+    place_.reset();  // here: the alarm may outlive the server
   }
-  --open_;  // here: the alarm may outlive the server
   alarm_.Cancel();
   Unref();
 }

@@ -6,10 +6,12 @@
 
 #include <atomic>
 #include <chrono>
+#include <optional>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/bytes.h"
+#include "keymanager/block_places.h"
 
 namespace nark::keymanager {
 
@@ -18,15 +20,12 @@ namespace nark::keymanager {
 // ever. Deletes itself when the call is over.
 class BlockWriter final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
-  // Counts itself in `open`, which outlives the call, until the call is over.
-  BlockWriter(grpc::CallbackServerContext& context, std::atomic<size_t>& open)
-      : context_(context), open_(open) {
-    ++open_;
-  }
+  explicit BlockWriter(grpc::CallbackServerContext& context) : context_(context) {}
 
   // Either of them once, by any thread; the writer may be gone when it returns. What is not
-  // sent after `longest` is not sent any more: the call is cancelled.
-  void Send(Bytes sealed, std::chrono::milliseconds longest);
+  // sent after `longest` is not sent any more: the call is cancelled. The place is held until
+  // the call is over.
+  void Send(Bytes sealed, BlockPlaces::Place place, std::chrono::milliseconds longest);
   void End(const grpc::Status& status) { Finish(status); }
 
   void OnWriteDone(bool ok) override;
@@ -41,10 +40,10 @@ class BlockWriter final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   }
 
   grpc::CallbackServerContext& context_;
-  std::atomic<size_t>& open_;
   std::atomic<int> references_{1};  // the call's, and the alarm's
   // gRPC's threads take turns; the lock is how one sees what the one before did.
   absl::Mutex mutex_;
+  std::optional<BlockPlaces::Place> place_ ABSL_GUARDED_BY(mutex_);
   Bytes sealed_ ABSL_GUARDED_BY(mutex_);
   size_t sent_ ABSL_GUARDED_BY(mutex_) = 0;
   grpc::ByteBuffer piece_ ABSL_GUARDED_BY(mutex_);

@@ -121,10 +121,28 @@ absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::IssueGrant(
   return response;
 }
 
-absl::StatusOr<Bytes> GrantAuthority::GetMarkedBlock(const v1::GetMarkedBlockRequest& request) {
-  absl::StatusOr<Bytes> sealed = MakeBlock(request.join());
+absl::StatusOr<BlockOrder> GrantAuthority::AdmitToBlock(const v1::GetMarkedBlockRequest& request) {
+  absl::StatusOr<BlockOrder> order = Admit(request.join());
+  if (!order.ok()) return Answer(order.status());
+  return order;
+}
+
+absl::StatusOr<Bytes> GrantAuthority::MakeBlock(const BlockOrder& order) {
+  const auto make = [&order]() -> absl::StatusOr<Bytes> {
+    const audit::Family& family = *order.family;
+    const Digest& id = order.secure_space_id;
+    ASSIGN_OR_RETURN(const SecretBytes key, family.BlockKey(id));
+    ASSIGN_OR_RETURN(const ChameleonBlock block, family.MarkedBlockOf(id));
+    return audit::SealBlock(key, family.id(), id, block);
+  };
+  absl::StatusOr<Bytes> sealed = make();
   if (!sealed.ok()) return Answer(sealed.status());
   return sealed;
+}
+
+absl::StatusOr<Bytes> GrantAuthority::GetMarkedBlock(const v1::GetMarkedBlockRequest& request) {
+  ASSIGN_OR_RETURN(const BlockOrder order, AdmitToBlock(request));
+  return MakeBlock(order);
 }
 
 // Cheap checks first, so that a flood of junk costs little.
@@ -217,18 +235,16 @@ absl::StatusOr<v1::IssueGrantResponse> GrantAuthority::DecideAnew(
   return response;
 }
 
-absl::StatusOr<Bytes> GrantAuthority::MakeBlock(const v1::IssueGrantRequest& request) {
+absl::StatusOr<BlockOrder> GrantAuthority::Admit(const v1::IssueGrantRequest& request) {
   const Timestamp now = world_.clock.Now();
   ASSIGN_OR_RETURN(const VerifiedChallenge challenge, CheckCheaply(request, now));
   ASSIGN_OR_RETURN(const Attested attested, Attest(request, challenge, now));
   if (!attested.session->verified.terms().has_audit()) {
     return Refuse(Cause::kNoAuditTrail, attested.session->verified.name().ToString());
   }
-  ASSIGN_OR_RETURN(const auto family, FindFamily(*attested.session));
-  const Digest& id = attested.secure_space->id;
-  ASSIGN_OR_RETURN(const SecretBytes key, family->BlockKey(id));
-  ASSIGN_OR_RETURN(const ChameleonBlock block, family->MarkedBlockOf(id));
-  return audit::SealBlock(key, family->id(), id, block);
+  BlockOrder order{.secure_space_id = attested.secure_space->id};
+  ASSIGN_OR_RETURN(order.family, FindFamily(*attested.session));
+  return order;
 }
 
 absl::StatusOr<std::shared_ptr<const audit::Family>> GrantAuthority::FindFamily(

@@ -61,6 +61,12 @@ struct Limits {
   size_t rate_buckets = 16384;
 };
 
+// A marked block that somebody may have: whose, and of which family.
+struct BlockOrder {
+  Digest secure_space_id{};
+  std::shared_ptr<const audit::Family> family;
+};
+
 // The decision of a key manager. Holds no state that it could
 // not lose at any moment; any two made from the same keys and lists answer alike.
 // No files, no network. Thread-safe.
@@ -74,8 +80,12 @@ class GrantAuthority {
   // Refusals are those of docs/reasons.md.
   absl::StatusOr<v1::GetChallengeResponse> GetChallenge(const v1::GetChallengeRequest& request);
   absl::StatusOr<v1::IssueGrantResponse> IssueGrant(const v1::IssueGrantRequest& request);
-  // The sealed block (audit/sealed_block.h) of the secure space that asks: derived, so the
-  // same whenever and by whichever replica it is asked for.
+  // Whether the secure space that asks gets its block: where it would get a grant.
+  absl::StatusOr<BlockOrder> AdmitToBlock(const v1::GetMarkedBlockRequest& request);
+  // The sealed block (audit/sealed_block.h): derived, so the same whenever and by whichever
+  // replica it is made.
+  absl::StatusOr<Bytes> MakeBlock(const BlockOrder& order);
+  // Both, for those who need not ask in between.
   absl::StatusOr<Bytes> GetMarkedBlock(const v1::GetMarkedBlockRequest& request);
 
   const Digest& provider() const { return keys_->root.public_key().id(); }
@@ -127,7 +137,7 @@ class GrantAuthority {
   absl::StatusOr<v1::IssueGrantResponse> DecideAnew(const v1::IssueGrantRequest& request,
                                                     const VerifiedChallenge& challenge,
                                                     Timestamp now);
-  absl::StatusOr<Bytes> MakeBlock(const v1::IssueGrantRequest& request);
+  absl::StatusOr<BlockOrder> Admit(const v1::IssueGrantRequest& request);
   // What costs nearly nothing: shape, challenge and lists.
   absl::StatusOr<VerifiedChallenge> CheckCheaply(const v1::IssueGrantRequest& request,
                                                  Timestamp now);

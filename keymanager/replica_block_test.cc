@@ -161,9 +161,29 @@ TEST_F(ReplicaBlockTest, ThoseWhoDoNotReadAreFew) {
   ExpectAPlace(*client);
 }
 
+// Nobody's own sluggards stand in another's way.
+TEST_F(ReplicaBlockTest, OneSecureSpaceHasItsShare) {
+  Running running = Start();
+  const auto client = Connect(running.server->address());
+  const auto stub = StubOf(running.server->address());
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<v1::GetMarkedBlockResponse>>> readers;
+  for (int i = 0; i < 2; ++i) {
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    readers.push_back(stub->GetMarkedBlock(contexts.back().get(), Ask(*client, space_)));
+    AwaitDecided(i + 1);
+  }
+  EXPECT_EQ(ReasonOf(client->GetMarkedBlock(Ask(*client, space_), seconds(10), nullptr).status()),
+            "RATE_LIMITED");
+  EXPECT_TRUE(
+      client->GetMarkedBlock(Ask(*client, provider_.MakeSecureSpace()), seconds(10), nullptr).ok());
+  for (const auto& context : contexts) context->TryCancel();
+  for (const auto& reader : readers) (void)reader->Finish();
+}
+
 // They need not go away themselves.
 TEST_F(ReplicaBlockTest, ThoseWhoDoNotReadMakeRoomInTime) {
-  blocks_ = {.open = 2, .longest = std::chrono::milliseconds(300)};
+  blocks_ = {.places = {.all = 2}, .longest = std::chrono::milliseconds(300)};
   Running running = Start();
   const auto client = Connect(running.server->address());
   const auto stub = StubOf(running.server->address());

@@ -61,6 +61,7 @@ KeyManagerService::KeyManagerService(std::shared_ptr<GrantAuthority> authority,
                                           "Time that requests for grants waited for a thread.",
                                           Bounds())),
       block_limits_(blocks),
+      places_(blocks.places, refusals),
       queue_(queue) {
   for (const Method method :
        {Method::kGetChallenge, Method::kIssueGrant, Method::kGetMarkedBlock}) {
@@ -160,11 +161,11 @@ grpc::ServerUnaryReactor* KeyManagerService::IssueGrant(grpc::CallbackServerCont
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* KeyManagerService::GetMarkedBlock(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  auto* writer = new BlockWriter(*context, open_blocks_);
+  auto* writer = new BlockWriter(*context);
   const Call call = {
       Method::kGetMarkedBlock, context, request, nullptr, nullptr, writer, Clock::now()};
-  // Who reads slowly holds half a MiB.
-  if (open_blocks_ > block_limits_.open) {
+  // It would be turned away after all the work of attesting it.
+  if (places_.full()) {
     TurnAway(call);
   } else {
     Enqueue(call);
@@ -221,13 +222,16 @@ absl::Status KeyManagerService::MakeGrant(const Call& call) {
   return Write(*granted, *call.response);
 }
 
-// Decided on and sent apart: once the first piece is on its way the call may be over.
+// Decided on and sent apart: once the first piece is on its way the call may be over. A place
+// is for those who have proved who they are, so that nobody else can take it.
 absl::Status KeyManagerService::MakeBlock(const Call& call) {
   v1::GetMarkedBlockRequest request;
   if (absl::Status parsed = Parse(*call.request, request); !parsed.ok()) return Malformed(parsed);
-  ASSIGN_OR_RETURN(Bytes sealed, authority()->GetMarkedBlock(request));
+  ASSIGN_OR_RETURN(const BlockOrder order, authority()->AdmitToBlock(request));
+  ASSIGN_OR_RETURN(BlockPlaces::Place place, places_.Take(order.secure_space_id));
+  ASSIGN_OR_RETURN(Bytes sealed, authority()->MakeBlock(order));
   blocks_.Increment();
-  call.writer->Send(std::move(sealed), block_limits_.longest);
+  call.writer->Send(std::move(sealed), std::move(place), block_limits_.longest);
   return absl::OkStatus();
 }
 

@@ -10,6 +10,7 @@
 #include "absl/synchronization/mutex.h"
 #include "common/serve/metrics.h"
 #include "common/serve/work_queue.h"
+#include "keymanager/block_places.h"
 #include "keymanager/block_writer.h"
 #include "keymanager/grant_authority.h"
 #include "nark/v1/keymanager.grpc.pb.h"
@@ -26,10 +27,10 @@ class KeyManagerService final
           v1::KeyManager::WithRawCallbackMethod_IssueGrant<
               v1::KeyManager::WithRawCallbackMethod_GetMarkedBlock<v1::KeyManager::Service>>> {
  public:
-  // How many marked blocks are on their way at once, half a MiB each, and for how long: who
-  // does not read them takes others' places.
+  // How many marked blocks are on their way at once, and for how long: who does not read them
+  // takes others' places.
   struct BlockLimits {
-    size_t open = 32;
+    BlockPlaces::Limits places = {};
     std::chrono::milliseconds longest = std::chrono::seconds(30);
   };
   // Counts into `metrics`, which must outlive the service, as must `refusals`.
@@ -98,8 +99,8 @@ class KeyManagerService final
   serve::Histogram& queue_seconds_;
   std::array<Counts, 3> counts_;
   const BlockLimits block_limits_;
-  std::atomic<size_t> open_blocks_{0};  // that are being sent
-  serve::WorkQueue queue_;              // last: its threads use all the rest
+  BlockPlaces places_;
+  serve::WorkQueue queue_;  // last: its threads use all the rest
 };
 
 }  // namespace nark::keymanager
