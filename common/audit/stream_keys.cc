@@ -8,6 +8,7 @@
 
 #include "common/base/status.h"
 #include "common/crypto/hash.h"
+#include "common/crypto/secret_bytes.h"
 
 namespace nark::audit {
 namespace {
@@ -83,6 +84,7 @@ absl::Status LsbPlane::Set(const SecretBytes& plane_key, MutableByteView samples
     RETURN_IF_ERROR(keystream_->Fill(MutableByteView(tile).first((size + 7) / 8)));
     SetLowBits(tile, &samples[2 * at], size);
   }
+  Wipe(tile);
   return absl::OkStatus();
 }
 

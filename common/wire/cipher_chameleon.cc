@@ -81,7 +81,8 @@ class ChameleonAduCipher final : public AduCipher {
     if (ciphertext.size() != out.size() + kGrowth) {
       return absl::InvalidArgumentError("the plaintext's buffer has another size");
     }
-    std::array<uint8_t, kPreambleBytes> preamble;
+    SecretBytes preamble_bytes(kPreambleBytes);
+    const MutableByteView preamble = preamble_bytes.RevealMutable();
     RETURN_IF_ERROR(aead_->StartOpen(key, kZeroNonce));
     RETURN_IF_ERROR(aead_->Update(ciphertext.first(kPreambleBytes), preamble));
     RETURN_IF_ERROR(aead_->Update(ciphertext.subspan(kPreambleBytes, out.size()), out));
