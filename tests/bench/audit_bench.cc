@@ -1,8 +1,8 @@
 // How well leaks are traced, by simulation with the real cipher, and on sound that was
 // distorted by ffmpeg. 1,000 receivers, an innocent accused once in a million traces at most.
 //
-//   audit_bench single [TRIALS]        one leaker, excerpts of 20 ms to 10 s
-//   audit_bench coalitions [SECONDS TRIALS]   2, 4 and 8 who put their copies together
+//   audit_bench single [TRIALS]        one leaker, excerpts of 10 ms to 10 s
+//   audit_bench coalitions [MILLISECONDS TRIALS]   2, 4 and 8 who put their copies together
 //   audit_bench search                 how long that takes in a session of 3 hours
 //   audit_bench distortions MASTER.wav FOLDER [SECONDS]  needs ffmpeg; 16-bit sound; writes into
 //   FOLDER
@@ -76,37 +76,55 @@ void Single(uint32_t trials) {
   }
 }
 
-void Coalitions(size_t seconds, uint32_t trials) {
-  Studio studio({.seed = kSeed + seconds});
+// Who of so many receivers put their copies together, each once.
+std::vector<uint32_t> CoalitionOf(size_t size, std::mt19937_64& random) {
+  std::vector<uint32_t> coalition;
+  while (coalition.size() < size) {
+    const auto one = static_cast<uint32_t>(random() % kReceivers);
+    if (std::find(coalition.begin(), coalition.end(), one) == coalition.end()) {
+      coalition.push_back(one);
+    }
+  }
+  return coalition;
+}
+
+// An excerpt of so many samples, from anywhere, of what they made. The master is the same
+// second again and again, each time as another ADU: only its marks matter.
+Pcm LeakOf(const std::vector<uint32_t>& coalition, Collusion how, size_t count, Studio& studio,
+           const Pcm& second) {
+  const uint64_t adus = (count + kSecond - 1) / kSecond + 1;
+  const size_t first = studio.random()() % (adus * kSecond - count + 1);
+  std::vector<Pcm> copies;
+  for (const uint32_t colluder : coalition) {
+    Pcm copy;
+    for (uint64_t id = 0; id < adus; ++id) {
+      const Pcm one = studio.CopyOf(colluder, id, second);
+      copy.insert(copy.end(), one.begin(), one.end());
+    }
+    copies.push_back(Part(copy, first, count));
+  }
+  // Every one of them has a part in the shortest excerpt.
+  const size_t piece = std::min(kSecond / 20, count / (2 * coalition.size()));
+  return Collude(copies, how, piece, studio.random());
+}
+
+void Coalitions(size_t milliseconds, uint32_t trials) {
+  Studio studio({.seed = kSeed + milliseconds});
   const Court court(studio.family(), kReceivers, kError);
   const Pcm second = studio.MasterOf(0);
+  const size_t count = kSecond * milliseconds / 1000;
   const char* const names[] = {"pieces", "random", "majority", "average"};
-  std::printf("seconds colluders way      trials any all mean_found innocents_accused\n");
+  std::printf("excerpt_ms colluders way      trials any all mean_found innocents_accused\n");
   for (const size_t size : {2, 4, 8}) {
     for (const Collusion how :
          {Collusion::kPieces, Collusion::kRandom, Collusion::kMajority, Collusion::kAverage}) {
       uint32_t any = 0, all = 0, innocents = 0, total = 0;
       for (uint32_t trial = 0; trial < trials; ++trial) {
-        std::vector<uint32_t> coalition;
-        while (coalition.size() < size) {
-          const auto one = static_cast<uint32_t>(studio.random()() % kReceivers);
-          if (std::find(coalition.begin(), coalition.end(), one) == coalition.end()) {
-            coalition.push_back(one);
-          }
-        }
-        // The same second again and again, each time as another ADU: only its marks matter.
-        std::vector<Pcm> copies(size);
-        for (size_t i = 0; i < size; ++i) {
-          for (uint64_t id = 0; id < seconds; ++id) {
-            const Pcm one = studio.CopyOf(coalition[i], id, second);
-            copies[i].insert(copies[i].end(), one.begin(), one.end());
-          }
-        }
-        const Pcm leak = Collude(copies, how, kSecond / 20, studio.random());
-        copies.clear();
+        const std::vector<uint32_t> coalition = CoalitionOf(size, studio.random());
+        const Pcm leak = LeakOf(coalition, how, count, studio, second);
         uint32_t found = 0;
         for (const uint32_t accused :
-             court.Judge(studio.ExaminationOf(leak, {0, seconds}).evidence)) {
+             court.Judge(studio.ExaminationOf(leak, {0, milliseconds / 1000 + 1}).evidence)) {
           const bool guilty =
               std::find(coalition.begin(), coalition.end(), accused) != coalition.end();
           ++(guilty ? found : innocents);
@@ -115,7 +133,7 @@ void Coalitions(size_t seconds, uint32_t trials) {
         all += found == size ? 1 : 0;
         total += found;
       }
-      std::printf("%7zu %9zu %-8s %6u %3u %3u %10.2f %17u\n", seconds, size,
+      std::printf("%10zu %9zu %-8s %6u %3u %3u %10.2f %17u\n", milliseconds, size,
                   names[static_cast<size_t>(how)], trials, any, all,
                   static_cast<double>(total) / trials, innocents);
       std::fflush(stdout);
@@ -311,16 +329,15 @@ int Main(int argc, char** argv) {
   if (!words.empty() && words[0] == "single") {
     Single(number(1, 1000));
   } else if (!words.empty() && words[0] == "coalitions") {
-    Coalitions(number(1, 10), number(2, 40));
+    Coalitions(number(1, 10000), number(2, 40));
   } else if (!words.empty() && words[0] == "search") {
     Search();
   } else if (words.size() >= 3 && words[0] == "distortions") {
     Distortions(words[1], words[2], number(3, 600)).Run();
   } else {
-    std::fprintf(
-        stderr,
-        "audit_bench: single [TRIALS] | coalitions [SECONDS TRIALS] | search | distortions "
-        "MASTER.wav FOLDER [SECONDS]\n");
+    std::fprintf(stderr,
+                 "audit_bench: single [TRIALS] | coalitions [MILLISECONDS TRIALS] | search | "
+                 "distortions MASTER.wav FOLDER [SECONDS]\n");
     return 1;
   }
   return 0;
