@@ -8,11 +8,40 @@ NARK_COPTS = [
     "-Werror=unused-result",
 ]
 
-def nark_cc_library(name, copts = [], **attributes):
-    native.cc_library(name = name, copts = NARK_COPTS + copts, **attributes)
+def _precompiled(which):
+    """Options and dependencies to use bazel/precompiled: most of a source is others' headers."""
+    return struct(
+        copts = select({
+            "//bazel:precompiled_headers": [
+                "-include-pch",
+                "$(BINDIR)/bazel/precompiled/%s.pch" % which,
+            ],
+            "//conditions:default": [],
+        }),
+        deps = select({
+            "//bazel:precompiled_headers": ["//bazel/precompiled:" + which],
+            "//conditions:default": [],
+        }),
+    )
 
-def nark_cc_binary(name, copts = [], **attributes):
-    native.cc_binary(name = name, copts = NARK_COPTS + copts, **attributes)
+_LIBRARY = _precompiled("library")
+_TEST = _precompiled("test")
+
+def nark_cc_library(name, copts = [], deps = [], **attributes):
+    native.cc_library(
+        name = name,
+        copts = NARK_COPTS + copts + _LIBRARY.copts,
+        deps = deps + _LIBRARY.deps,
+        **attributes
+    )
+
+def nark_cc_binary(name, copts = [], deps = [], **attributes):
+    native.cc_binary(
+        name = name,
+        copts = NARK_COPTS + copts + _LIBRARY.copts,
+        deps = deps + _LIBRARY.deps,
+        **attributes
+    )
 
 def nark_cc_test(name, copts = [], deps = [], size = "small", main = "gtest", **attributes):
     """A GoogleTest test, small unless said otherwise.
@@ -29,8 +58,8 @@ def nark_cc_test(name, copts = [], deps = [], size = "small", main = "gtest", **
     native.cc_test(
         name = name,
         size = size,
-        copts = NARK_COPTS + copts,
-        deps = deps + [gtest],
+        copts = NARK_COPTS + copts + _TEST.copts,
+        deps = deps + [gtest] + _TEST.deps,
         **attributes
     )
 
