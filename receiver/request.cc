@@ -1,16 +1,13 @@
 #include "receiver/request.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/audit/sealed_block.h"
-#include "common/base/file_operations.h"
 #include "common/base/status.h"
+#include "common/base/storage.h"
 #include "common/object/envelope.h"
 #include "common/object/file.h"
 #include "receiver/block_cache.h"
@@ -41,20 +38,6 @@ absl::Status CheckChallenge(const v1::Challenge& challenge, const RequestSetting
         absl::StrCat(path, " has expired; have the key manager make another challenge"));
   }
   return absl::OkStatus();
-}
-
-// Whether WriteNarkFile could put a file there now, found by trying beside it.
-absl::Status CheckWritable(const std::string& path) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) {
-    return FileError(EISDIR, "cannot replace", path);
-  }
-  FileOperations& operations = PosixFileOperations();
-  const std::string trial = path + ".new";
-  (void)operations.Unlink(trial);
-  ASSIGN_OR_RETURN(const int file, operations.Create(trial, FileMode::kPublic));
-  operations.Close(file);
-  return operations.Unlink(trial);
 }
 
 // Of a session with an audit trail.
@@ -98,7 +81,7 @@ absl::Status RunRequest(const RequestSettings& settings, Clock& clock, Random& r
   }
 
   // First: evidence voids the request of before, which may be on its way.
-  RETURN_IF_ERROR(CheckWritable(settings.out));
+  RETURN_IF_ERROR(CheckCanWrite(settings.out));
   v1::AttestRequest request;
   *request.mutable_session_descriptor() = purchase.session.envelope();
   *request.mutable_voucher() = purchase.voucher;

@@ -1,5 +1,8 @@
 #include "common/base/storage.h"
 
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -73,6 +76,18 @@ absl::Status WriteFile(const std::string& path, ByteView content, FileMode mode,
     return status;
   }
   return operations.SyncFolder(FolderOf(path));
+}
+
+absl::Status CheckCanWrite(const std::string& path, FileOperations& operations) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) {
+    return FileError(EISDIR, "cannot replace", path);
+  }
+  const std::string trial = path + ".new";
+  (void)operations.Unlink(trial);
+  ASSIGN_OR_RETURN(const int file, operations.Create(trial, FileMode::kPublic));
+  operations.Close(file);
+  return operations.Unlink(trial);
 }
 
 absl::StatusOr<Bytes> ReadFile(const std::string& path, size_t limit_bytes) {

@@ -67,6 +67,11 @@ absl::StatusOr<Bytes> ReadFile(const std::string& path, size_t limit_bytes = 64 
 absl::Status WriteFile(const std::string& path, ByteView content, FileMode mode,
                        FileOperations& operations = PosixFileOperations());
 
+// Whether WriteFile could put a file there now, found by trying beside it: for work that
+// takes long, and would be lost at its end.
+absl::Status CheckCanWrite(const std::string& path,
+                           FileOperations& operations = PosixFileOperations());
+
 }  // namespace nark
 
 #endif  // NARK_COMMON_BASE_STORAGE_H_

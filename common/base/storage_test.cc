@@ -113,6 +113,17 @@ TEST_F(StorageTest, AFailedWriteLeavesTheOldFile) {
   EXPECT_EQ(Files(), 1u) << "a temporary file was left";
 }
 
+TEST_F(StorageTest, WhetherAFileCanBeWrittenIsKnownBefore) {
+  const std::string path = folder_ + "/file";
+  EXPECT_TRUE(CheckCanWrite(path).ok());
+  EXPECT_EQ(Files(), 0u) << "it was tried, and no more";
+  ASSERT_TRUE(WriteFile(path, AsBytes("old"), FileMode::kPublic).ok());
+  EXPECT_TRUE(CheckCanWrite(path).ok());
+  EXPECT_EQ(AsText(ReadFile(path).value()), "old");
+  EXPECT_EQ(CheckCanWrite(folder_ + "/no/such/file").code(), absl::StatusCode::kNotFound);
+  EXPECT_FALSE(CheckCanWrite(folder_).ok());
+}
+
 TEST_F(StorageTest, ReadFileKeepsItsLimit) {
   std::string path = folder_ + "/big";
   ASSERT_TRUE(WriteFile(path, Bytes(100'000, 7), FileMode::kPublic).ok());
