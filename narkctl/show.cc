@@ -62,31 +62,25 @@ std::string Printable(const std::string& text) {
   return safe;
 }
 
-Json SessionJson(const VerifiedSession& session) {
-  const v1::Terms& terms = session.terms();
-  const v1::SessionDescriptor& descriptor = session.descriptor();
-  Json json = {
-      {"provider", ToHex(session.name().provider)},
-      {"provider_name", session.root().subject()},
-      {"session_id", ToHex(session.name().session_id)},
-      {"title", terms.title()},
-      {"terms_identity", ToHex(session.terms_identity())},
-      {"cipher", terms.cipher()},
-      {"generator", {{"id", terms.generator().id()}, {"depth", terms.generator().depth()}}},
-      {"adu", TimingJson(terms.adu_timing())},
-      {"receipts", Receipts(terms)},
-      {"release", Release(terms)},
-      {"timeliness", TimelinessOf(terms)},
-      {"deadline_ms", terms.deadline_ms()},
-      {"control_block_bytes", terms.control_block_bytes()}};
-  if (terms.has_audit()) {
-    const v1::AuditTrail& audit = terms.audit();
-    json["audit"] = {{"block_id", ToHex(AsBytes(audit.block_id()))},
-                     {"block_bytes", uint64_t{8} << audit.block_words_log2()},
-                     {"symbols", uint64_t{1} << audit.block_words_log2()},
-                     {"colluders", audit.colluders()},
-                     {"false_accusation_one_in", audit.false_accusation_one_in()}};
-  }
+Json AuditJson(const v1::AuditTrail& audit) {
+  return {{"block_id", ToHex(AsBytes(audit.block_id()))},
+          {"block_bytes", uint64_t{8} << audit.block_words_log2()},
+          {"symbols", uint64_t{1} << audit.block_words_log2()},
+          {"colluders", audit.colluders()},
+          {"false_accusation_one_in", audit.false_accusation_one_in()}};
+}
+
+// What the terms say: each session's for good.
+void AddTerms(const v1::Terms& terms, Json& json) {
+  json["cipher"] = terms.cipher();
+  json["generator"] = {{"id", terms.generator().id()}, {"depth", terms.generator().depth()}};
+  json["adu"] = TimingJson(terms.adu_timing());
+  json["receipts"] = Receipts(terms);
+  json["release"] = Release(terms);
+  json["timeliness"] = TimelinessOf(terms);
+  json["deadline_ms"] = terms.deadline_ms();
+  json["control_block_bytes"] = terms.control_block_bytes();
+  if (terms.has_audit()) json["audit"] = AuditJson(terms.audit());
   json["price_per_adu"] =
       terms.has_price_per_adu() ? MoneyJson(terms.price_per_adu()) : Json(nullptr);
   json["refund"] = {{"tolerance_per_mille", terms.refund().tolerance_per_mille()},
@@ -99,12 +93,10 @@ Json SessionJson(const VerifiedSession& session) {
     json["senders"].push_back({{"id", sender.sender_id()}, {"may_control", sender.may_control()}});
   }
   json["open_to_senders"] = terms.open_to_senders();
-  json["certified_senders"] = session.sender_ids();
-  json["sub_sessions"] = Json::array();
-  for (const v1::SubSession& sub : terms.sub_sessions()) {
-    json["sub_sessions"].push_back(
-        {{"id", sub.id()}, {"title", sub.title()}, {"demands_digest", sub.demands_digest()}});
-  }
+}
+
+// What the descriptor says: how to receive it, and from whom to have grants.
+void AddDescriptor(const v1::SessionDescriptor& descriptor, Json& json) {
   json["transports"] = Json::array();
   for (const v1::Transport& transport : descriptor.transports()) {
     json["transports"].push_back(
@@ -114,13 +106,31 @@ Json SessionJson(const VerifiedSession& session) {
   json["refund_desks"] = descriptor.refund_desks();
   json["tls_ca_pem"] = EncodePem("CERTIFICATE", AsBytes(descriptor.tls_ca_certificate()));
   json["pool_keys"] = Json::array();
-  for (const v1::PoolKey& key : descriptor.pool_keys())
+  for (const v1::PoolKey& key : descriptor.pool_keys()) {
     json["pool_keys"].push_back(Hex(key.key_id()));
+  }
   json["revoked_key_managers"] = Json::array();
   for (const std::string& id : descriptor.revoked_key_managers()) {
     json["revoked_key_managers"].push_back(Hex(id));
   }
   json["issue_time"] = FormatTime(descriptor.issue_time_us());
+}
+
+Json SessionJson(const VerifiedSession& session) {
+  const v1::Terms& terms = session.terms();
+  Json json = {{"provider", ToHex(session.name().provider)},
+               {"provider_name", session.root().subject()},
+               {"session_id", ToHex(session.name().session_id)},
+               {"title", terms.title()},
+               {"terms_identity", ToHex(session.terms_identity())}};
+  AddTerms(terms, json);
+  json["certified_senders"] = session.sender_ids();
+  json["sub_sessions"] = Json::array();
+  for (const v1::SubSession& sub : terms.sub_sessions()) {
+    json["sub_sessions"].push_back(
+        {{"id", sub.id()}, {"title", sub.title()}, {"demands_digest", sub.demands_digest()}});
+  }
+  AddDescriptor(session.descriptor(), json);
   return json;
 }
 
@@ -131,6 +141,28 @@ std::string Senders(const v1::Terms& terms) {
         absl::StrCat(sender.sender_id(), sender.may_control() ? " (may control)" : ""));
   }
   return absl::StrJoin(senders, ", ");
+}
+
+void AddDescriptorLines(const v1::SessionDescriptor& descriptor,
+                        std::vector<std::pair<std::string, std::string>>& lines) {
+  for (const v1::Transport& transport : descriptor.transports()) {
+    lines.emplace_back(transport.sub_session() == 0
+                           ? "Transport"
+                           : absl::StrCat("Transport ", transport.sub_session()),
+                       transport.uri());
+  }
+  for (const std::string& endpoint : descriptor.key_managers()) {
+    lines.emplace_back("Key manager", endpoint);
+  }
+  for (const std::string& endpoint : descriptor.refund_desks()) {
+    lines.emplace_back("Refunds", endpoint);
+  }
+  for (const v1::PoolKey& key : descriptor.pool_keys()) {
+    lines.emplace_back("Pool key", Hex(key.key_id()));
+  }
+  for (const std::string& id : descriptor.revoked_key_managers()) {
+    lines.emplace_back("Revoked key manager", Hex(id));
+  }
 }
 
 }  // namespace
@@ -180,24 +212,7 @@ Shown ShowSession(const VerifiedSession& session) {
         absl::StrCat("Sub-session ", sub.id()),
         absl::StrCat(sub.title(), sub.demands_digest() ? " (demands digests)" : ""));
   }
-  for (const v1::Transport& transport : descriptor.transports()) {
-    shown.lines.emplace_back(transport.sub_session() == 0
-                                 ? "Transport"
-                                 : absl::StrCat("Transport ", transport.sub_session()),
-                             transport.uri());
-  }
-  for (const std::string& endpoint : descriptor.key_managers()) {
-    shown.lines.emplace_back("Key manager", endpoint);
-  }
-  for (const std::string& endpoint : descriptor.refund_desks()) {
-    shown.lines.emplace_back("Refunds", endpoint);
-  }
-  for (const v1::PoolKey& key : descriptor.pool_keys()) {
-    shown.lines.emplace_back("Pool key", Hex(key.key_id()));
-  }
-  for (const std::string& id : descriptor.revoked_key_managers()) {
-    shown.lines.emplace_back("Revoked key manager", Hex(id));
-  }
+  AddDescriptorLines(descriptor, shown.lines);
   shown.lines.emplace_back("Issued", FormatTime(descriptor.issue_time_us()));
   return shown;
 }
