@@ -10,6 +10,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/audit/code_length.h"
 #include "common/audit/family.h"
 #include "common/base/bytes.h"
@@ -55,8 +56,10 @@ absl::StatusOr<uint32_t> ChooseColluders(const std::optional<uint64_t>& asked,
   const uint32_t most = audit::ColludersFor(uint64_t{1} << words_log2);
   if (!asked.has_value()) return std::min(kUsualColluders, most);
   if (*asked >= 1 && *asked <= most) return static_cast<uint32_t>(*asked);
-  return Bad(absl::StrCat("--colluders is 1 to ", most, " with blocks of ", 8u << words_log2 >> 10,
-                          " KiB, not ", *asked));
+  return Bad(absl::StrCat(
+      "blocks of ", 8u << words_log2 >> 10, " KiB suffice for --colluders ",
+      most > 1 ? "1 to " : "", most, ", not ", *asked,
+      words_log2 < ChameleonBlock::kMaxWordsLog2 ? "; a larger --audit-block finds more" : ""));
 }
 
 absl::StatusOr<audit::Family> MakeFamily(uint32_t words_log2, Random& random) {
@@ -82,7 +85,10 @@ absl::StatusOr<audit::Family> ChooseFamily(const std::string& flag, const std::s
   if (kept.size() == 1) return ReadAuditSecret(provider, kept.front(), words_log2);
   return Bad(absl::StrCat(provider, "/audit keeps ", kept.size(),
                           " families of marked blocks of this size; name one with "
-                          "--audit-family, or say --audit-family new"));
+                          "--audit-family, or say --audit-family new: ",
+                          absl::StrJoin(kept, ", ", [](std::string* text, const Digest& id) {
+                            text->append(ToHex(id));
+                          })));
 }
 
 }  // namespace
@@ -105,11 +111,13 @@ absl::Status KeepFamily(const AuditOptions& options, const std::string& provider
 
 std::string DescribeAudit(const v1::AuditTrail& trail) {
   const uint64_t symbols = uint64_t{1} << trail.block_words_log2();
-  return absl::StrCat("codewords of ", symbols, " symbols in blocks of ", symbols * 8 >> 10,
-                      " KiB find up to ", trail.colluders(), " colluders of a million receivers (",
-                      audit::SymbolsFor(trail.colluders()),
-                      " symbols are needed); a trace accuses ", "an innocent at most once in ",
-                      trail.false_accusation_one_in());
+  return absl::StrCat(
+      "codewords of ", symbols, " symbols in blocks of ", symbols * 8 >> 10, " KiB find ",
+      trail.colluders() == 1 ? "a single leaker"
+                             : absl::StrCat("up to ", trail.colluders(), " colluders"),
+      " of a million receivers (", audit::SymbolsFor(trail.colluders()),
+      " symbols are needed); a trace accuses ", "an innocent at most once in ",
+      trail.false_accusation_one_in());
 }
 
 }  // namespace nark::narkctl

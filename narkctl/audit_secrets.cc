@@ -1,6 +1,9 @@
 #include "narkctl/audit_secrets.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -23,6 +26,13 @@ std::string PathOf(const std::string& provider, const Digest& block_id) {
   return absl::StrCat(FolderOf(provider), "/", ToHex(block_id), kSuffix);
 }
 
+Digest BlockIdOf(const v1::AuditTrail& trail) {
+  Digest block_id{};
+  std::copy_n(AsBytes(trail.block_id()).begin(), std::min(trail.block_id().size(), block_id.size()),
+              block_id.begin());
+  return block_id;
+}
+
 // Of which size its blocks are: the name tells, as it follows from secret and size. A secret
 // that was changed is the owner's to notice, not to be passed over.
 absl::StatusOr<uint32_t> WordsLog2Of(const std::string& provider, const Digest& block_id) {
@@ -42,23 +52,27 @@ absl::StatusOr<uint32_t> WordsLog2Of(const std::string& provider, const Digest& 
 
 absl::Status WriteAuditSecret(const std::string& provider, const audit::Family& family) {
   const std::string folder = FolderOf(provider), path = PathOf(provider, family.id());
+  RETURN_IF_ERROR(MakePrivateFolder(folder));
   std::error_code error;
-  if (std::filesystem::create_directory(folder, error)) {
-    std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
-  }
-  if (error) return FileError(error.value(), "cannot make", folder);
   if (std::filesystem::exists(path, error)) {
     return absl::AlreadyExistsError(absl::StrCat(path, " exists"));
   }
   return WriteFile(path, family.secret().Reveal(), FileMode::kSecret);
 }
 
+absl::Status CheckAuditSecretIsThere(const std::string& provider, const v1::AuditTrail& trail) {
+  const std::string path = PathOf(provider, BlockIdOf(trail));
+  std::error_code error;
+  if (std::filesystem::exists(path, error)) return absl::OkStatus();
+  if (error) return FileError(error.value(), "cannot read", path);
+  return absl::NotFoundError(
+      absl::StrCat("there is no ", path, ", the session's audit secret: name the folder of the ",
+                   "provider who made the session, or restore the file from a copy"));
+}
+
 absl::StatusOr<audit::Family> ReadAuditSecret(const std::string& provider,
                                               const v1::AuditTrail& trail) {
-  Digest block_id{};
-  std::copy_n(AsBytes(trail.block_id()).begin(), std::min(trail.block_id().size(), block_id.size()),
-              block_id.begin());
-  return ReadAuditSecret(provider, block_id, trail.block_words_log2());
+  return ReadAuditSecret(provider, BlockIdOf(trail), trail.block_words_log2());
 }
 
 absl::StatusOr<audit::Family> ReadAuditSecret(const std::string& provider, const Digest& block_id,
@@ -93,6 +107,15 @@ absl::StatusOr<std::vector<Digest>> ListAuditSecrets(const std::string& provider
   }
   std::ranges::sort(ids);
   return ids;
+}
+
+absl::Status MakePrivateFolder(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return absl::OkStatus();
+  const std::string parent = std::filesystem::path(path).parent_path();
+  if (!parent.empty()) RETURN_IF_ERROR(MakePrivateFolder(parent));
+  if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return absl::OkStatus();
+  return FileError(errno, "cannot make", path);
 }
 
 }  // namespace nark::narkctl

@@ -19,6 +19,9 @@ namespace nark::narkctl {
 // ALREADY_EXISTS where it is kept already.
 absl::Status WriteAuditSecret(const std::string& provider, const audit::Family& family);
 
+// Whether the one that the terms name is there, without reading it. NOT_FOUND, and what to do.
+absl::Status CheckAuditSecretIsThere(const std::string& provider, const v1::AuditTrail& trail);
+
 // The one that the terms name. Messages name the file; INVALID_ARGUMENT where it is another.
 absl::StatusOr<audit::Family> ReadAuditSecret(const std::string& provider,
                                               const v1::AuditTrail& trail);
@@ -28,6 +31,10 @@ absl::StatusOr<audit::Family> ReadAuditSecret(const std::string& provider, const
 // All that are kept and yield blocks of this size, ascending by id.
 absl::StatusOr<std::vector<Digest>> ListAuditSecrets(const std::string& provider,
                                                      uint32_t words_log2);
+
+// Makes a folder of the provider's that only its owner may look into, and those above it that
+// are missing.
+absl::Status MakePrivateFolder(const std::string& path);
 
 }  // namespace nark::narkctl
 

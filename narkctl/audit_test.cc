@@ -1,10 +1,17 @@
 #include "narkctl/audit.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "common/audit/code_length.h"
@@ -39,6 +46,19 @@ class AuditTest : public testing::Test {
     return std::string(Std(status.message()));
   }
 
+  std::string ListOf(const VerifiedSession& session) const {
+    return desk_.provider() + "/audit/issued/" +
+           ToHex(AsBytes(session.terms().audit().block_id())) + "/" +
+           ToHex(session.name().session_id);
+  }
+  absl::Status Append(const VerifiedSession& session, char id) const {
+    v1::Voucher voucher;
+    voucher.set_secure_space_id(std::string(32, id));
+    voucher.set_voucher_id(std::string(16, 7));
+    voucher.mutable_policy()->mutable_range()->set_last(9);
+    return AppendIssued(desk_.provider(), session, voucher);
+  }
+
   Desk desk_;
 };
 
@@ -69,6 +89,11 @@ TEST_F(AuditTest, DefaultsAreWhatTheBlockSufficesFor) {
   const auto small = Create(flags);
   ASSERT_TRUE(small.ok()) << small.status();
   EXPECT_EQ(small->terms().audit().colluders(), 5u);
+  flags = Audited("least");
+  flags.audit.block = "8KiB";
+  const auto least = Create(flags);
+  ASSERT_TRUE(least.ok()) << least.status();
+  EXPECT_THAT(DescribeAudit(least->terms().audit()), HasSubstr("find a single leaker of a"));
 }
 
 TEST_F(AuditTest, SessionsShareTheOneFamilyThereIs) {
@@ -82,7 +107,11 @@ TEST_F(AuditTest, SessionsShareTheOneFamilyThereIs) {
   ASSERT_TRUE(third.ok()) << third.status();
   EXPECT_NE(third->terms().audit().block_id(), first->terms().audit().block_id());
 
-  EXPECT_THAT(Refused(Audited("fourth")), HasSubstr("name one with --audit-family"));
+  const std::string refused = Refused(Audited("fourth"));
+  EXPECT_THAT(refused, HasSubstr("name one with --audit-family"));
+  for (const auto& session : {first, third}) {
+    EXPECT_THAT(refused, HasSubstr(ToHex(AsBytes(session->terms().audit().block_id()))));
+  }
   SessionFlags named = Audited("fifth");
   named.audit.family = ToHex(AsBytes(first->terms().audit().block_id()));
   const auto fifth = Create(named);
@@ -93,7 +122,11 @@ TEST_F(AuditTest, SessionsShareTheOneFamilyThereIs) {
 TEST_F(AuditTest, RefusesFlagsThatCanNotBe) {
   SessionFlags flags = Audited("s");
   flags.audit.colluders = 16;
-  EXPECT_THAT(Refused(flags), HasSubstr("--colluders is 1 to 15"));
+  EXPECT_THAT(Refused(flags),
+              HasSubstr("blocks of 512 KiB suffice for --colluders 1 to 15, not 16"));
+  flags.audit.block = "8KiB";
+  flags.audit.colluders = 2;
+  EXPECT_THAT(Refused(flags), HasSubstr("--colluders 1, not 2; a larger --audit-block finds more"));
   flags.audit = {};
   flags.audit.colluders = 0;
   EXPECT_THAT(Refused(flags), HasSubstr("--colluders"));
@@ -171,16 +204,8 @@ TEST_F(AuditTest, ListsToWhomVouchersWereIssued) {
 TEST_F(AuditTest, AListThatACrashCutShortGoesOn) {
   const auto session = Create(Audited("s"));
   ASSERT_TRUE(session.ok()) << session.status();
-  const std::string path = desk_.provider() + "/audit/issued/" +
-                           ToHex(AsBytes(session->terms().audit().block_id())) + "/" +
-                           ToHex(session->name().session_id);
-  const auto append = [&](char id) {
-    v1::Voucher voucher;
-    voucher.set_secure_space_id(std::string(32, id));
-    voucher.set_voucher_id(std::string(16, 7));
-    voucher.mutable_policy()->mutable_range()->set_last(9);
-    return AppendIssued(desk_.provider(), *session, voucher).ok();
-  };
+  const std::string path = ListOf(*session);
+  const auto append = [&](char id) { return Append(*session, id).ok(); };
   const auto read = [&] { return ReadIssued(desk_.provider(), *session); };
   ASSERT_TRUE(append(1));
   const Bytes whole = *ReadFile(path);
@@ -196,6 +221,59 @@ TEST_F(AuditTest, AListThatACrashCutShortGoesOn) {
   }
   ASSERT_TRUE(WriteFile(path, AsBytes(std::string(132, 'x')), FileMode::kSecret).ok());
   EXPECT_THAT(Std(read().status().message()), HasSubstr(path + ", line 1"));
+}
+
+TEST_F(AuditTest, NobodyElseLooksIntoTheList) {
+  const auto session = Create(Audited("s"));
+  ASSERT_TRUE(session.ok()) << session.status();
+  ASSERT_TRUE(Append(*session, 1).ok());
+  for (std::filesystem::path path = ListOf(*session); path.filename() != "provider";
+       path = path.parent_path()) {
+    EXPECT_EQ(std::filesystem::status(path).permissions() & std::filesystem::perms(077),
+              std::filesystem::perms::none)
+        << path;
+  }
+}
+
+// Whether somebody waits for a lock on this file, as the kernel lists them.
+bool SomebodyWaitsFor(const std::string& path) {
+  struct stat status;
+  EXPECT_EQ(::stat(path.c_str(), &status), 0);
+  const std::string inode = ":" + std::to_string(status.st_ino) + " ";
+  std::ifstream locks("/proc/locks");
+  for (std::string line; std::getline(locks, line);) {
+    if (line.find("-> FLOCK") != std::string::npos && line.find(inode) != std::string::npos) {
+      return true;
+    }
+  }
+  return false;
+}
+
+TEST_F(AuditTest, TwoThatAppendAtOnceTakeTurns) {
+  const auto session = Create(Audited("s"));
+  ASSERT_TRUE(session.ok()) << session.status();
+  ASSERT_TRUE(Append(*session, 1).ok());
+  const std::string path = ListOf(*session);
+  const Bytes line = *ReadFile(path);
+  // One of them has written the half of its line.
+  const int file = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  ASSERT_GE(file, 0);
+  ASSERT_EQ(::flock(file, LOCK_EX), 0);
+  ASSERT_EQ(::write(file, line.data(), 40), 40);
+  std::atomic<bool> done = false;
+  std::thread other([&] {
+    EXPECT_TRUE(Append(*session, 2).ok());
+    done = true;
+  });
+  while (!done && !SomebodyWaitsFor(path)) std::this_thread::yield();
+  EXPECT_FALSE(done);
+  ASSERT_EQ(::write(file, &line[40], line.size() - 40), static_cast<ssize_t>(line.size()) - 40);
+  ::close(file);
+  other.join();
+  EXPECT_EQ(ReadFile(path)->size(), 3 * line.size());
+  const auto issued = ReadIssued(desk_.provider(), *session);
+  ASSERT_TRUE(issued.ok()) << issued.status();
+  EXPECT_EQ(issued->secure_spaces.size(), 2u);
 }
 
 }  // namespace

@@ -58,9 +58,14 @@ absl::StatusOr<Candidates> FromFolder(const std::string& path, const SessionName
   return candidates;
 }
 
-absl::StatusOr<Candidates> FromList(const std::string& path) {
-  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(path, kMostListBytes));
+absl::StatusOr<Candidates> FromList(const std::string& path, const SessionName& session) {
   Candidates candidates;
+  // One voucher by itself.
+  if (const absl::StatusOr<v1::Voucher> voucher = ReadVoucher(path); voucher.ok()) {
+    AddVoucher(*voucher, session, candidates);
+    return candidates;
+  }
+  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(path, kMostListBytes));
   int number = 0;
   for (absl::string_view line : absl::StrSplit(Absl(AsText(bytes)), '\n')) {
     ++number;
@@ -81,7 +86,7 @@ absl::StatusOr<Candidates> Read(const std::string& path, const std::string& prov
   }
   std::error_code ignored;
   return std::filesystem::is_directory(path, ignored) ? FromFolder(path, session.name())
-                                                      : FromList(path);
+                                                      : FromList(path, session.name());
 }
 
 }  // namespace

@@ -25,9 +25,9 @@ struct Candidates {
 
 // Of a folder: to whom its voucher files of this session are made out; what else lies there,
 // and in folders in it, is ignored. Nothing is signed for: a voucher that nobody sold adds a
-// candidate, and accuses nobody. Of a file: secure-space ids in hexadecimal digits, a line
-// each, empty lines and what follows a '#' apart. Of an empty path: those to whom the
-// provider's folder has vouchers issued, of any session of the same family of blocks.
+// candidate, and accuses nobody. Of a file: a voucher, or secure-space ids in hexadecimal
+// digits, a line each, empty lines and what follows a '#' apart. Of an empty path: those to whom
+// the provider's folder has vouchers issued, of any session of the same family of blocks.
 // INVALID_ARGUMENT where there is nobody.
 absl::StatusOr<Candidates> ReadCandidates(const std::string& path, const std::string& provider,
                                           const VerifiedSession& session);

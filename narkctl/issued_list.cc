@@ -1,6 +1,10 @@
 #include "narkctl/issued_list.h"
 
+#include <sys/file.h>
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <set>
 #include <system_error>
@@ -10,6 +14,7 @@
 #include "common/base/file_operations.h"
 #include "common/base/status.h"
 #include "common/base/storage.h"
+#include "narkctl/audit_secrets.h"
 #include "narkctl/folder.h"
 
 namespace nark::narkctl {
@@ -77,6 +82,21 @@ absl::Status WriteAll(FileOperations& files, int file, const std::string& path, 
   return files.Sync(file, path);
 }
 
+// Alone among processes, until the file is closed: two that end the same torn line would not
+// both begin their own where a line begins.
+absl::Status AppendLine(FileOperations& files, int file, const std::string& path,
+                        const std::string& line) {
+  int locked;
+  do locked = ::flock(file, LOCK_EX);
+  while (locked != 0 && errno == EINTR);
+  struct stat status;
+  if (locked != 0 || ::fstat(file, &status) != 0) return FileError(errno, "cannot lock", path);
+  // What a crash left of a line is ended, so that this one begins its own.
+  const size_t torn = static_cast<size_t>(status.st_size) % kLineBytes;
+  const std::string end(torn == 0 ? 0 : kLineBytes - torn, '\n');
+  return WriteAll(files, file, path, AsBytes(end + line));
+}
+
 }  // namespace
 
 absl::Status AppendIssued(const std::string& provider, const VerifiedSession& session,
@@ -86,20 +106,12 @@ absl::Status AppendIssued(const std::string& provider, const VerifiedSession& se
     return absl::InvalidArgumentError("the voucher's ids have not 32 and 16 bytes");
   }
   const std::string folder = FolderOf(provider, session), path = PathOf(provider, session);
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) return FileError(error.value(), "cannot make", folder);
-  // What a crash left of a line is ended, so that this one begins its own.
-  const uint64_t size =
-      std::filesystem::exists(path, error) ? std::filesystem::file_size(path, error) : 0;
-  std::string line =
-      size % kLineBytes == 0 ? "" : std::string(kLineBytes - size % kLineBytes, '\n');
-  line += LineOf(voucher);
+  RETURN_IF_ERROR(MakePrivateFolder(folder));
   FileOperations& files = PosixFileOperations();
   ASSIGN_OR_RETURN(const int file, files.OpenAppend(path, FileMode::kSecret));
-  const absl::Status written = WriteAll(files, file, path, AsBytes(line));
+  const absl::Status appended = AppendLine(files, file, path, LineOf(voucher));
   files.Close(file);
-  RETURN_IF_ERROR(written);
+  RETURN_IF_ERROR(appended);
   return files.SyncFolder(folder);
 }
 

@@ -18,9 +18,9 @@
 //                                      secure-space id, voucher id, first and last ADU bought
 namespace nark::narkctl {
 
-// Durable on return. To be called before the voucher is given away: else somebody could have
-// a copy whom no trace looks at.
-// INVALID_ARGUMENT where the voucher's ids have not their sizes.
+// Durable on return; any number of processes at once. To be called before the voucher is given
+// away: else somebody could have a copy whom no trace looks at. INVALID_ARGUMENT where the
+// voucher's ids have not their sizes.
 absl::Status AppendIssued(const std::string& provider, const VerifiedSession& session,
                           const v1::Voucher& voucher);
 
