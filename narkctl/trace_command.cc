@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -69,20 +70,26 @@ absl::StatusOr<std::vector<trace::StreamToSearch>> StreamsOf(const TraceFlags& f
 
 uint64_t LastIdOf(const v1::Terms& terms) { return (uint64_t{1} << terms.generator().depth()) - 1; }
 
-absl::StatusOr<trace::AduRange> RangeOf(const TraceFlags& flags, const Candidates& candidates,
-                                        const v1::Terms& terms, const trace::Recording& recording) {
+struct Ranges {
+  trace::AduRange searched, all;
+};
+
+absl::StatusOr<Ranges> RangesOf(const TraceFlags& flags, const Candidates& candidates,
+                                const v1::Terms& terms, const trace::Recording& recording) {
+  const auto [first, last] =
+      candidates.range.value_or(std::pair<uint64_t, uint64_t>(0, LastIdOf(terms)));
+  const trace::AduRange all = {first, std::min(last, LastIdOf(terms))};
   if (!flags.adus.empty()) {
     const absl::StatusOr<cli::NumberRange> range = cli::ParseRange(flags.adus);
     if (!range.ok()) return Annotate(range.status(), "--adus");
-    return trace::AduRange{range->first, std::min(range->last, LastIdOf(terms))};
+    return Ranges{{range->first, std::min(range->last, LastIdOf(terms))}, all};
   }
   const uint64_t bytes = 2 * recording.channels * uint64_t{recording.sample_rate} * kMostSeconds;
   const v1::AduTiming& timing = terms.adu_timing();
   const uint64_t adus = timing.has_bytes()
                             ? bytes / std::max(timing.bytes(), 1u)
                             : kMostSeconds * 1000 / std::max(timing.duration_ms(), 1u);
-  const auto [first, last] = candidates.range.value_or(std::pair<uint64_t, uint64_t>(0, adus));
-  return trace::AduRange{first, std::min({last, first + adus, LastIdOf(terms)})};
+  return Ranges{{first, std::min(first + adus, all.last)}, all};
 }
 
 // One line that is written over, for people who watch.
@@ -95,49 +102,72 @@ std::function<void(size_t, double)> ProgressOn(const trace::Recording& recording
   };
 }
 
-absl::Status RunTrace(const TraceFlags& flags) {
-  ASSIGN_OR_RETURN(const VerifiedSession session, ReadSold(flags.session, SystemClock().Now()));
-  const v1::AuditTrail& trail = session.terms().audit();
-  ASSIGN_OR_RETURN(const Candidates candidates,
+absl::StatusOr<Candidates> CandidatesOf(const TraceFlags& flags, const VerifiedSession& session) {
+  ASSIGN_OR_RETURN(Candidates candidates,
                    ReadCandidates(flags.candidates, flags.provider, session));
   if (!candidates.left_out.empty()) {
     std::cerr << "narkctl: " << candidates.left_out.size() << " of the files in "
               << flags.candidates << " are no vouchers of this session, and left out: "
               << absl::StrJoin(candidates.left_out, ", ") << "\n";
   }
+  return candidates;
+}
+
+struct Sound {
+  trace::Recording leak;
+  std::optional<trace::Recording> master;
+};
+
+absl::StatusOr<Sound> ReadSound(const TraceFlags& flags) {
   std::optional<trace::RawFormat> raw;
   if (!flags.raw.empty()) {
     const absl::StatusOr<trace::RawFormat> format = trace::ParseRawFormat(flags.raw);
     if (!format.ok()) return Annotate(format.status(), "--raw");
     raw = *format;
   }
-  ASSIGN_OR_RETURN(const trace::Recording leak, trace::ReadRecording(flags.leak, raw));
-  std::optional<trace::Recording> master;
+  Sound sound;
+  ASSIGN_OR_RETURN(sound.leak, trace::ReadRecording(flags.leak, raw));
   if (!flags.master.empty()) {
-    ASSIGN_OR_RETURN(master, trace::ReadRecording(flags.master));
+    ASSIGN_OR_RETURN(sound.master, trace::ReadRecording(flags.master));
   }
+  return sound;
+}
+
+// The plot comes last: what was found is told even where the disk is full meanwhile.
+absl::Status Tell(const TraceFlags& flags, const trace::Report& report) {
+  std::cout << (flags.json ? trace::ReportJson(report).dump() + "\n" : trace::ReportText(report))
+            << std::flush;
+  if (flags.plot.empty()) return absl::OkStatus();
+  return WriteFile(flags.plot, AsBytes(trace::ReportSvg(report)), FileMode::kPublic);
+}
+
+absl::Status RunTrace(const TraceFlags& flags) {
+  ASSIGN_OR_RETURN(const VerifiedSession session, ReadSold(flags.session, SystemClock().Now()));
+  const v1::AuditTrail& trail = session.terms().audit();
+  // All that is wrong with the command before the search, which may take minutes.
+  RETURN_IF_ERROR(CheckAuditSecretIsThere(flags.provider, trail));
+  ASSIGN_OR_RETURN(const Candidates candidates, CandidatesOf(flags, session));
+  if (!flags.plot.empty()) RETURN_IF_ERROR(CheckCanWrite(flags.plot));
+  ASSIGN_OR_RETURN(const Sound sound, ReadSound(flags));
   // Strangers' sound is parsed before any secret is in memory.
   ASSIGN_OR_RETURN(const audit::Family family, ReadAuditSecret(flags.provider, trail));
   ASSIGN_OR_RETURN(const std::vector<trace::StreamToSearch> streams,
                    StreamsOf(flags, session, family));
   trace::TraceSettings settings;
   settings.timing = session.terms().adu_timing();
-  ASSIGN_OR_RETURN(settings.range, RangeOf(flags, candidates, session.terms(), leak));
+  ASSIGN_OR_RETURN(const Ranges ranges, RangesOf(flags, candidates, session.terms(), sound.leak));
+  settings.range = ranges.searched;
   settings.master_adu = flags.master_adu;
-  settings.progress = ProgressOn(leak);
-  const absl::StatusOr<trace::Examination> shown =
-      trace::Examine(family, streams, leak, master.has_value() ? &*master : nullptr, settings);
+  settings.progress = ProgressOn(sound.leak);
+  const absl::StatusOr<trace::Examination> shown = trace::Examine(
+      family, streams, sound.leak, sound.master.has_value() ? &*sound.master : nullptr, settings);
   if (settings.progress != nullptr) std::fputs("\r\033[K", stderr);
   if (!shown.ok()) return shown.status();
   ASSIGN_OR_RETURN(const trace::Accusation accusation,
                    trace::Accuse(shown->evidence, family, candidates.secure_spaces,
                                  1.0 / static_cast<double>(trail.false_accusation_one_in())));
-  const trace::Report report{*shown, accusation, streams, leak.sample_rate, leak.channels};
-  if (!flags.plot.empty()) {
-    RETURN_IF_ERROR(WriteFile(flags.plot, AsBytes(trace::ReportSvg(report)), FileMode::kPublic));
-  }
-  std::cout << (flags.json ? trace::ReportJson(report).dump() + "\n" : trace::ReportText(report));
-  return absl::OkStatus();
+  return Tell(flags, {*shown, accusation, streams, sound.leak.sample_rate, sound.leak.channels,
+                      ranges.searched, ranges.all});
 }
 
 }  // namespace
@@ -151,14 +181,16 @@ void AddTraceCommands(cli::Command& program) {
       .Text("--session", &flags->session, "the session file", Need::kRequired)
       .Text("--provider", &flags->provider, "the provider's folder, which has the audit secret",
             Need::kRequired)
-      .Text("--leak", &flags->leak,
-            "the recording, or an excerpt: WAV, FLAC, Ogg, MP3; WAV of anything else by ffmpeg",
-            Need::kRequired)
+      .Text(
+          "--leak", &flags->leak,
+          "the recording, or an excerpt: WAV, FLAC, Ogg, Opus, MP3; WAV of anything else by ffmpeg",
+          Need::kRequired)
       .Text("--master", &flags->master,
             "what the sender was given, where the leak was compressed, made softer or drowned in "
             "noise")
       .Text("--candidates", &flags->candidates,
-            "a folder of vouchers, or a file of secure-space ids; all to whom the provider's "
+            "a folder of vouchers, a voucher, or a file of secure-space ids; all to whom the "
+            "provider's "
             "folder has vouchers issued unless given")
       .Text("--adus", &flags->adus,
             "ADU ids FIRST-LAST to search; what vouchers name, or six hours from 0, unless given")

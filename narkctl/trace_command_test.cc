@@ -145,10 +145,30 @@ TEST_F(TraceCommandTest, SaysWhatIsMissing) {
   refused({"--leak", leak, "--candidates", desk_.PathOf("s.nark")}, ", line ");
   refused({"--leak", leak, "--sender", "9"}, "no such stream");
   refused({"--leak", leak, "--adus", "x"}, "--adus");
+  // Before the search, and before the sound is read.
+  refused({"--leak", desk_.PathOf("none"), "--plot", desk_.PathOf("no/such/plot.svg")},
+          "no/such/plot.svg");
   ASSERT_TRUE(CreateSession(desk_.GoodSession("plain"), desk_.now(), desk_.random()).ok());
   std::filesystem::copy_file(desk_.PathOf("plain.nark"), desk_.PathOf("s.nark"),
                              std::filesystem::copy_options::overwrite_existing);
   refused({"--leak", leak}, "has no audit trail");
+}
+
+TEST_F(TraceCommandTest, SaysWhereTheAuditSecretIsMissed) {
+  const std::string secret = desk_.provider() + "/audit/" +
+                             ToHex(AsBytes(session_->terms().audit().block_id())) + ".secret";
+  ASSERT_TRUE(std::filesystem::remove(secret));
+  const Result result = Trace({"--leak", desk_.PathOf("none")});
+  EXPECT_EQ(result.exit_status, 1);
+  EXPECT_THAT(result.err, HasSubstr("there is no " + secret));
+  EXPECT_THAT(result.err, HasSubstr("restore the file from a copy"));
+}
+
+TEST_F(TraceCommandTest, SaysWhichPartItSearched) {
+  const std::string leak = WriteCopy('b');
+  EXPECT_THAT(Trace({"--leak", leak}).out, HasSubstr("Searched     ADU 10 to 19\n"));
+  EXPECT_THAT(Trace({"--leak", leak, "--adus", "11-13"}).out,
+              HasSubstr("Searched     ADU 11 to 13 of 10 to 19; --adus names others\n"));
 }
 
 }  // namespace

@@ -90,7 +90,7 @@ double InnocentBound::ProbabilityOf(double score) const {
     const double t = (low + high) / 2;
     (Cumulant(t).second < score ? low : high) = t;
   }
-  return std::min(1.0, std::exp(Cumulant(high).first - high * score));
+  return std::clamp(std::exp(Cumulant(high).first - high * score), kLeastProbability, 1.0);
 }
 
 absl::StatusOr<Accusation> Accuse(const Evidence& evidence, const audit::Family& family,

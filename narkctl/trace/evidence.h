@@ -50,12 +50,16 @@ class Scorer {
 // the codewords at hand: nothing is taken to be normal.
 class InnocentBound {
  public:
+  // What a double can not tell from nothing is still no certainty.
+  static constexpr double kLeastProbability = 1e-300;
+
   InnocentBound(const Evidence& evidence, const audit::Family& family);
 
   // The least score with which `candidates` innocents all stay below, but with this
   // probability. Of no evidence: what a normal score would need.
   double ThresholdFor(uint64_t candidates, double probability) const;
-  // Bounds the probability that one innocent scores at least this.
+  // Bounds the probability that one innocent scores at least this; never below
+  // kLeastProbability.
   double ProbabilityOf(double score) const;
 
  private:
@@ -81,7 +85,7 @@ struct Accusation {
   double threshold = 0;
   // Of this accusation to name any innocent, whoever made the recording.
   double error_probability = 0;
-  // For each accused: of one innocent to score as high.
+  // For each accused: of one innocent to score as high, at most.
   std::vector<double> chances;
 };
 

@@ -106,6 +106,7 @@ TEST(InnocentBoundTest, ThresholdAndProbabilityAreInverses) {
   EXPECT_GT(threshold, 6);
   EXPECT_LT(threshold, 8);
   EXPECT_LT(threshold, bound.ThresholdFor(1000, 1e-9));
+  EXPECT_EQ(bound.ProbabilityOf(1e9), InnocentBound::kLeastProbability);
 }
 
 }  // namespace

@@ -2,14 +2,20 @@
 
 #include <sndfile.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstring>
+#include <filesystem>
 #include <memory>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "common/base/file_operations.h"
 #include "common/base/status.h"
@@ -29,10 +35,35 @@ struct CloseFile {
   void operator()(SNDFILE* file) const { sf_close(file); }
 };
 
+// As one word of a shell's, and no option.
+std::string ShellWord(std::string text) {
+  if (text.starts_with('-')) text.insert(0, "./");
+  const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || std::strchr("_./+-", c) != nullptr;
+  });
+  return plain ? text : absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'");
+}
+
 absl::Status CannotRead(const std::string& path, const std::string& why) {
+  // Beside it, and never over it.
+  std::filesystem::path made(path);
+  made.replace_extension(absl::EqualsIgnoreCase(made.extension().string(), ".wav") ? ".16-bit.wav"
+                                                                                   : ".wav");
   return absl::InvalidArgumentError(absl::StrCat(path, " is no sound that can be read here (", why,
-                                                 "); make WAV of it: ffmpeg -i ", path,
-                                                 " -vn -c:a pcm_s16le leak.wav"));
+                                                 "); make WAV of it: ffmpeg -i ", ShellWord(path),
+                                                 " -vn -c:a pcm_s16le ", ShellWord(made.string())));
+}
+
+absl::Status CheckIsFile(const std::string& path) {
+  struct stat status;
+  if (::stat(path.c_str(), &status) != 0) return FileError(errno, "cannot read", path);
+  if (S_ISDIR(status.st_mode)) return FileError(EISDIR, "cannot read", path);
+  if (::access(path.c_str(), R_OK) != 0) return FileError(errno, "cannot read", path);
+  if (!S_ISREG(status.st_mode)) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " is no regular file; save it to one"));
+  }
+  if (status.st_size > 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(path, " is empty"));
 }
 
 }  // namespace
@@ -50,8 +81,7 @@ absl::StatusOr<RawFormat> ParseRawFormat(const std::string& text) {
 
 absl::StatusOr<Recording> ReadRecording(const std::string& path,
                                         const std::optional<RawFormat>& raw) {
-  struct stat status;
-  if (::stat(path.c_str(), &status) != 0) return FileError(errno, "cannot read", path);
+  RETURN_IF_ERROR(CheckIsFile(path));
   SF_INFO info{};
   if (raw.has_value()) {
     info.samplerate = static_cast<int>(raw->sample_rate);

@@ -30,7 +30,7 @@ absl::StatusOr<RawFormat> ParseRawFormat(const std::string& text);
 
 // WAV, FLAC, Ogg with Vorbis or Opus, MP3 and whatever else libsndfile reads.
 // INVALID_ARGUMENT, for a format that it does not, with the ffmpeg command that makes WAV of
-// it; NOT_FOUND; RESOURCE_EXHAUSTED for more than 2^31 samples.
+// it, and for what is no file; NOT_FOUND; RESOURCE_EXHAUSTED for more than 2^29 samples.
 absl::StatusOr<Recording> ReadRecording(const std::string& path,
                                         const std::optional<RawFormat>& raw = std::nullopt);
 

@@ -65,14 +65,35 @@ TEST(RecordingTest, ReadsRawSamples) {
   EXPECT_THAT(recording->samples, ElementsAre(1, -2, 32767, -32768));
 }
 
-TEST(RecordingTest, NamesTheCommandThatMakesWavOfWhatItCannotRead) {
-  std::FILE* file = std::fopen(PathOf("film.mp4").c_str(), "w");
-  std::fputs("no sound", file);
+std::string RefusalOf(const std::string& path) {
+  return std::string(ReadRecording(path).status().message());
+}
+
+void WriteText(const std::string& path, const char* text) {
+  std::FILE* file = std::fopen(path.c_str(), "w");
+  ASSERT_NE(file, nullptr);
+  std::fputs(text, file);
   std::fclose(file);
-  const auto status = ReadRecording(PathOf("film.mp4")).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("ffmpeg -i "));
+}
+
+TEST(RecordingTest, NamesTheCommandThatMakesWavOfWhatItCannotRead) {
+  WriteText(PathOf("film.mp4"), "no sound");
+  EXPECT_EQ(ReadRecording(PathOf("film.mp4")).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(
+      RefusalOf(PathOf("film.mp4")),
+      HasSubstr("ffmpeg -i " + PathOf("film.mp4") + " -vn -c:a pcm_s16le " + PathOf("film.wav")));
+  // As a shell takes it, and not onto itself.
+  WriteText(PathOf("it's bad.WAV"), "no sound");
+  EXPECT_THAT(RefusalOf(PathOf("it's bad.WAV")),
+              HasSubstr("pcm_s16le '" + PathOf("it'\\''s bad.16-bit.wav") + "'"));
+}
+
+TEST(RecordingTest, SaysWhatIsNoFileToRead) {
   EXPECT_EQ(ReadRecording(PathOf("none")).status().code(), absl::StatusCode::kNotFound);
+  WriteText(PathOf("nothing.wav"), "");
+  EXPECT_THAT(RefusalOf(PathOf("nothing.wav")), HasSubstr("nothing.wav is empty"));
+  EXPECT_THAT(RefusalOf(testing::TempDir()), HasSubstr("Is a directory"));
+  EXPECT_THAT(RefusalOf("/dev/null"), HasSubstr("no regular file"));
 }
 
 TEST(RecordingTest, ParsesRawFormats) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -76,10 +77,157 @@ double Seconds(const Report& report, uint64_t samples) {
   return static_cast<double>(samples) / report.channels / report.sample_rate;
 }
 
-// What a double can not tell from nothing is still no certainty.
 std::string Chance(double probability) {
-  return probability < 1e-300 ? "below 1e-300" : absl::StrFormat("%.2g", probability);
+  return probability > InnocentBound::kLeastProbability
+             ? absl::StrFormat("%.2g", probability)
+             : absl::StrFormat("below %.0e", InnocentBound::kLeastProbability);
 }
+
+std::string SearchedText(const Report& report) {
+  const AduRange &searched = report.searched, &all = report.all;
+  std::string text = absl::StrFormat("ADU %d to %d", searched.first, searched.last);
+  if (searched.first > all.first || searched.last < all.last) {
+    absl::StrAppendFormat(&text, " of %d to %d; --adus names others", all.first, all.last);
+  }
+  return text;
+}
+
+std::string StretchesText(const Report& report) {
+  constexpr size_t kMost = 20;
+  std::string text;
+  const std::vector<Stretch> stretches = StretchesOf(report.shown.pieces);
+  for (size_t i = 0; i < std::min(stretches.size(), kMost); ++i) {
+    const Stretch& stretch = stretches[i];
+    absl::StrAppendFormat(&text, "From %8.3f s, %.3f s: ADU %d to %d", Seconds(report, stretch.at),
+                          Seconds(report, stretch.count), stretch.first.adu_id, stretch.last_adu);
+    if (report.streams.size() > 1) {
+      absl::StrAppendFormat(&text, " of sender %d, sub-session %d",
+                            report.streams[stretch.stream].sender_id,
+                            report.streams[stretch.stream].sub_session);
+    }
+    text += "\n";
+  }
+  if (stretches.size() > kMost) {
+    absl::StrAppendFormat(&text, "and %d stretches more\n", stretches.size() - kMost);
+  }
+  return text;
+}
+
+// The score of every candidate, from left to right by id, so that a place says nothing.
+class ScorePlot {
+ public:
+  explicit ScorePlot(const Report& report)
+      : report_(report), most_(1.15 * report.accusation.threshold) {
+    const Accusation& accusation = report.accusation;
+    for (size_t i = 0; i < accusation.candidates.size(); ++i) {
+      const Candidate& candidate = accusation.candidates[i];
+      marks_.push_back({candidate, i < accusation.accused});
+      least_ = std::min(least_, 1.1 * candidate.score);
+      most_ = std::max(most_, 1.1 * candidate.score);
+    }
+    std::sort(marks_.begin(), marks_.end(),
+              [](const Mark& a, const Mark& b) { return a.candidate.id < b.candidate.id; });
+  }
+
+  std::string ToSvg() {
+    svg_ = absl::StrFormat(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" "
+        "version=\"1.1\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\" role=\"img\" "
+        "font-family=\"Helvetica, Arial, sans-serif\" font-size=\"12\">\n<title>Scores of all "
+        "candidates</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#FFFFFF\"/>\n",
+        kWidth, kHeight, kWidth, kHeight);
+    AddTitle();
+    AddScale();
+    // Those accused lie above the rest.
+    for (const bool accused : {false, true}) {
+      for (size_t i = 0; i < marks_.size(); ++i) {
+        if (marks_[i].accused == accused) AddMark(i);
+      }
+    }
+    AddThreshold();
+    return std::move(svg_) + "</svg>\n";
+  }
+
+ private:
+  static constexpr double kWidth = 900, kHeight = 420;
+  static constexpr double kLeft = 70, kRight = 30, kTop = 84, kBottom = 60;
+  // So many can be named without their names touching.
+  static constexpr size_t kMostNames = 12;
+
+  struct Mark {
+    Candidate candidate;
+    bool accused;
+  };
+
+  double XOf(size_t i) const {
+    return kLeft + (kWidth - kLeft - kRight) * (static_cast<double>(i) + 0.5) /
+                       static_cast<double>(std::max<size_t>(marks_.size(), 1));
+  }
+  double YOf(double score) const {
+    return kTop + (kHeight - kTop - kBottom) * (most_ - score) / (most_ - least_);
+  }
+
+  void AddText(double x, double y, const std::string& attributes, const std::string& what) {
+    absl::StrAppendFormat(&svg_, "<text x=\"%.1f\" y=\"%.1f\" %s>%s</text>\n", x, y, attributes,
+                          EscapeMarkup(what));
+  }
+  void AddLine(double y, const char* attributes) {
+    absl::StrAppendFormat(&svg_, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" %s/>\n",
+                          kLeft, y, kWidth - kRight, y, attributes);
+  }
+
+  void AddTitle() {
+    const Examination& shown = report_.shown;
+    AddText(
+        kLeft, 30, "font-size=\"18\" font-weight=\"bold\"",
+        absl::StrFormat("%d of %d candidates accused", report_.accusation.accused, marks_.size()));
+    AddText(
+        kLeft, 52, "fill=\"#404040\"",
+        absl::StrFormat("%d observations of %d of %d symbols; %s", shown.evidence.observations,
+                        shown.symbols_seen, shown.evidence.sums.size(), MethodText(shown.method)));
+  }
+
+  void AddScale() {
+    double step = 1;
+    while ((most_ - least_) / step > 12) step *= step == 2 || step == 20 ? 2.5 : 2;
+    // Less a sign of nought.
+    for (double tick = std::ceil(least_ / step) * step + 0.0; tick <= most_; tick += step) {
+      AddLine(YOf(tick), "stroke=\"#D9D9D9\"");
+      AddText(kLeft - 8, YOf(tick) + 4, "text-anchor=\"end\"", absl::StrFormat("%.0f", tick));
+    }
+    AddText(kLeft + (kWidth - kLeft - kRight) / 2, kHeight - 22, "text-anchor=\"middle\"",
+            "candidates, by secure-space id");
+    const double middle = (kTop + kHeight - kBottom) / 2;
+    AddText(20, middle,
+            absl::StrFormat("text-anchor=\"middle\" transform=\"rotate(-90 20 %.1f)\"", middle),
+            "score, standard deviations of an innocent");
+  }
+
+  void AddMark(size_t i) {
+    const auto& [candidate, accused] = marks_[i];
+    const double x = XOf(i), y = YOf(candidate.score);
+    absl::StrAppendFormat(&svg_, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%d\" fill=\"%s\"/>\n", x, y,
+                          accused ? 5 : 2, accused ? "#D55E00" : "#0072B2");
+    if (!accused || report_.accusation.accused > kMostNames) return;
+    const bool right = x < kWidth / 2;
+    AddText(x + (right ? 9 : -9), y + 4, right ? "" : "text-anchor=\"end\"",
+            ToHex(candidate.id).substr(0, 12));
+  }
+
+  void AddThreshold() {
+    const Accusation& accusation = report_.accusation;
+    const double y = YOf(accusation.threshold);
+    AddLine(y, "stroke=\"#D55E00\" stroke-width=\"1.5\" stroke-dasharray=\"8 4\"");
+    AddText(kWidth - kRight, y - 6, "text-anchor=\"end\" fill=\"#D55E00\"",
+            absl::StrFormat("threshold %.2f: any innocent above it with probability %s at most",
+                            accusation.threshold, Chance(accusation.error_probability)));
+  }
+
+  const Report& report_;
+  std::vector<Mark> marks_;
+  double least_ = -4, most_;
+  std::string svg_;
+};
 
 }  // namespace
 
@@ -106,6 +254,7 @@ Json ReportJson(const Report& report) {
   json["observations"] = shown.evidence.observations;
   json["symbols_seen"] = shown.symbols_seen;
   json["symbols"] = shown.evidence.sums.size();
+  json["searched_adus"] = {report.searched.first, report.searched.last};
   json["stretches"] = Json::array();
   for (const Stretch& stretch : StretchesOf(shown.pieces)) {
     json["stretches"].push_back({{"at_seconds", Seconds(report, stretch.at)},
@@ -127,22 +276,7 @@ std::string ReportText(const Report& report) {
                       Seconds(report, shown.samples), Seconds(report, AlignedSamples(shown)),
                       MethodText(shown.method));
   if (shown.gain != 1) absl::StrAppendFormat(&text, "Gain         %.4f\n", shown.gain);
-  constexpr size_t kMostStretches = 20;
-  const std::vector<Stretch> stretches = StretchesOf(shown.pieces);
-  for (size_t i = 0; i < std::min(stretches.size(), kMostStretches); ++i) {
-    const Stretch& stretch = stretches[i];
-    absl::StrAppendFormat(&text, "From %8.3f s, %.3f s: ADU %d to %d", Seconds(report, stretch.at),
-                          Seconds(report, stretch.count), stretch.first.adu_id, stretch.last_adu);
-    if (report.streams.size() > 1) {
-      absl::StrAppendFormat(&text, " of sender %d, sub-session %d",
-                            report.streams[stretch.stream].sender_id,
-                            report.streams[stretch.stream].sub_session);
-    }
-    text += "\n";
-  }
-  if (stretches.size() > kMostStretches) {
-    absl::StrAppendFormat(&text, "and %d stretches more\n", stretches.size() - kMostStretches);
-  }
+  absl::StrAppend(&text, "Searched     ", SearchedText(report), "\n", StretchesText(report));
   absl::StrAppendFormat(&text, "Evidence     %d observations of %d of %d symbols\n",
                         shown.evidence.observations, shown.symbols_seen,
                         shown.evidence.sums.size());
@@ -164,79 +298,6 @@ std::string ReportText(const Report& report) {
   return text;
 }
 
-std::string ReportSvg(const Report& report) {
-  constexpr double kWidth = 900, kHeight = 420, kLeft = 70, kRight = 30, kTop = 84, kBottom = 60;
-  const Accusation& accusation = report.accusation;
-  std::vector<std::pair<Candidate, bool>> all;  // accused or not
-  double least = -4, most = 1.15 * accusation.threshold;
-  for (size_t i = 0; i < accusation.candidates.size(); ++i) {
-    const Candidate& candidate = accusation.candidates[i];
-    all.emplace_back(candidate, i < accusation.accused);
-    least = std::min(least, 1.1 * candidate.score);
-    most = std::max(most, 1.1 * candidate.score);
-  }
-  // By id, so that a place says nothing.
-  std::sort(all.begin(), all.end(),
-            [](const auto& a, const auto& b) { return a.first.id < b.first.id; });
-  const auto y_of = [&](double score) {
-    return kTop + (kHeight - kTop - kBottom) * (most - score) / (most - least);
-  };
-  const auto x_of = [&](size_t i) {
-    return kLeft + (kWidth - kLeft - kRight) * (static_cast<double>(i) + 0.5) /
-                       static_cast<double>(std::max<size_t>(all.size(), 1));
-  };
-  std::string svg = absl::StrFormat(
-      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" "
-      "version=\"1.1\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\" role=\"img\" "
-      "font-family=\"Helvetica, Arial, sans-serif\" font-size=\"12\">\n<title>Scores of all "
-      "candidates</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#FFFFFF\"/>\n",
-      kWidth, kHeight, kWidth, kHeight);
-  const auto text = [&](double x, double y, const char* attributes, const std::string& what) {
-    absl::StrAppendFormat(&svg, "<text x=\"%.1f\" y=\"%.1f\" %s>%s</text>\n", x, y, attributes,
-                          EscapeMarkup(what));
-  };
-  const auto line = [&](double y, const char* attributes) {
-    absl::StrAppendFormat(&svg, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" %s/>\n",
-                          kLeft, y, kWidth - kRight, y, attributes);
-  };
-  text(kLeft, 30, "font-size=\"18\" font-weight=\"bold\"",
-       absl::StrFormat("%d of %d candidates accused", accusation.accused, all.size()));
-  text(kLeft, 52, "fill=\"#404040\"",
-       absl::StrFormat("%d observations of %d of %d symbols; %s",
-                       report.shown.evidence.observations, report.shown.symbols_seen,
-                       report.shown.evidence.sums.size(), MethodText(report.shown.method)));
-  double step = 1;
-  while ((most - least) / step > 12) step *= step == 2 || step == 20 ? 2.5 : 2;
-  // Less a sign of nought.
-  for (double tick = std::ceil(least / step) * step + 0.0; tick <= most; tick += step) {
-    line(y_of(tick), "stroke=\"#D9D9D9\"");
-    text(kLeft - 8, y_of(tick) + 4, "text-anchor=\"end\"", absl::StrFormat("%.0f", tick));
-  }
-  for (const bool accused : {false, true}) {
-    for (size_t i = 0; i < all.size(); ++i) {
-      if (all[i].second != accused) continue;
-      absl::StrAppendFormat(&svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%d\" fill=\"%s\"/>\n",
-                            x_of(i), y_of(all[i].first.score), accused ? 5 : 2,
-                            accused ? "#D55E00" : "#0072B2");
-      if (accused && accusation.accused <= 12) {
-        const bool right = x_of(i) < kWidth / 2;
-        text(x_of(i) + (right ? 9 : -9), y_of(all[i].first.score) + 4,
-             right ? "" : "text-anchor=\"end\"", ToHex(all[i].first.id).substr(0, 12));
-      }
-    }
-  }
-  line(y_of(accusation.threshold),
-       "stroke=\"#D55E00\" stroke-width=\"1.5\" stroke-dasharray=\"8 4\"");
-  text(kWidth - kRight, y_of(accusation.threshold) - 6, "text-anchor=\"end\" fill=\"#D55E00\"",
-       absl::StrFormat("threshold %.2f: any innocent above it with probability %s at most",
-                       accusation.threshold, Chance(accusation.error_probability)));
-  text(kLeft + (kWidth - kLeft - kRight) / 2, kHeight - 22, "text-anchor=\"middle\"",
-       "candidates, by secure-space id");
-  const double middle = (kTop + kHeight - kBottom) / 2;
-  text(20, middle,
-       absl::StrFormat("text-anchor=\"middle\" transform=\"rotate(-90 20 %.1f)\"", middle).c_str(),
-       "score, standard deviations of an innocent");
-  return svg + "</svg>\n";
-}
+std::string ReportSvg(const Report& report) { return ScorePlot(report).ToSvg(); }
 
 }  // namespace nark::trace

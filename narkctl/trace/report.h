@@ -17,6 +17,8 @@ struct Report {
   const std::vector<StreamToSearch>& streams;
   uint32_t sample_rate = 0;
   uint32_t channels = 0;
+  AduRange searched;  // unless the master's first ADU was given
+  AduRange all;       // that there was reason to search
 };
 
 // "accused", "threshold", "error_probability", "candidates", highest score first, and what the

@@ -23,7 +23,7 @@ class ReportTest : public testing::Test {
 TEST_F(ReportTest, NamesTheAccused) {
   const Examination shown = studio_.ExaminationOf(studio_.CopyOf(3, {2, 3}), {0, 5});
   const Accusation accusation = Accused(shown, 40);
-  const Report report{shown, accusation, streams_, 44100, 2};
+  const Report report{shown, accusation, streams_, 44100, 2, {0, 5}, {0, 5}};
   const auto json = ReportJson(report);
   const std::string id = ToHex(Studio::IdOf(3));
   EXPECT_EQ(json["accused"], nlohmann::ordered_json::array({id}));
@@ -40,10 +40,20 @@ TEST_F(ReportTest, NamesTheAccused) {
   EXPECT_THAT(ReportSvg(report), HasSubstr("1 of 40 candidates accused"));
 }
 
+TEST_F(ReportTest, SaysWhatWasSearched) {
+  const Examination shown = studio_.ExaminationOf(studio_.MasterOf(AduRange{0, 0}), {0, 5});
+  const Accusation accusation = Accused(shown, 4);
+  Report report{shown, accusation, streams_, 44100, 2, {0, 5}, {0, 5}};
+  EXPECT_THAT(ReportText(report), HasSubstr("Searched     ADU 0 to 5\n"));
+  report.all.last = 900;
+  EXPECT_THAT(ReportText(report), HasSubstr("ADU 0 to 5 of 0 to 900; --adus names others\n"));
+  EXPECT_EQ(ReportJson(report)["searched_adus"], (nlohmann::ordered_json{0, 5}));
+}
+
 TEST_F(ReportTest, SaysNobody) {
   const Examination shown = studio_.ExaminationOf(studio_.MasterOf(AduRange{0, 0}), {0, 5});
   const Accusation accusation = Accused(shown, 4);
-  const Report report{shown, accusation, streams_, 44100, 2};
+  const Report report{shown, accusation, streams_, 44100, 2, {0, 5}, {0, 5}};
   EXPECT_EQ(ReportJson(report)["accused"], nlohmann::ordered_json::array());
   EXPECT_TRUE(ReportText(report).ends_with("Accused      nobody\n"));
 }

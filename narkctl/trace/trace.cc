@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -96,10 +98,8 @@ class Examiner {
           const std::vector<Piece> pieces,
           AlignByLsb(marks, layout, bits, leak_.samples.size(),
                      {.range = settings_.range, .effort = effort, .progress = settings_.progress}));
-      for (const Piece& piece : pieces) {
-        RETURN_IF_ERROR(Observe(marks, piece, [&](size_t at) { return BitAt(bits, at) ? 1 : -1; }));
-        shown_.pieces.push_back({s, piece});
-      }
+      RETURN_IF_ERROR(Observe(marks, pieces, [&](size_t at) { return BitAt(bits, at) ? 1 : -1; }));
+      for (const Piece& piece : pieces) shown_.pieces.push_back({s, piece});
     }
     if (shown_.pieces.empty()) return absl::OkStatus();
     shown_.gain = gain;
@@ -107,18 +107,42 @@ class Examiner {
     return absl::OkStatus();
   }
 
-  // `bit`: what the leak says of a bit, in [-1, 1].
+  // `bit`: what the leak says of a bit, in [-1, 1]. Where it shows one place of the stream
+  // several times, all that it says of the place is added up, and is never more than the bit:
+  // else a passage that is played in a loop drowns the rest.
   template <typename Bit>
-  absl::Status Observe(StreamMarks& stream, const Piece& piece, Bit bit) {
-    const size_t begin = piece.place.sample, end = begin + piece.count;
-    ASSIGN_OR_RETURN(const AduMarks marks, stream.MarksOf(piece.place.adu_id, end));
-    for (const Single& single : marks.singles) {
-      if (single.sample < begin) continue;
-      const double seen = bit(piece.at + single.sample - begin);
-      if (seen != 0)
-        shown_.evidence.Add(single.symbol, BitAt(marks.plane, single.sample) ? -seen : seen);
+  absl::Status Observe(StreamMarks& stream, const std::vector<Piece>& pieces, Bit bit) {
+    std::map<uint64_t, std::vector<const Piece*>> by_adu;
+    for (const Piece& piece : pieces) by_adu[piece.place.adu_id].push_back(&piece);
+    for (const auto& [id, parts] : by_adu) {
+      size_t end = 0;
+      for (const Piece* part : parts) end = std::max(end, part->place.sample + part->count);
+      ASSIGN_OR_RETURN(const AduMarks marks, stream.MarksOf(id, end));
+      std::vector<double> seen(marks.singles.size());
+      for (const Piece* part : parts) AddPart(marks, *part, bit, seen);
+      for (size_t i = 0; i < seen.size(); ++i) {
+        if (seen[i] == 0) continue;
+        const double of_place = std::clamp(seen[i], -1.0, 1.0);
+        const Single& single = marks.singles[i];
+        shown_.evidence.Add(single.symbol,
+                            BitAt(marks.plane, single.sample) ? -of_place : of_place);
+      }
     }
     return absl::OkStatus();
+  }
+
+  // `seen`: for each single of the ADU.
+  template <typename Bit>
+  static void AddPart(const AduMarks& marks, const Piece& part, Bit bit,
+                      std::vector<double>& seen) {
+    const size_t begin = part.place.sample;
+    const auto first =
+        std::lower_bound(marks.singles.begin(), marks.singles.end(), begin,
+                         [](const Single& single, size_t at) { return single.sample < at; });
+    for (size_t i = static_cast<size_t>(first - marks.singles.begin());
+         i < seen.size() && marks.singles[i].sample < begin + part.count; ++i) {
+      seen[i] += bit(part.at + marks.singles[i].sample - begin);
+    }
   }
 
   // The parts of stretches that are one ADU each, if the master begins with ADU 0.
@@ -216,11 +240,9 @@ class Examiner {
       Forget();
       shown_.method = TraceMethod::kAgainstMaster;
       shown_.gain = stretches.front().gain;
-      for (Piece& piece : pieces) {
-        piece.place.adu_id += *first;
-        RETURN_IF_ERROR(Observe(marks, piece, [&](size_t at) { return bits[at]; }));
-        shown_.pieces.push_back({s, piece});
-      }
+      for (Piece& piece : pieces) piece.place.adu_id += *first;
+      RETURN_IF_ERROR(Observe(marks, pieces, [&](size_t at) { return bits[at]; }));
+      for (const Piece& piece : pieces) shown_.pieces.push_back({s, piece});
       return absl::OkStatus();
     }
     if (!settings_.master_adu.has_value()) return absl::OkStatus();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/sanitized.h"
 #include "narkctl/trace/testing.h"
 
@@ -79,6 +80,29 @@ INSTANTIATE_TEST_SUITE_P(Ways, CoalitionTest,
                                          Collusion::kMajority, Collusion::kAverage),
                          NameOf);
 
+// Four whose part in 10 ms nobody could tell, and in 100 ms everybody.
+TEST(TraceTest, APassageInALoopDoesNotDrownTheRest) {
+  constexpr uint32_t kReceivers = kSanitized ? 20 : 500;
+  Studio studio({.seed = 46});
+  const Court court(studio.family(), kReceivers, 1e-6);
+  const std::vector<uint32_t> coalition = {3, 7, 11, 19};
+  const Pcm master = studio.MasterOf(0);
+  std::vector<Pcm> copies;
+  for (const uint32_t colluder : coalition) copies.push_back(studio.CopyOf(colluder, 0, master));
+  const Pcm mixed = Collude(copies, Collusion::kRandom, 1, studio.random());
+  Pcm leak = Part(mixed, 20000, kSecond / 10);
+  const Examination once = studio.ExaminationOf(leak, {0, 2});
+  const std::vector<uint32_t> accused = court.Judge(once.evidence);
+  EXPECT_FALSE(accused.empty());
+  const Pcm passage = Part(leak, 0, kSecond / 100);
+  for (int i = 0; i < 100; ++i) leak.insert(leak.end(), passage.begin(), passage.end());
+  const Examination again = studio.ExaminationOf(leak, {0, 2});
+  EXPECT_GT(again.pieces.size(), once.pieces.size() + 90);
+  // But for the seams, where some bits fit by chance.
+  EXPECT_LT(again.evidence.observations, once.evidence.observations + 200);
+  EXPECT_EQ(court.Judge(again.evidence), accused);
+}
+
 class DistortionTest : public testing::Test {
  protected:
   std::vector<uint32_t> Accused(const Recording& leak, const Recording* master) {
@@ -133,6 +157,27 @@ TEST_F(DistortionTest, RandomLeastSignificantBitsTellNothing) {
   });
   EXPECT_TRUE(Accused(leak, nullptr).empty());
   EXPECT_TRUE(Accused(leak, &master_).empty());
+}
+
+TEST_F(DistortionTest, AMasterThatBeginsElsewhereThanGivenIsRefused) {
+  const Recording leak = Distorted([](double sample) { return std::round(sample * 0.7); });
+  TraceSettings settings;
+  settings.timing = studio_.timing();
+  settings.range = {0, 8};
+  const auto examine = [&](uint64_t first) {
+    settings.master_adu = first;
+    return Examine(studio_.family(), studio_.Streams(), leak, &master_, settings);
+  };
+  const auto right = examine(1);
+  ASSERT_TRUE(right.ok()) << right.status();
+  EXPECT_EQ(court_.Judge(right->evidence), leaker_);
+  for (const uint64_t wrong : {0, 2, 5}) {
+    const absl::Status refused = examine(wrong).status();
+    EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument) << wrong;
+    EXPECT_NE(std::string(refused.message()).find(absl::StrCat("begins with ADU ", wrong)),
+              std::string::npos)
+        << refused;
+  }
 }
 
 TEST_F(DistortionTest, AMasterOfAnotherShapeIsRefused) {

@@ -247,8 +247,8 @@ class Distortions {
       const auto verdict =
           Accuse(shown.evidence, studio_->family(), Studio::Ids(kReceivers), kError);
       if (!verdict.ok()) Die(std::string(verdict.status().message()));
-      const std::string svg =
-          ReportSvg({shown, *verdict, studio_->Streams(), master_.sample_rate, master_.channels});
+      const std::string svg = ReportSvg(
+          {shown, *verdict, studio_->Streams(), master_.sample_rate, master_.channels, {}, {}});
       std::ofstream(Path("scores-" + std::to_string(++plots_) + ".svg")) << svg;
       double score = 0, aligned = 0;
       for (const Candidate& candidate : verdict->candidates) {
