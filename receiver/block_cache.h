@@ -23,8 +23,10 @@ class BlockCache {
   // Replaces it whole. Messages name the file.
   absl::Status Keep(const Digest& block_id, const Digest& secure_space_id, ByteView sealed) const;
 
- private:
+  // The file of a block.
   std::string PathOf(const Digest& block_id, const Digest& secure_space_id) const;
+
+ private:
   const std::string folder_;
 };
 

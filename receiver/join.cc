@@ -1,9 +1,7 @@
 #include "receiver/join.h"
 
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdio>
@@ -23,8 +21,10 @@
 #include "common/net/transport.h"
 #include "common/serve/http.h"
 #include "common/serve/ready_file.h"
+#include "receiver/block_progress.h"
 #include "receiver/driver.h"
 #include "receiver/grant_wait.h"
+#include "receiver/join_outputs.h"
 #include "receiver/metrics.h"
 #include "receiver/output.h"
 #include "receiver/renewal_rule.h"
@@ -46,12 +46,6 @@ constexpr microseconds kPublishEvery = std::chrono::milliseconds(200);
 
 void Warn(const std::string& line) { spdlog::warn(line); }
 
-void ShowBlock(size_t done_bytes, size_t total_bytes) {
-  std::fprintf(stderr, "\rmarked block: %zu of %zu KiB%s", done_bytes >> 10, total_bytes >> 10,
-               done_bytes == total_bytes ? "\n" : "");
-  std::fflush(stderr);
-}
-
 // One run of `join`. The order of its members is the order of dependence.
 class JoinRun {
  public:
@@ -67,7 +61,6 @@ class JoinRun {
  private:
   // Everything that can be wrong on this side.
   absl::Status CheckLocally();
-  absl::Status OpenOutputs();
   absl::Status Bind();
   absl::StatusOr<std::unique_ptr<net::DatagramSource>> OpenSource(const std::string& uri);
   absl::Status OpenSideDoors();
@@ -86,7 +79,6 @@ class JoinRun {
   void Watch(const absl::Status& ended);
   bool Idle() const;
   absl::Status Report(absl::Status status);
-  bool StandardOutputIsMedia() const;
   Statistics Numbers() const;
 
   const JoinSettings& settings_;
@@ -101,9 +93,7 @@ class JoinRun {
   KeyManagers key_managers_;
   const BlockCache block_cache_;
   std::optional<Joiner> joiner_;
-  OutputSet outputs_;
-  microseconds spread_{0};           // taken off the play-out delay for UDP outputs
-  std::set<uint32_t> sub_sessions_;  // that an output takes
+  JoinOutputs outputs_;
   std::optional<SessionFile> session_file_;
   SessionSources sources_;
   std::unique_ptr<Reception> reception_;
@@ -125,7 +115,7 @@ class JoinRun {
 
 absl::Status JoinRun::Run() {
   RETURN_IF_ERROR(CheckLocally());
-  RETURN_IF_ERROR(OpenOutputs());
+  RETURN_IF_ERROR(outputs_.Open(settings_.outputs, settings_.playout_delay, Warn));
   RETURN_IF_ERROR(Bind());
   RETURN_IF_ERROR(OpenSideDoors());
   return Report(Play());
@@ -146,7 +136,7 @@ absl::Status JoinRun::CheckLocally() {
   options.timeout = settings_.timeout;
   options.spread = key_managers_.spread;
   options.cache = &block_cache_;
-  if (::isatty(STDERR_FILENO) == 1) options.block_progress = ShowBlock;
+  options.block_progress = TellBlockProgress();
   joiner_->Start(options, clock_.Now());
   // The first step asks the secure space only.
   joiner_->Step(clock_.Now());
@@ -159,45 +149,17 @@ absl::Status JoinRun::CheckLocally() {
   return absl::OkStatus();
 }
 
-bool JoinRun::StandardOutputIsMedia() const {
-  return settings_.outputs.empty() ||
-         std::any_of(settings_.outputs.begin(), settings_.outputs.end(), [](const auto& text) {
-           const auto address = OutputAddress::Parse(text);
-           return address.ok() && IsStandardOutput(address->uri);
-         });
-}
-
-absl::Status JoinRun::OpenOutputs() {
-  if (settings_.outputs.empty() && ::isatty(STDOUT_FILENO) == 1) {
-    return absl::InvalidArgumentError(
-        "standard output is a terminal: give --output file:PATH, udp://... or http://..., or "
-        "`--output -` to insist");
-  }
-  std::vector<std::string> texts = settings_.outputs;
-  if (texts.empty()) texts.push_back("-");
-  const bool udp = std::any_of(texts.begin(), texts.end(),
-                               [](const auto& text) { return absl::StartsWith(text, "udp://"); });
-  if (udp) spread_ = settings_.playout_delay / 4;
-  for (const std::string& text : texts) {
-    ASSIGN_OR_RETURN(const OutputAddress address, OutputAddress::Parse(text));
-    ASSIGN_OR_RETURN(std::unique_ptr<Output> output, OpenOutput(address.uri, spread_, Warn));
-    outputs_.Add(std::move(output), address.filter);
-    sub_sessions_.insert(address.filter.sub_session);
-  }
-  return absl::OkStatus();
-}
-
 absl::Status JoinRun::Bind() {
   ReceptionOptions options;
-  options.sub_sessions = sub_sessions_;
-  options.play_out.delay = settings_.playout_delay - spread_;
+  options.sub_sessions = outputs_.sub_sessions;
+  options.play_out.delay = settings_.playout_delay - outputs_.spread;
   options.range = settings_.range;
-  ASSIGN_OR_RETURN(reception_,
-                   Reception::Create(purchase_->session, connection_->space(), outputs_, options));
+  ASSIGN_OR_RETURN(reception_, Reception::Create(purchase_->session, connection_->space(),
+                                                 outputs_.set, options));
   ASSIGN_OR_RETURN(
-      sources_, SessionSources::Open(purchase_->session, sub_sessions_, settings_.input,
+      sources_, SessionSources::Open(purchase_->session, outputs_.sub_sessions, settings_.input,
                                      [this](const std::string& uri) { return OpenSource(uri); }));
-  driver_.emplace(sources_.borrowed(), *reception_, outputs_, clock_);
+  driver_.emplace(sources_.borrowed(), *reception_, outputs_.set, clock_);
   grant_wait_.emplace(*driver_, *reception_);
   for (const std::string& uri : sources_.uris) {
     spdlog::info("session {} {}: receiving from {}", purchase_->session.name().ToString(),
@@ -211,7 +173,7 @@ absl::StatusOr<std::unique_ptr<net::DatagramSource>> JoinRun::OpenSource(const s
     return net::OpenSource(uri, Warn, settings_.range);
   }
   relay::SourceOptions options;
-  for (const uint32_t sub_session : sub_sessions_) {
+  for (const uint32_t sub_session : outputs_.sub_sessions) {
     options.tags.push_back(SessionTag(SessionContext(purchase_->session.name(), sub_session)));
   }
   options.timeout = settings_.timeout;
@@ -281,10 +243,7 @@ absl::Status JoinRun::OnJoined() {
 }
 
 absl::Status JoinRun::TakeBlock() {
-  if (!joiner_->cache_error().ok()) {
-    spdlog::warn("the marked block that was kept: {}",
-                 std::string(joiner_->cache_error().message()));
-  }
+  for (const std::string& warning : joiner_->cache_warnings()) spdlog::warn("{}", warning);
   if (joiner_->block_origin() == Joiner::BlockOrigin::kKeyManager) {
     spdlog::info("the marked block was fetched");
   }
@@ -345,10 +304,11 @@ void JoinRun::TakeLaterSession() {
 
 absl::Status JoinRun::Adopt(VerifiedSession later) {
   SessionSources moved;
-  const bool moves = SessionSources::UrisOf(later, sub_sessions_, settings_.input) != sources_.uris;
+  const bool moves =
+      SessionSources::UrisOf(later, outputs_.sub_sessions, settings_.input) != sources_.uris;
   if (moves) {
     ASSIGN_OR_RETURN(
-        moved, SessionSources::Open(later, sub_sessions_, settings_.input,
+        moved, SessionSources::Open(later, outputs_.sub_sessions, settings_.input,
                                     [this](const std::string& uri) { return OpenSource(uri); }));
   }
   ASSIGN_OR_RETURN(KeyManagers managers, KeyManagers::Connect(later, settings_.key_managers,
@@ -368,7 +328,7 @@ absl::Status JoinRun::Adopt(VerifiedSession later) {
 
 // Tells what people should know at once, each thing once.
 void JoinRun::Watch(const absl::Status& ended) {
-  for (const absl::Status& error : outputs_.TakeErrors()) {
+  for (const absl::Status& error : outputs_.set.TakeErrors()) {
     if (error != ended) spdlog::error("{}", std::string(error.message()));
     if (first_output_error_.ok()) first_output_error_ = error;
   }
@@ -414,7 +374,7 @@ absl::Status JoinRun::Report(absl::Status status) {
                  settings_.range.everything() ? "" : " and of the range");
   }
   if (settings_.report == JoinSettings::Report::kJson) {
-    std::FILE* to = StandardOutputIsMedia() ? stderr : stdout;
+    std::FILE* to = StandardOutputIsMedia(settings_.outputs) ? stderr : stdout;
     std::fprintf(to, "%s\n", statistics.ToJson().c_str());
     std::fflush(to);
   } else {

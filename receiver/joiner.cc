@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/audit/sealed_block.h"
 #include "common/base/bytes.h"
 #include "common/base/status.h"
 #include "common/object/envelope.h"
@@ -57,13 +58,11 @@ void Joiner::Start(const JoinOptions& options, Timestamp now) {
 
 void Joiner::Step(Timestamp now) {
   const bool needs_peer = state_ == State::kChallenge || state_ == State::kGrant ||
-                          (state_ == State::kBlock && looked_in_cache_);
+                          (state_ == State::kBlock && block_wait_.has_value());
   if (needs_peer && now >= deadline_) {
-    const bool refused = !ReasonOf(last_error_).empty();
     return FailRemotely(Annotate(
         last_error_.ok() ? absl::DeadlineExceededError("no time was left to ask one") : last_error_,
-        absl::StrCat("no key manager ", refused ? "granted this" : "reached", " within ",
-                     Seconds(options_.timeout))));
+        Unmet()));
   }
   switch (state_) {
     case State::kLook:
@@ -211,30 +210,45 @@ void Joiner::Install(Timestamp now) {
   FailLocally(response.status());
 }
 
+std::string Joiner::Unmet() const {
+  const bool refused = !ReasonOf(last_error_).empty();
+  const char* what = block_wait_.has_value() ? "gave the marked block"
+                     : refused               ? "granted this"
+                                             : "reached";
+  return absl::StrCat("no key manager ", what, " within ",
+                      Seconds(block_wait_.value_or(options_.timeout)));
+}
+
 void Joiner::Block(Timestamp now) {
-  if (!looked_in_cache_) return LookInCache(now);
+  if (!block_wait_.has_value()) return LookInCache(now);
   FetchBlock(now);
 }
 
 void Joiner::LookInCache(Timestamp now) {
-  looked_in_cache_ = true;
+  const v1::AuditTrail& trail = session_.terms().audit();
+  const Digest block_id = DigestOf(trail.block_id()), owner = DigestOf(secure_space_id_);
   if (options_.cache != nullptr) {
-    const absl::StatusOr<Bytes> kept = options_.cache->Find(
-        DigestOf(session_.terms().audit().block_id()), DigestOf(secure_space_id_));
-    if (kept.ok()) {
-      const absl::StatusOr<bool> opened = OpenBlock(*kept);
-      if (!opened.ok()) return FailLocally(opened.status());
-      if (*opened) {
-        block_origin_ = BlockOrigin::kCache;
-        state_ = State::kJoined;
-        return;
-      }
-    } else if (!absl::IsNotFound(kept.status())) {
-      cache_error_ = kept.status();
+    const absl::StatusOr<Bytes> kept = options_.cache->Find(block_id, owner);
+    const absl::Status opened = kept.ok() ? OpenBlock(*kept) : kept.status();
+    if (opened.ok()) {
+      block_origin_ = BlockOrigin::kCache;
+      state_ = State::kJoined;
+      return;
+    }
+    if (kept.ok() && !absl::IsInvalidArgument(opened)) return FailLocally(opened);
+    if (!absl::IsNotFound(opened)) {
+      const std::string what =
+          kept.ok() ? absl::StrCat(options_.cache->PathOf(block_id, owner), ": ") : "";
+      cache_warnings_.push_back(absl::StrCat(what, opened.message(), "; it is fetched again"));
     }
   }
   if (endpoints_.empty()) return AskKeyManagers();  // which says so
   deadline_ = std::max<Timestamp>(deadline_, now + options_.block_timeout);
+  block_wait_ = std::chrono::duration_cast<microseconds>(deadline_ - now);
+  last_error_ = absl::OkStatus();  // of the grant, if any
+  if (options_.block_progress != nullptr) {
+    options_.block_progress(0, audit::SealedBlockBytes(trail.block_words_log2()));
+  }
   if (used_installed_grant_) state_ = State::kChallenge;
 }
 
@@ -244,29 +258,26 @@ void Joiner::FetchBlock(Timestamp now) {
   const auto sealed = endpoint().client->GetMarkedBlock(
       request, CallTimeout(options_.block_call_timeout, now), options_.block_progress);
   if (!sealed.ok()) return OnDecisionError(sealed.status(), now);
-  const absl::StatusOr<bool> opened = OpenBlock(*sealed);
-  if (!opened.ok()) return FailLocally(opened.status());
-  if (!*opened) {
-    return OnLie(absl::InvalidArgumentError("its marked block does not open"), now);
-  }
-  if (options_.cache != nullptr) {
-    const absl::Status kept = options_.cache->Keep(DigestOf(session_.terms().audit().block_id()),
-                                                   DigestOf(secure_space_id_), *sealed);
-    if (cache_error_.ok()) cache_error_ = kept;
-  }
+  const absl::Status opened = OpenBlock(*sealed);
+  if (absl::IsInvalidArgument(opened)) return OnLie(opened, now);
+  if (!opened.ok()) return FailLocally(opened);
+  Keep(*sealed);
   block_origin_ = BlockOrigin::kKeyManager;
   state_ = State::kJoined;
 }
 
-absl::StatusOr<bool> Joiner::OpenBlock(ByteView sealed) {
-  auto block = secure_space_.OpenMarkedBlock(session_.name(), sealed);
-  if (absl::IsInvalidArgument(block.status())) {
-    cache_error_ = block.status();
-    return false;
-  }
-  RETURN_IF_ERROR(block.status());
-  block_ = *std::move(block);
-  return true;
+void Joiner::Keep(ByteView sealed) {
+  if (options_.cache == nullptr) return;
+  const absl::Status kept = options_.cache->Keep(DigestOf(session_.terms().audit().block_id()),
+                                                 DigestOf(secure_space_id_), sealed);
+  if (kept.ok()) return;
+  cache_warnings_.push_back(absl::StrCat("the marked block is not kept, and fetched again by the ",
+                                         "next join: ", kept.message()));
+}
+
+absl::Status Joiner::OpenBlock(ByteView sealed) {
+  ASSIGN_OR_RETURN(block_, secure_space_.OpenMarkedBlock(session_.name(), sealed));
+  return absl::OkStatus();
 }
 
 milliseconds Joiner::CallTimeout(microseconds longest, Timestamp now) const {

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,7 +37,8 @@ struct JoinOptions {
   // ... how long it may take where it has to be fetched, and one call for it, ...
   std::chrono::microseconds block_timeout = std::chrono::seconds(60);
   std::chrono::microseconds block_call_timeout = std::chrono::seconds(20);
-  // ... and who hears of it on the way, in the thread of Step.
+  // ... and who hears of it on the way, in the thread of Step: first, before anybody is
+  // asked, of 0 bytes done.
   keymanager::Client::BlockProgress block_progress = nullptr;
   // For the whole exchange without it.
   std::chrono::microseconds timeout = std::chrono::seconds(10);
@@ -97,8 +99,8 @@ class Joiner {
   // The marked block, where keys are released; nullptr else.
   const std::shared_ptr<const ChameleonBlock>& block() const { return block_; }
   BlockOrigin block_origin() const { return block_origin_; }
-  // What was wrong with the one that was kept, or with keeping it; OK else.
-  const absl::Status& cache_error() const { return cache_error_; }
+  // A line each: what was wrong with the one that was kept, and with keeping it.
+  const std::vector<std::string>& cache_warnings() const { return cache_warnings_; }
 
  private:
   void Look();
@@ -109,8 +111,11 @@ class Joiner {
   void Block(Timestamp now);
   void LookInCache(Timestamp now);
   void FetchBlock(Timestamp now);
-  // False where it is none for this secure space.
-  absl::StatusOr<bool> OpenBlock(ByteView sealed);
+  void Keep(ByteView sealed);
+  // INVALID_ARGUMENT where it is none for this secure space.
+  absl::Status OpenBlock(ByteView sealed);
+  // What nobody did until the end, and how long that was.
+  std::string Unmet() const;
   void AskKeyManagers();
   void OnInstalled();
   v1::IssueGrantRequest Request() const;
@@ -165,10 +170,11 @@ class Joiner {
   absl::Status last_error_;
   absl::Status result_;
   bool used_installed_grant_ = false;
-  bool looked_in_cache_ = false;
+  // Of the marked block, once it is known that it has to be fetched.
+  std::optional<std::chrono::microseconds> block_wait_;
   std::shared_ptr<const ChameleonBlock> block_;
   BlockOrigin block_origin_ = BlockOrigin::kNone;
-  absl::Status cache_error_;
+  std::vector<std::string> cache_warnings_;
 };
 
 std::string_view Name(Joiner::State state);

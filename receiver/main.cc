@@ -63,7 +63,8 @@ void DeclareJoin(Flags& flags, cli::Command& command) {
       .Text("--to-time", &flags.range.to_time, "and until when")
       .Duration("--playout-delay", &join.playout_delay,
                 "how long an ADU that is complete may wait for earlier ones")
-      .Duration("--timeout", &join.timeout, "for getting a grant")
+      .Duration("--timeout", &join.timeout,
+                "for getting a grant; a marked block that has to be fetched may take a minute more")
       .Texts("--key-manager", &join.key_managers, "HOST:PORT instead of the session's")
       .Switch("--plaintext", &flags.plaintext, "no TLS to key managers: for loopback only")
       .Text("--http", &join.http, "HOST:PORT to serve /metrics, /livez and /readyz")

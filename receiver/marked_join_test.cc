@@ -24,7 +24,11 @@
 namespace nark::receiver {
 namespace {
 
+using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
 
 // A pool of one, whose blocks a test spoils.
 class SpoiltBlocks final : public keymanager::Client {
@@ -70,8 +74,10 @@ class MarkedJoinTest : public testing::Test {
     std::filesystem::remove_all(folder_, ignored);
   }
 
+  // `heard`: how many bytes of the block were told to be there, each time.
   absl::Status Join(std::vector<KeyManagerEndpoint> endpoints,
-                    JoinOptions::Block block = JoinOptions::Block::kWanted) {
+                    JoinOptions::Block block = JoinOptions::Block::kWanted,
+                    std::vector<size_t>* heard = nullptr) {
     const Timestamp now = world_.clock.Now();
     verified_ = *VerifyVoucher(voucher_, world_.session.session(), now);
     joiner_.emplace(world_.session.session(), voucher_, *verified_, world_.space(),
@@ -79,6 +85,9 @@ class MarkedJoinTest : public testing::Test {
     JoinOptions options;
     options.cache = &*cache_;
     options.block = block;
+    if (heard != nullptr) {
+      options.block_progress = [heard](size_t done, size_t) { heard->push_back(done); };
+    }
     joiner_->Start(options, now);
     for (int steps = 0; !joiner_->done(); ++steps) {
       if (steps == 10'000) return absl::InternalError("the joiner does not end");
@@ -87,7 +96,9 @@ class MarkedJoinTest : public testing::Test {
     }
     return joiner_->result();
   }
-  absl::Status JoinOne() { return Join({{"first:1", &first_}}); }
+  absl::Status JoinOne(std::vector<size_t>* heard = nullptr) {
+    return Join({{"first:1", &first_}}, JoinOptions::Block::kWanted, heard);
+  }
   std::string KeptFile() const {
     for (const auto& entry : std::filesystem::directory_iterator(folder_)) return entry.path();
     return "";
@@ -115,7 +126,7 @@ TEST_F(MarkedJoinTest, FetchesItsBlockOnceAndKeepsIt) {
   ASSERT_TRUE(JoinOne().ok()) << joiner_->result();
   EXPECT_TRUE(HasBlock());
   EXPECT_EQ(joiner_->block_origin(), Joiner::BlockOrigin::kKeyManager);
-  EXPECT_TRUE(joiner_->cache_error().ok()) << joiner_->cache_error();
+  EXPECT_THAT(joiner_->cache_warnings(), IsEmpty());
   EXPECT_EQ(first_.blocks, 1);
   // With the grant installed and the block kept nobody is asked.
   ASSERT_TRUE(Join({}).ok()) << joiner_->result();
@@ -146,7 +157,9 @@ TEST_F(MarkedJoinTest, ADamagedBlockIsFoundOutAndFetchedAgain) {
     ASSERT_TRUE(JoinOne().ok()) << joiner_->result();
     EXPECT_TRUE(HasBlock());
     EXPECT_EQ(joiner_->block_origin(), Joiner::BlockOrigin::kKeyManager);
-    EXPECT_THAT(std::string(joiner_->cache_error().message()), HasSubstr("damaged"));
+    EXPECT_THAT(joiner_->cache_warnings(),
+                ElementsAre(AllOf(StartsWith(KeptFile() + ": "), HasSubstr("damaged"),
+                                  HasSubstr("it is fetched again"))));
     EXPECT_EQ(first_.grants, grants) << "the grant is installed";
     EXPECT_EQ(*ReadFile(KeptFile()), whole) << at;
   }
@@ -195,7 +208,29 @@ TEST_F(MarkedJoinTest, PlaysWithoutACacheAndSaysWhyNothingWasKept) {
   cache_.emplace("/proc/nowhere");
   ASSERT_TRUE(JoinOne().ok()) << joiner_->result();
   EXPECT_TRUE(HasBlock());
-  EXPECT_THAT(std::string(joiner_->cache_error().message()), HasSubstr("/proc/nowhere"));
+  EXPECT_THAT(joiner_->cache_warnings(),
+              ElementsAre(AllOf(HasSubstr("is not kept"), HasSubstr("/proc/nowhere"))));
+}
+
+TEST_F(MarkedJoinTest, SaysWhyTheKeptBlockCanNotBeRead) {
+  ASSERT_TRUE(JoinOne().ok()) << joiner_->result();
+  const std::string kept = KeptFile();
+  ASSERT_TRUE(std::filesystem::remove(kept));
+  ASSERT_TRUE(std::filesystem::create_directory(kept));
+  ASSERT_TRUE(JoinOne().ok()) << joiner_->result();
+  EXPECT_TRUE(HasBlock());
+  EXPECT_THAT(joiner_->cache_warnings(),
+              ElementsAre(AllOf(HasSubstr(kept + " is a folder"), HasSubstr("it is fetched again")),
+                          AllOf(HasSubstr("is not kept"), HasSubstr(kept))));
+}
+
+TEST_F(MarkedJoinTest, SaysForWhatItWaitedAndHowLong) {
+  first_.error = absl::UnavailableError("down");
+  std::vector<size_t> heard;
+  const absl::Status status = JoinOne(&heard);
+  EXPECT_THAT(std::string(status.message()),
+              StartsWith("no key manager gave the marked block within 60 s: "));
+  EXPECT_THAT(heard, ElementsAre(0));
 }
 
 // --- Play-out ---
