@@ -211,6 +211,13 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
   ASSIGN_OR_RETURN(std::unique_ptr<ClearPolicy> clear,
                    MakeClearPolicy(flags.encrypt, flags.encrypt_first));
   ASSIGN_OR_RETURN(std::unique_ptr<Input> input, OpenInput(flags.input, Warn));
+  Segmenter segmenter(rule);
+  SignalWaiter waiter(signals);
+  if (rule.marking != Marking::kNone) {
+    const absl::Status status = Recognise(*input, segmenter, waiter);
+    if (!segmenter.status().ok()) return Annotate(status, flags.input);
+    RETURN_IF_ERROR(status);
+  }
   ASSIGN_OR_RETURN(const uint32_t sub_session, SubSessionOf(flags, sender));
   const std::string state = StatePathOf(flags);
   ASSIGN_OR_RETURN(StateLock lock, StateLock::Acquire(state));
@@ -220,7 +227,6 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
   std::string output =
       flags.output.empty() ? TransportOf(sender.session.descriptor(), sub_session) : flags.output;
   ASSIGN_OR_RETURN(net::OpenedSink opened, net::OpenSink(output, Warn));
-  SignalWaiter waiter(signals);
   PacedSink sink(*opened.sink, waiter);
   FolderStorage order_storage(Split(state).folder);  // of the control server's threads
   ASSIGN_OR_RETURN(std::unique_ptr<OrderBook> orders,
@@ -257,7 +263,6 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
 
   spdlog::info("sending {} to {} from ADU {} on", flags.input, output, reservation->next_id());
   ASSIGN_OR_RETURN(Index index, Index::Create(flags.index));
-  Segmenter segmenter(rule);
   bool terminal = ::isatty(STDERR_FILENO) == 1;
   reporter.Start(waiter.Now());
   Station station({*input, segmenter, *broadcaster, sink, waiter, clear.get()}, pace,

@@ -70,8 +70,7 @@ void Segmenter::Append(ByteView bytes) {
 void Segmenter::Finish() { finished_ = true; }
 
 std::optional<Adu> Segmenter::Next() {
-  if (state_ == State::kProbing && status_.ok()) Probe();
-  if (!status_.ok()) return std::nullopt;
+  if (!Recognise() || !status_.ok()) return std::nullopt;
   switch (state_) {
     case State::kProbing:
       return std::nullopt;
@@ -92,6 +91,11 @@ Segmenter::ClockSource Segmenter::clock_source() const {
   if (state_ == State::kProbing) return ClockSource::kUnknown;
   bool looked_far_enough = finished_ || consumed_ + pending() >= kLookAheadBytes;
   return looked_far_enough ? ClockSource::kNone : ClockSource::kUnknown;
+}
+
+bool Segmenter::Recognise() {
+  if (state_ == State::kProbing && status_.ok()) Probe();
+  return state_ != State::kProbing || !status_.ok();
 }
 
 // Finds out what the input is. Nothing has been taken from it so far.
@@ -136,7 +140,7 @@ void Segmenter::ProbeSamples() {
   } else if (finished_ && buffer_.empty()) {
     status_ = NotMarkable("it is empty");
   } else if (probe == WaveProbe::kNo) {
-    status_ = NotMarkable("it begins otherwise");
+    status_ = NotMarkable("it does not begin with RIFF and WAVE");
   } else if (finished_ || buffer_.size() >= kNoSyncBytes) {
     const size_t bytes = std::min(buffer_.size(), kNoSyncBytes);
     status_ = NotMarkable(absl::StrCat("its first ", bytes, " bytes have no samples"));

@@ -69,6 +69,9 @@ class Segmenter {
   void Finish();
   // The next whole ADU, or nothing.
   std::optional<Adu> Next();
+  // Whether what was appended tells what the input is: then clock_source() or status() does.
+  // Next finds out by itself.
+  bool Recognise();
 
   // What the times of ADUs come from. kUnknown until the input is known well enough.
   enum class ClockSource : uint8_t { kUnknown, kPcr, kByteRate, kNone };

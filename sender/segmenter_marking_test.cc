@@ -183,8 +183,8 @@ TEST(SegmenterMarkingTest, OtherInputIsRefusedAndNothingOfItSent) {
   StreamGenerator programme;
   programme.Programme(50, 25, 5);
   const std::vector<std::pair<Bytes, std::string>> inputs = {
-      {programme.bytes(), "it begins otherwise"},
-      {Bytes(300'000, 'x'), "it begins otherwise"},
+      {programme.bytes(), "does not begin with RIFF and WAVE"},
+      {Bytes(300'000, 'x'), "does not begin with RIFF and WAVE"},
       {{}, "it is empty"},
       {WaveGenerator{.bits = 24}.File(9000), "24-bit PCM of 2 channels in blocks of 6 bytes"},
       {WaveGenerator{.encoding = 3, .bits = 32}.File(9000), "32-bit floating point"},

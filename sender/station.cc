@@ -191,4 +191,14 @@ absl::Status Station::SendBurst(std::vector<Due> burst) {
   return events_.sent ? events_.sent(first_id, adus) : absl::OkStatus();
 }
 
+absl::Status Recognise(Input& input, Segmenter& segmenter, Waiter& waiter) {
+  while (!segmenter.Recognise()) {
+    if (waiter.Wait(std::nullopt, input.descriptor()) == Wake::kStop) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const Input::State state,
+                     input.Read([&](ByteView bytes) { segmenter.Append(bytes); }));
+    if (state == Input::State::kEnded) segmenter.Finish();
+  }
+  return segmenter.status();
+}
+
 }  // namespace nark::sender

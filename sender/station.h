@@ -107,6 +107,11 @@ class Station {
   std::optional<Due> next_;  // cut, but not due with the burst before
 };
 
+// Reads until it is known what the input is, in a session that marks samples: so that one
+// which cannot be is refused before anything is opened that it would leave behind. The
+// segmenter's error, or the input's; OK, too, where the waiter says stop before that.
+absl::Status Recognise(Input& input, Segmenter& segmenter, Waiter& waiter);
+
 }  // namespace nark::sender
 
 #endif  // NARK_SENDER_STATION_H_

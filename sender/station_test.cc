@@ -16,6 +16,7 @@
 #include "common/wire/datagram.h"
 #include "sender/stream_generator.h"
 #include "sender/testing.h"
+#include "sender/wave_generator.h"
 
 namespace nark::sender {
 namespace {
@@ -293,6 +294,44 @@ TEST(PaceTest, ReadsWhatTheContractNames) {
   for (const char* wrong : {"0", "fast", "-1", "20Q", "PCR"}) {
     EXPECT_EQ(Pace::Parse(wrong).status().code(), absl::StatusCode::kInvalidArgument) << wrong;
   }
+}
+
+// --- Recognise ---
+
+CutRule SamplesRule() { return {.kind = CutRule::Kind::kDuration, .marking = Marking::kSamples}; }
+
+TEST(RecogniseTest, ReadsNoMoreThanItTakes) {
+  MemoryInput input(WaveGenerator{}.File(50'000), 10);
+  Segmenter segmenter(SamplesRule());
+  ManualWaiter waiter;
+  EXPECT_TRUE(Recognise(input, segmenter, waiter).ok());
+  EXPECT_EQ(segmenter.clock_source(), Segmenter::ClockSource::kByteRate);
+  size_t left = 0;
+  while (*input.Read([&](ByteView bytes) { left += bytes.size(); }) == Input::State::kOpen)
+    continue;
+  EXPECT_GT(left, 49'000u);
+}
+
+TEST(RecogniseTest, RefusesWhatCanNotBeMarked) {
+  ManualWaiter waiter;
+  for (const size_t size : {0, 7, 9000}) {
+    MemoryInput input(Bytes(size, 'x'), 1000);
+    Segmenter segmenter(SamplesRule());
+    EXPECT_EQ(Recognise(input, segmenter, waiter).code(), absl::StatusCode::kInvalidArgument);
+  }
+  MemoryInput broken({}, 10);
+  broken.status = absl::InternalError("broken");
+  Segmenter segmenter(SamplesRule());
+  EXPECT_EQ(Recognise(broken, segmenter, waiter).message(), "broken");
+}
+
+TEST(RecogniseTest, EndsWhereItIsToldTo) {
+  MemoryInput input(WaveGenerator{}.File(500), 10);
+  Segmenter segmenter(SamplesRule());
+  ManualWaiter waiter;
+  waiter.stop_at = waiter.now;
+  EXPECT_TRUE(Recognise(input, segmenter, waiter).ok());
+  EXPECT_EQ(segmenter.clock_source(), Segmenter::ClockSource::kUnknown);
 }
 
 }  // namespace
