@@ -8,8 +8,19 @@ NARK_COPTS = [
     "-Werror=unused-result",
 ]
 
-def _precompiled(which):
-    """Options and dependencies to use bazel/precompiled: most of a source is others' headers."""
+def _precompiled(which, copts):
+    """What uses bazel/precompiled: most of a source is others' headers.
+
+    Args:
+      which: its header.
+      copts: of the sources; where they choose another optimisation, which the header's must
+        be, they do without.
+
+    Returns:
+      A struct of copts and deps.
+    """
+    if [option for option in copts if option.startswith("-O")]:
+        return struct(copts = [], deps = [])
     return struct(
         copts = select({
             "//bazel:precompiled_headers": [
@@ -24,26 +35,33 @@ def _precompiled(which):
         }),
     )
 
-_LIBRARY = _precompiled("library")
-_TEST = _precompiled("test")
-
 def nark_cc_library(name, copts = [], deps = [], **attributes):
+    precompiled = _precompiled("library", copts)
     native.cc_library(
         name = name,
-        copts = NARK_COPTS + copts + _LIBRARY.copts,
-        deps = deps + _LIBRARY.deps,
+        copts = NARK_COPTS + copts + precompiled.copts,
+        deps = deps + precompiled.deps,
         **attributes
     )
 
 def nark_cc_binary(name, copts = [], deps = [], **attributes):
+    precompiled = _precompiled("library", copts)
     native.cc_binary(
         name = name,
-        copts = NARK_COPTS + copts + _LIBRARY.copts,
-        deps = deps + _LIBRARY.deps,
+        copts = NARK_COPTS + copts + precompiled.copts,
+        deps = deps + precompiled.deps,
         **attributes
     )
 
-def nark_cc_test(name, copts = [], deps = [], size = "small", main = "gtest", **attributes):
+def nark_cc_test(
+        name,
+        copts = [],
+        deps = [],
+        size = "small",
+        main = "gtest",
+        unsanitized = None,
+        tags = [],
+        **attributes):
     """A GoogleTest test, small unless said otherwise.
 
     Args:
@@ -52,14 +70,25 @@ def nark_cc_test(name, copts = [], deps = [], size = "small", main = "gtest", **
       deps: GoogleTest and GoogleMock are added.
       size: Bazel's test size.
       main: "gtest" for GoogleTest's own main, "own" if srcs have one.
+      unsanitized: GoogleTest's pattern of what a sanitized build leaves out, where it would take
+        a minute; tests/run has it in the opt build.
+      tags: Bazel's.
       **attributes: as of cc_test.
     """
     gtest = "//bazel/third_party:gtest_main" if main == "gtest" else "//bazel/third_party:gtest"
+    if unsanitized:
+        attributes["args"] = attributes.get("args", []) + select({
+            "//bazel:sanitized": ["--gtest_filter=-" + unsanitized],
+            "//conditions:default": [],
+        })
+        tags = tags + ["unsanitized"]
+    precompiled = _precompiled("test", copts)
     native.cc_test(
         name = name,
         size = size,
-        copts = NARK_COPTS + copts + _TEST.copts,
-        deps = deps + [gtest] + _TEST.deps,
+        copts = NARK_COPTS + copts + precompiled.copts,
+        deps = deps + [gtest] + precompiled.deps,
+        tags = tags,
         **attributes
     )
 

@@ -191,7 +191,8 @@ def threaded_tests():
 def lightened_tests():
     """The tests that do less, or nothing, in a sanitized build."""
     sources = [label for label in sources_with(DOES_LESS) if label.endswith("_test.cc")]
-    return query(f"tests(rdeps(//..., set({' '.join(sources)}), 1))")
+    by_source = f"tests(rdeps(//..., set({' '.join(sources)}), 1))"
+    return query(f"{by_source} union attr(tags, 'unsanitized', tests(//...))")
 
 
 def tsan(targets):
