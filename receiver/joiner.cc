@@ -239,7 +239,8 @@ void Joiner::LookInCache(Timestamp now) {
     if (!absl::IsNotFound(opened)) {
       const std::string what =
           kept.ok() ? absl::StrCat(options_.cache->PathOf(block_id, owner), ": ") : "";
-      cache_warnings_.push_back(absl::StrCat(what, opened.message(), "; it is fetched again"));
+      cache_warnings_.push_back(
+          absl::StrCat(what, opened.message(), "; the marked block is fetched again"));
     }
   }
   if (endpoints_.empty()) return AskKeyManagers();  // which says so

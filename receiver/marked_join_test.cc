@@ -159,7 +159,7 @@ TEST_F(MarkedJoinTest, ADamagedBlockIsFoundOutAndFetchedAgain) {
     EXPECT_EQ(joiner_->block_origin(), Joiner::BlockOrigin::kKeyManager);
     EXPECT_THAT(joiner_->cache_warnings(),
                 ElementsAre(AllOf(StartsWith(KeptFile() + ": "), HasSubstr("damaged"),
-                                  HasSubstr("it is fetched again"))));
+                                  HasSubstr("the marked block is fetched again"))));
     EXPECT_EQ(first_.grants, grants) << "the grant is installed";
     EXPECT_EQ(*ReadFile(KeptFile()), whole) << at;
   }
@@ -220,7 +220,8 @@ TEST_F(MarkedJoinTest, SaysWhyTheKeptBlockCanNotBeRead) {
   ASSERT_TRUE(JoinOne().ok()) << joiner_->result();
   EXPECT_TRUE(HasBlock());
   EXPECT_THAT(joiner_->cache_warnings(),
-              ElementsAre(AllOf(HasSubstr(kept + " is a folder"), HasSubstr("it is fetched again")),
+              ElementsAre(AllOf(HasSubstr(kept + " is a folder"),
+                                HasSubstr("the marked block is fetched again")),
                           AllOf(HasSubstr("is not kept"), HasSubstr(kept))));
 }
 
