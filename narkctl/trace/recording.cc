@@ -1,5 +1,6 @@
 #include "narkctl/trace/recording.h"
 
+#include <fcntl.h>
 #include <sndfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,7 +10,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <memory>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -17,8 +18,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "common/base/bytes.h"
 #include "common/base/file_operations.h"
 #include "common/base/status.h"
+#include "common/net/descriptor.h"
+#include "narkctl/trace/apart.h"
 
 namespace nark::trace {
 namespace {
@@ -30,10 +34,6 @@ constexpr uint32_t kLeastRate = 1000, kMostRate = 768'000, kMostChannels = 64;
 constexpr float kLoudest = 1e6;
 constexpr float kStepsOfFullScale = 32768;
 constexpr size_t kFramesAtATime = 1 << 16;
-
-struct CloseFile {
-  void operator()(SNDFILE* file) const { sf_close(file); }
-};
 
 // As one word of a shell's, and no option.
 std::string ShellWord(std::string text) {
@@ -66,6 +66,106 @@ absl::Status CheckIsFile(const std::string& path) {
   return absl::InvalidArgumentError(absl::StrCat(path, " is empty"));
 }
 
+// What the process that decodes says, in this machine's order: the head, then either samples
+// as libsndfile has them, full scale 1, or why there are none.
+struct Head {
+  int32_t readable = 0;
+  int32_t sample_rate = 0;
+  int32_t channels = 0;
+};
+
+bool WriteAll(const void* bytes, size_t size) {
+  for (size_t at = 0; at < size;) {
+    const ssize_t written = ::write(STDOUT_FILENO, static_cast<const char*>(bytes) + at, size - at);
+    if (written < 0) return false;
+    at += static_cast<size_t>(written);
+  }
+  return true;
+}
+
+// In a process of its own, from standard input to standard output.
+int Decode(const std::optional<RawFormat>& raw) {
+  SF_INFO info{};
+  if (raw.has_value()) {
+    info.samplerate = static_cast<int>(raw->sample_rate);
+    info.channels = static_cast<int>(raw->channels);
+    info.format = SF_FORMAT_RAW | SF_FORMAT_PCM_16 | SF_ENDIAN_LITTLE;
+  }
+  SNDFILE* const file = sf_open_fd(STDIN_FILENO, SFM_READ, &info, 0);
+  const Head head = {file != nullptr ? 1 : 0, info.samplerate, info.channels};
+  if (!WriteAll(&head, sizeof head)) return 1;
+  if (file == nullptr) {
+    const char* const why = sf_strerror(nullptr);
+    return WriteAll(why, std::strlen(why)) ? 0 : 1;
+  }
+  if (info.channels < 1 || info.channels > static_cast<int>(kMostChannels)) return 0;
+  std::vector<float> samples(kFramesAtATime * static_cast<size_t>(info.channels));
+  for (;;) {
+    const sf_count_t frames = sf_readf_float(file, samples.data(), kFramesAtATime);
+    if (frames <= 0) return 0;
+    const size_t count = static_cast<size_t>(frames) * static_cast<size_t>(info.channels);
+    if (!WriteAll(samples.data(), count * sizeof(float))) return 1;
+  }
+}
+
+// What was told by a process that a stranger's file may have taken over.
+class Told {
+ public:
+  absl::Status Take(ByteView bytes) {
+    const size_t of_head = std::min(bytes.size(), sizeof head_ - head_bytes_);
+    std::copy_n(bytes.begin(), of_head, reinterpret_cast<uint8_t*>(&head_) + head_bytes_);
+    head_bytes_ += of_head;
+    bytes = bytes.subspan(of_head);
+    const size_t most = readable() ? kMostSamples * sizeof(float) : kMostWhyBytes;
+    if (bytes.size() > most - body_bytes_) {
+      return absl::ResourceExhaustedError("it is longer than 2^29 samples; cut an excerpt of it");
+    }
+    samples_.resize((body_bytes_ + bytes.size() + sizeof(float) - 1) / sizeof(float));
+    std::copy(bytes.begin(), bytes.end(),
+              reinterpret_cast<uint8_t*>(samples_.data()) + body_bytes_);
+    body_bytes_ += bytes.size();
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Recording> Finish(const std::string& path) {
+    if (!readable()) return CannotRead(path, Why());
+    if (head_.channels < 1 || head_.channels > static_cast<int32_t>(kMostChannels) ||
+        head_.sample_rate < static_cast<int32_t>(kLeastRate) ||
+        head_.sample_rate > static_cast<int32_t>(kMostRate)) {
+      return CannotRead(path, absl::StrCat("it claims ", head_.channels, " channels at ",
+                                           head_.sample_rate, " Hz"));
+    }
+    const auto channels = static_cast<size_t>(head_.channels);
+    samples_.resize(body_bytes_ / sizeof(float) / channels * channels);
+    if (samples_.empty()) return CannotRead(path, "it has no samples");
+    for (float& sample : samples_) {
+      sample *= kStepsOfFullScale;
+      // Floating-point files hold whatever somebody put there.
+      sample = std::isnan(sample) ? 0 : std::clamp(sample, -kLoudest, kLoudest);
+    }
+    return Recording{.sample_rate = static_cast<uint32_t>(head_.sample_rate),
+                     .channels = static_cast<uint32_t>(head_.channels),
+                     .samples = std::move(samples_)};
+  }
+
+ private:
+  static constexpr size_t kMostWhyBytes = 200;
+
+  bool readable() const { return head_bytes_ == sizeof head_ && head_.readable == 1; }
+  // For a terminal.
+  std::string Why() const {
+    std::string why(reinterpret_cast<const char*>(samples_.data()), body_bytes_);
+    std::erase_if(why, [](char c) { return !absl::ascii_isprint(static_cast<unsigned char>(c)); });
+    while (why.ends_with('.')) why.pop_back();
+    return why;
+  }
+
+  Head head_;
+  size_t head_bytes_ = 0;
+  std::vector<float> samples_;
+  size_t body_bytes_ = 0;
+};
+
 }  // namespace
 
 absl::StatusOr<RawFormat> ParseRawFormat(const std::string& text) {
@@ -82,44 +182,17 @@ absl::StatusOr<RawFormat> ParseRawFormat(const std::string& text) {
 absl::StatusOr<Recording> ReadRecording(const std::string& path,
                                         const std::optional<RawFormat>& raw) {
   RETURN_IF_ERROR(CheckIsFile(path));
-  SF_INFO info{};
-  if (raw.has_value()) {
-    info.samplerate = static_cast<int>(raw->sample_rate);
-    info.channels = static_cast<int>(raw->channels);
-    info.format = SF_FORMAT_RAW | SF_FORMAT_PCM_16 | SF_ENDIAN_LITTLE;
+  const net::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.fd() < 0) return FileError(errno, "cannot read", path);
+  Told told;
+  const absl::Status status = DoApart(
+      file.fd(), [&raw] { return Decode(raw); },
+      [&told](ByteView bytes) { return told.Take(bytes); });
+  if (absl::IsResourceExhausted(status) || absl::IsFailedPrecondition(status)) {
+    return Annotate(status, path);
   }
-  const std::unique_ptr<SNDFILE, CloseFile> file(sf_open(path.c_str(), SFM_READ, &info));
-  if (file == nullptr) return CannotRead(path, sf_strerror(nullptr));
-  if (info.channels < 1 || info.channels > static_cast<int>(kMostChannels) ||
-      info.samplerate < static_cast<int>(kLeastRate) ||
-      info.samplerate > static_cast<int>(kMostRate)) {
-    return CannotRead(
-        path, absl::StrCat("it claims ", info.channels, " channels at ", info.samplerate, " Hz"));
-  }
-  Recording recording{.sample_rate = static_cast<uint32_t>(info.samplerate),
-                      .channels = static_cast<uint32_t>(info.channels),
-                      .samples = {}};
-  // What a header says of the length is not trusted.
-  while (true) {
-    const size_t before = recording.samples.size();
-    recording.samples.resize(before + kFramesAtATime * recording.channels);
-    const sf_count_t frames =
-        sf_readf_float(file.get(), recording.samples.data() + before, kFramesAtATime);
-    const size_t read = frames > 0 ? static_cast<size_t>(frames) * recording.channels : 0;
-    recording.samples.resize(before + read);
-    if (read == 0) break;
-    for (size_t i = before; i < before + read; ++i) {
-      const float sample = recording.samples[i] * kStepsOfFullScale;
-      // Floating-point files hold whatever somebody put there.
-      recording.samples[i] = std::isnan(sample) ? 0 : std::clamp(sample, -kLoudest, kLoudest);
-    }
-    if (recording.samples.size() > kMostSamples) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat(path, " is longer than 2^29 samples; cut an excerpt of it"));
-    }
-  }
-  if (recording.samples.empty()) return CannotRead(path, "it has no samples");
-  return recording;
+  if (!status.ok()) return CannotRead(path, std::string(status.message()));
+  return told.Finish(path);
 }
 
 }  // namespace nark::trace

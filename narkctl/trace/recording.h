@@ -28,7 +28,8 @@ struct RawFormat {
 // "RATE,CHANNELS". INVALID_ARGUMENT.
 absl::StatusOr<RawFormat> ParseRawFormat(const std::string& text);
 
-// WAV, FLAC, Ogg with Vorbis or Opus, MP3 and whatever else libsndfile reads.
+// WAV, FLAC, Ogg with Vorbis or Opus, MP3 and whatever else libsndfile reads, in a process of
+// its own (apart.h): to be called while there is one thread.
 // INVALID_ARGUMENT, for a format that it does not, with the ffmpeg command that makes WAV of
 // it, and for what is no file; NOT_FOUND; RESOURCE_EXHAUSTED for more than 2^29 samples.
 absl::StatusOr<Recording> ReadRecording(const std::string& path,

@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 #include <sndfile.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <vector>
 
 namespace nark::trace {
 namespace {
@@ -38,6 +40,44 @@ TEST(RecordingTest, ReadsSamplesInStepsOfSixteenBits) {
     EXPECT_EQ(recording->sample_rate, 44100u);
     EXPECT_EQ(recording->channels, 2u);
     EXPECT_THAT(recording->samples, ElementsAre(1, -2, 32767, -32768)) << format;
+  }
+}
+
+// Whatever libsndfile decodes, it does so in a process that may do little else.
+TEST(RecordingTest, ReadsEveryFormatThatItSays) {
+  struct Case {
+    const char* name;
+    int format;
+    int sample_rate = 44100;
+  };
+  for (const Case& c :
+       {Case{"WAV", SF_FORMAT_WAV | SF_FORMAT_FLOAT}, Case{"W64", SF_FORMAT_W64 | SF_FORMAT_PCM_24},
+        Case{"AIFF", SF_FORMAT_AIFF | SF_FORMAT_PCM_16},
+        Case{"CAF with ALAC", SF_FORMAT_CAF | SF_FORMAT_ALAC_16},
+        Case{"FLAC", SF_FORMAT_FLAC | SF_FORMAT_PCM_24},
+        Case{"Vorbis", SF_FORMAT_OGG | SF_FORMAT_VORBIS},
+        Case{"Opus", SF_FORMAT_OGG | SF_FORMAT_OPUS, 48000},
+        Case{"MP3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III}}) {
+    SF_INFO info{};
+    info.samplerate = c.sample_rate;
+    info.channels = 2;
+    info.format = c.format;
+    SNDFILE* file = sf_open(PathOf("some").c_str(), SFM_WRITE, &info);
+    ASSERT_NE(file, nullptr) << c.name << ": " << sf_strerror(nullptr);
+    std::vector<float> sound(2 * 30000);
+    for (size_t i = 0; i < sound.size(); ++i) {
+      sound[i] = 0.3f * std::sin(static_cast<float>(i / 2) / 20);
+    }
+    EXPECT_EQ(sf_writef_float(file, sound.data(), 30000), 30000);
+    sf_close(file);
+    const auto recording = ReadRecording(PathOf("some"));
+    ASSERT_TRUE(recording.ok()) << c.name << ": " << recording.status();
+    EXPECT_EQ(recording->sample_rate, static_cast<uint32_t>(c.sample_rate)) << c.name;
+    EXPECT_EQ(recording->channels, 2u) << c.name;
+    // An encoder may add silence.
+    EXPECT_NEAR(static_cast<double>(recording->frames()), 30000, 3000) << c.name;
+    const auto loudest = std::max_element(recording->samples.begin(), recording->samples.end());
+    EXPECT_NEAR(*loudest, 0.3 * 32768, 1000) << c.name;
   }
 }
 
