@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 
@@ -52,7 +53,7 @@ TEST_F(ApartTest, ReadsItsFileAndWritesToItsParent) {
 
 TEST_F(ApartTest, SaysHowItEnded) {
   EXPECT_THAT(EndOf([] { return 3; }), HasSubstr("failed"));
-  EXPECT_THAT(EndOf([]() -> int { ::_exit(::raise(SIGKILL)); }), HasSubstr("ended: Killed"));
+  EXPECT_THAT(EndOf([]() -> int { __builtin_trap(); }), HasSubstr("ended: Illegal instruction"));
 }
 
 TEST_F(ApartTest, HasNoOtherFile) {
@@ -76,6 +77,8 @@ TEST_F(ApartTest, MayDoNothingElse) {
   EXPECT_THAT(EndOf([]() -> int { return ::execl("/bin/true", "true", nullptr); }),
               HasSubstr(ended));
   EXPECT_THAT(EndOf([] { return ::fork() < 0 ? 0 : 0; }), HasSubstr(ended));
+  EXPECT_THAT(EndOf([] { return ::kill(::getppid(), 0); }), HasSubstr(ended));
+  EXPECT_THAT(EndOf([]() -> int { std::abort(); }), HasSubstr(ended));
 }
 
 TEST_F(ApartTest, EndsWhereItsParentHasEnough) {
