@@ -82,6 +82,10 @@ absl::StatusOr<Ranges> RangesOf(const TraceFlags& flags, const Candidates& candi
   if (!flags.adus.empty()) {
     const absl::StatusOr<cli::NumberRange> range = cli::ParseRange(flags.adus);
     if (!range.ok()) return Annotate(range.status(), "--adus");
+    if (range->first > LastIdOf(terms)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--adus ", flags.adus, ": the session's last ADU is ", LastIdOf(terms)));
+    }
     return Ranges{{range->first, std::min(range->last, LastIdOf(terms))}, all};
   }
   const uint64_t bytes = 2 * recording.channels * uint64_t{recording.sample_rate} * kMostSeconds;

@@ -145,6 +145,8 @@ TEST_F(TraceCommandTest, SaysWhatIsMissing) {
   refused({"--leak", leak, "--candidates", desk_.PathOf("s.nark")}, ", line ");
   refused({"--leak", leak, "--sender", "9"}, "no such stream");
   refused({"--leak", leak, "--adus", "x"}, "--adus");
+  refused({"--leak", leak, "--adus", "18446744073709551614-18446744073709551615"},
+          "the session's last ADU is");
   // Before the search, and before the sound is read.
   refused({"--leak", desk_.PathOf("none"), "--plot", desk_.PathOf("no/such/plot.svg")},
           "no/such/plot.svg");

@@ -5,6 +5,7 @@
 #include <complex>
 #include <numbers>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -248,16 +249,21 @@ class NoiseWeights {
   std::vector<std::complex<float>> spectrum_;
 };
 
+std::string ShapeOf(const Recording& sound) {
+  return absl::StrCat(sound.channels, sound.channels == 1 ? " channel" : " channels", " at ",
+                      sound.sample_rate, " Hz");
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<Stretch>> AlignToMaster(
     const Recording& leak, const Recording& master,
     const std::function<void(size_t at, double part)>& progress) {
   if (leak.sample_rate != master.sample_rate || leak.channels != master.channels) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the leak has ", leak.channels, " channels at ", leak.sample_rate, " Hz, the master ",
-        master.channels, " at ", master.sample_rate, " Hz; make them alike: ffmpeg -i LEAK -ar ",
-        master.sample_rate, " -ac ", master.channels, " -c:a pcm_f32le leak.wav"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the leak is ", ShapeOf(leak), " and the master ", ShapeOf(master),
+                     "; bring the leak to the master's: ffmpeg -i LEAK -ar ", master.sample_rate,
+                     " -ac ", master.channels, " -c:a pcm_f32le leak-as-master.wav"));
   }
   std::vector<Stretch> stretches = MasterAligner(Edges(leak), Edges(master), progress).Align();
   for (Stretch& stretch : stretches) stretch.gain = GainOf(leak, master, stretch);

@@ -167,15 +167,52 @@ class Examiner {
     return pieces;
   }
 
+  // What a leak says of places of the stream, each once: a piece for each ADU, `at` in `bits`.
+  struct Places {
+    std::vector<Piece> pieces;
+    std::vector<float> bits;
+  };
+
+  // Adds up what is said of one place several times, up to the bit: what is played in a loop is
+  // one observation, with one noise.
+  static Places PlacesOf(const std::vector<Piece>& pieces, const std::vector<float>& bits) {
+    std::map<uint64_t, std::pair<size_t, size_t>> of_adu;  // from the first sample to the last
+    for (const Piece& piece : pieces) {
+      const size_t begin = piece.place.sample, end = begin + piece.count;
+      const auto [known, added] = of_adu.try_emplace(piece.place.adu_id, begin, end);
+      if (added) continue;
+      known->second.first = std::min(known->second.first, begin);
+      known->second.second = std::max(known->second.second, end);
+    }
+    Places places;
+    std::map<uint64_t, const Piece*> joined;
+    places.pieces.reserve(of_adu.size());
+    size_t at = 0;
+    for (const auto& [id, range] : of_adu) {
+      const size_t count = range.second - range.first;
+      places.pieces.push_back({at, count, {id, range.first}});
+      joined[id] = &places.pieces.back();
+      at += count;
+    }
+    places.bits.resize(at);
+    for (const Piece& piece : pieces) {
+      const Piece& to = *joined[piece.place.adu_id];
+      float* const sums = &places.bits[to.at + piece.place.sample - to.place.sample];
+      for (size_t i = 0; i < piece.count; ++i) sums[i] += bits[piece.at + i];
+    }
+    for (float& bit : places.bits) bit = std::clamp(bit, -1.0f, 1.0f);
+    return places;
+  }
+
   enum class Look : uint8_t { kQuick, kClose };
 
   // How well what the leak says of bits fits the plane, the master beginning with ADU `first`:
   // in standard deviations.
-  static absl::StatusOr<double> Fit(StreamMarks& stream, const std::vector<Piece>& pieces,
-                                    const std::vector<float>& bits, uint64_t first, Look look) {
+  static absl::StatusOr<double> Fit(StreamMarks& stream, const Places& places, uint64_t first,
+                                    Look look) {
     double sum = 0, squares = 0;
     size_t seen = 0;
-    for (const Piece& piece : pieces) {
+    for (const Piece& piece : places.pieces) {
       const size_t begin = piece.place.sample, end = begin + piece.count;
       AduMarks marks;
       if (look == Look::kQuick) {
@@ -185,7 +222,7 @@ class Examiner {
         ASSIGN_OR_RETURN(marks, stream.MarksOf(first + piece.place.adu_id, end));
       }
       for (size_t t = begin; t < end; ++t) {
-        const double bit = BitAt(marks.bare, t) ? bits[piece.at + t - begin] : 0;
+        const double bit = BitAt(marks.bare, t) ? places.bits[piece.at + t - begin] : 0;
         sum += BitAt(marks.plane, t) ? bit : -bit;
         squares += bit * bit;
       }
@@ -197,12 +234,11 @@ class Examiner {
 
   // The id of the ADU that the master begins with in this stream, if it is told by the plane.
   absl::StatusOr<std::optional<uint64_t>> FirstAdu(StreamMarks& stream,
-                                                   const std::vector<Piece>& pieces,
-                                                   const std::vector<float>& bits) const {
+                                                   const Places& places) const {
     std::vector<std::pair<double, uint64_t>> fits;
     const AduRange& range = settings_.range;
     for (uint64_t id = range.first; id <= range.last; ++id) {
-      ASSIGN_OR_RETURN(const double fit, Fit(stream, pieces, bits, id, Look::kQuick));
+      ASSIGN_OR_RETURN(const double fit, Fit(stream, places, id, Look::kQuick));
       fits.emplace_back(fit, id);
       if (settings_.progress != nullptr) {
         settings_.progress(0, static_cast<double>(id - range.first) /
@@ -214,7 +250,7 @@ class Examiner {
     std::sort(fits.rbegin(), fits.rend());
     fits.resize(std::min(fits.size(), kClosely));
     for (auto& [fit, id] : fits) {
-      ASSIGN_OR_RETURN(fit, Fit(stream, pieces, bits, id, Look::kClose));
+      ASSIGN_OR_RETURN(fit, Fit(stream, places, id, Look::kClose));
     }
     const auto best = std::max_element(fits.begin(), fits.end());
     if (best == fits.end() || best->first < kMasterDeviations) return std::optional<uint64_t>();
@@ -225,23 +261,24 @@ class Examiner {
     ASSIGN_OR_RETURN(const std::vector<Stretch> stretches,
                      AlignToMaster(leak_, master, settings_.progress));
     if (stretches.empty()) return absl::OkStatus();
-    const std::vector<float> bits = BitsAgainstMaster(leak_, master, stretches);
     std::vector<Piece> pieces = PiecesOf(stretches, layout);
+    Places places = PlacesOf(pieces, BitsAgainstMaster(leak_, master, stretches));
     for (size_t s = 0; s < streams_.size(); ++s) {
       ASSIGN_OR_RETURN(StreamMarks marks, StreamMarks::Create(family_, streams_[s].key.Clone()));
       std::optional<uint64_t> first = settings_.master_adu;
       if (first.has_value()) {
-        ASSIGN_OR_RETURN(const double fit, Fit(marks, pieces, bits, *first, Look::kClose));
+        ASSIGN_OR_RETURN(const double fit, Fit(marks, places, *first, Look::kClose));
         if (fit < kGivenDeviations) continue;
       } else {
-        ASSIGN_OR_RETURN(first, FirstAdu(marks, pieces, bits));
+        ASSIGN_OR_RETURN(first, FirstAdu(marks, places));
       }
       if (!first.has_value()) continue;
       Forget();
       shown_.method = TraceMethod::kAgainstMaster;
       shown_.gain = stretches.front().gain;
       for (Piece& piece : pieces) piece.place.adu_id += *first;
-      RETURN_IF_ERROR(Observe(marks, pieces, [&](size_t at) { return bits[at]; }));
+      for (Piece& piece : places.pieces) piece.place.adu_id += *first;
+      RETURN_IF_ERROR(Observe(marks, places.pieces, [&](size_t at) { return places.bits[at]; }));
       for (const Piece& piece : pieces) shown_.pieces.push_back({s, piece});
       return absl::OkStatus();
     }

@@ -180,6 +180,23 @@ TEST_F(DistortionTest, AMasterThatBeginsElsewhereThanGivenIsRefused) {
   }
 }
 
+// Chance is no likelier for being heard a hundred times.
+TEST_F(DistortionTest, APassageInALoopDoesNotMakeAWrongPlaceFit) {
+  Recording leak = Distorted([](double sample) { return std::round(sample * 0.7); });
+  leak.samples.resize(kSecond / 2);
+  const std::vector<float> passage = leak.samples;
+  for (int i = 0; i < 60; ++i) {
+    leak.samples.insert(leak.samples.end(), passage.begin(), passage.end());
+  }
+  TraceSettings settings;
+  settings.timing = studio_.timing();
+  settings.range = {20, 60};  // all of them wrong
+  const auto shown = Examine(studio_.family(), studio_.Streams(), leak, &master_, settings);
+  ASSERT_TRUE(shown.ok()) << shown.status();
+  EXPECT_EQ(shown->method, TraceMethod::kNone);
+  EXPECT_EQ(Accused(leak, &master_), leaker_);
+}
+
 TEST_F(DistortionTest, AMasterOfAnotherShapeIsRefused) {
   Recording other = master_;
   other.sample_rate = 48000;
