@@ -30,16 +30,22 @@ std::string BlockCache::PathOf(const Digest& block_id, const Digest& secure_spac
 
 absl::StatusOr<Bytes> BlockCache::Find(const Digest& block_id,
                                        const Digest& secure_space_id) const {
-  if (folder_.empty()) return absl::NotFoundError("no folder keeps marked blocks");
+  // A folder that is none is told of by Keep, once.
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(folder_, ignored)) {
+    return absl::NotFoundError("no folder keeps marked blocks");
+  }
   return ReadFile(PathOf(block_id, secure_space_id), kMostBytes);
 }
 
 absl::Status BlockCache::Keep(const Digest& block_id, const Digest& secure_space_id,
                               ByteView sealed) const {
-  if (folder_.empty()) return absl::OkStatus();
+  if (folder_.empty()) {
+    return absl::FailedPreconditionError("no folder keeps marked blocks; give --cache DIR");
+  }
   std::error_code error;
   const bool made = std::filesystem::create_directories(folder_, error);
-  if (error) return FileError(error.value(), "cannot make", folder_);
+  if (error) return FileError(error.value(), "cannot make the folder", folder_);
   if (made) {
     std::filesystem::permissions(folder_, std::filesystem::perms::owner_all, error);
     if (error) return FileError(error.value(), "cannot set the mode of", folder_);

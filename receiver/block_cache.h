@@ -15,12 +15,13 @@ namespace nark::receiver {
 // Soft: a block can be fetched again. Thread-compatible.
 class BlockCache {
  public:
-  // Keeps nothing where `folder` is empty. It is made, for the owner alone, when first needed.
+  // Keeps nothing, and says so, where `folder` is empty. It is made, for the owner alone, when
+  // first needed.
   explicit BlockCache(std::string folder) : folder_(std::move(folder)) {}
 
-  // NOT_FOUND, or what kept it from being read.
+  // NOT_FOUND, also where there is no folder, or what kept it from being read.
   absl::StatusOr<Bytes> Find(const Digest& block_id, const Digest& secure_space_id) const;
-  // Replaces it whole. Messages name the file.
+  // Replaces it whole. Messages name the file or the folder.
   absl::Status Keep(const Digest& block_id, const Digest& secure_space_id, ByteView sealed) const;
 
   // The file of a block.

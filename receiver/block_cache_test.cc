@@ -7,6 +7,7 @@
 #include <string>
 
 #include "common/base/status.h"
+#include "common/base/storage.h"
 
 namespace nark::receiver {
 namespace {
@@ -54,9 +55,11 @@ TEST_F(BlockCacheTest, IsItsOwnersAlone) {
   }
 }
 
-TEST_F(BlockCacheTest, KeepsNothingWithoutAFolder) {
+TEST_F(BlockCacheTest, KeepsNothingWithoutAFolderAndSaysSo) {
   const BlockCache cache("");
-  EXPECT_TRUE(cache.Keep(Filled(1), Filled(2), Bytes(10)).ok());
+  const absl::Status refused = cache.Keep(Filled(1), Filled(2), Bytes(10));
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(Std(refused.message()).find("--cache"), std::string_view::npos);
   EXPECT_EQ(cache.Find(Filled(1), Filled(2)).status().code(), absl::StatusCode::kNotFound);
 }
 
@@ -65,6 +68,16 @@ TEST_F(BlockCacheTest, SaysWhatKeptItFromKeeping) {
   const absl::Status refused = cache.Keep(Filled(1), Filled(2), Bytes(10));
   EXPECT_FALSE(refused.ok());
   EXPECT_NE(Std(refused.message()).find("/proc/nowhere"), std::string_view::npos);
+}
+
+TEST_F(BlockCacheTest, AFileInTheFoldersPlaceIsNamedOnce) {
+  ASSERT_TRUE(WriteFile(root_ + "/file", Bytes(1), FileMode::kPublic).ok());
+  for (const std::string& folder : {root_ + "/file", root_ + "/file/below"}) {
+    const BlockCache cache(folder);
+    EXPECT_EQ(cache.Find(Filled(1), Filled(2)).status().code(), absl::StatusCode::kNotFound);
+    const absl::Status refused = cache.Keep(Filled(1), Filled(2), Bytes(10));
+    EXPECT_EQ(refused.message(), "cannot make the folder " + folder + ": Not a directory");
+  }
 }
 
 TEST_F(BlockCacheTest, TheFolderIsWhereUsersLook) {

@@ -137,6 +137,7 @@ absl::Status JoinRun::CheckLocally() {
   options.spread = key_managers_.spread;
   options.cache = &block_cache_;
   options.block_progress = TellBlockProgress();
+  options.warn = Warn;
   joiner_->Start(options, clock_.Now());
   // The first step asks the secure space only.
   joiner_->Step(clock_.Now());
@@ -243,7 +244,6 @@ absl::Status JoinRun::OnJoined() {
 }
 
 absl::Status JoinRun::TakeBlock() {
-  for (const std::string& warning : joiner_->cache_warnings()) spdlog::warn("{}", warning);
   if (joiner_->block_origin() == Joiner::BlockOrigin::kKeyManager) {
     spdlog::info("the marked block was fetched");
   }

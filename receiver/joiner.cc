@@ -5,7 +5,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "common/audit/sealed_block.h"
 #include "common/base/bytes.h"
 #include "common/base/status.h"
 #include "common/object/envelope.h"
@@ -28,13 +27,6 @@ std::string Seconds(microseconds duration) {
 
 bool SameSession(const v1::SessionRef& a, const v1::SessionRef& b) {
   return a.provider() == b.provider() && a.session_id() == b.session_id();
-}
-
-// Of 32 bytes, which the terms and the secure space's id have.
-Digest DigestOf(const std::string& text) {
-  Digest digest{};
-  std::copy_n(AsBytes(text).begin(), std::min(text.size(), digest.size()), digest.begin());
-  return digest;
 }
 
 }  // namespace
@@ -219,68 +211,6 @@ std::string Joiner::Unmet() const {
                       Seconds(block_wait_.value_or(options_.timeout)));
 }
 
-void Joiner::Block(Timestamp now) {
-  if (!block_wait_.has_value()) return LookInCache(now);
-  FetchBlock(now);
-}
-
-void Joiner::LookInCache(Timestamp now) {
-  const v1::AuditTrail& trail = session_.terms().audit();
-  const Digest block_id = DigestOf(trail.block_id()), owner = DigestOf(secure_space_id_);
-  if (options_.cache != nullptr) {
-    const absl::StatusOr<Bytes> kept = options_.cache->Find(block_id, owner);
-    const absl::Status opened = kept.ok() ? OpenBlock(*kept) : kept.status();
-    if (opened.ok()) {
-      block_origin_ = BlockOrigin::kCache;
-      state_ = State::kJoined;
-      return;
-    }
-    if (kept.ok() && !absl::IsInvalidArgument(opened)) return FailLocally(opened);
-    if (!absl::IsNotFound(opened)) {
-      const std::string what =
-          kept.ok() ? absl::StrCat(options_.cache->PathOf(block_id, owner), ": ") : "";
-      cache_warnings_.push_back(
-          absl::StrCat(what, opened.message(), "; the marked block is fetched again"));
-    }
-  }
-  if (endpoints_.empty()) return AskKeyManagers();  // which says so
-  deadline_ = std::max<Timestamp>(deadline_, now + options_.block_timeout);
-  block_wait_ = std::chrono::duration_cast<microseconds>(deadline_ - now);
-  last_error_ = absl::OkStatus();  // of the grant, if any
-  if (options_.block_progress != nullptr) {
-    options_.block_progress(0, audit::SealedBlockBytes(trail.block_words_log2()));
-  }
-  if (used_installed_grant_) state_ = State::kChallenge;
-}
-
-void Joiner::FetchBlock(Timestamp now) {
-  v1::GetMarkedBlockRequest request;
-  *request.mutable_join() = Request();
-  const auto sealed = endpoint().client->GetMarkedBlock(
-      request, CallTimeout(options_.block_call_timeout, now), options_.block_progress);
-  if (!sealed.ok()) return OnDecisionError(sealed.status(), now);
-  const absl::Status opened = OpenBlock(*sealed);
-  if (absl::IsInvalidArgument(opened)) return OnLie(opened, now);
-  if (!opened.ok()) return FailLocally(opened);
-  Keep(*sealed);
-  block_origin_ = BlockOrigin::kKeyManager;
-  state_ = State::kJoined;
-}
-
-void Joiner::Keep(ByteView sealed) {
-  if (options_.cache == nullptr) return;
-  const absl::Status kept = options_.cache->Keep(DigestOf(session_.terms().audit().block_id()),
-                                                 DigestOf(secure_space_id_), sealed);
-  if (kept.ok()) return;
-  cache_warnings_.push_back(absl::StrCat("the marked block is not kept, and fetched again by the ",
-                                         "next join: ", kept.message()));
-}
-
-absl::Status Joiner::OpenBlock(ByteView sealed) {
-  ASSIGN_OR_RETURN(block_, secure_space_.OpenMarkedBlock(session_.name(), sealed));
-  return absl::OkStatus();
-}
-
 milliseconds Joiner::CallTimeout(microseconds longest, Timestamp now) const {
   const microseconds left = std::min<microseconds>(longest, deadline_ - now);
   return std::max(milliseconds(1), std::chrono::ceil<milliseconds>(left));
@@ -315,6 +245,7 @@ void Joiner::OnPeerError(const absl::Status& error, Timestamp now) {
     }
   }
   NextEndpoint(now);
+  if (block_wait_.has_value() && !done()) TellOfSlowBlock(now);
 }
 
 void Joiner::OnNotAttested(Timestamp now) {

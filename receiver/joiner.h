@@ -2,6 +2,7 @@
 #define NARK_RECEIVER_JOINER_H_
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,6 +41,9 @@ struct JoinOptions {
   // ... and who hears of it on the way, in the thread of Step: first, before anybody is
   // asked, of 0 bytes done.
   keymanager::Client::BlockProgress block_progress = nullptr;
+  // Hears at once, in the thread of Step and a line each, what was wrong with the block that
+  // was kept, why the one that is fetched is not kept, and what a slow fetch waits for.
+  std::function<void(const std::string&)> warn = nullptr;
   // For the whole exchange without it.
   std::chrono::microseconds timeout = std::chrono::seconds(10);
   // The longest that one call waits for one replica.
@@ -99,8 +103,6 @@ class Joiner {
   // The marked block, where keys are released; nullptr else.
   const std::shared_ptr<const ChameleonBlock>& block() const { return block_; }
   BlockOrigin block_origin() const { return block_origin_; }
-  // A line each: what was wrong with the one that was kept, and with keeping it.
-  const std::vector<std::string>& cache_warnings() const { return cache_warnings_; }
 
  private:
   void Look();
@@ -114,6 +116,9 @@ class Joiner {
   void Keep(ByteView sealed);
   // INVALID_ARGUMENT where it is none for this secure space.
   absl::Status OpenBlock(ByteView sealed);
+  // Where it lasts.
+  void TellOfSlowBlock(Timestamp now);
+  void Warn(const std::string& line) const;
   // What nobody did until the end, and how long that was.
   std::string Unmet() const;
   void AskKeyManagers();
@@ -172,9 +177,9 @@ class Joiner {
   bool used_installed_grant_ = false;
   // Of the marked block, once it is known that it has to be fetched.
   std::optional<std::chrono::microseconds> block_wait_;
+  Timestamp told_of_block_;
   std::shared_ptr<const ChameleonBlock> block_;
   BlockOrigin block_origin_ = BlockOrigin::kNone;
-  std::vector<std::string> cache_warnings_;
 };
 
 std::string_view Name(Joiner::State state);

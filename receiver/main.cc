@@ -41,7 +41,8 @@ constexpr char kAllowInsecure[] =
     "have a secure space in DIR play sessions with an insecure cipher or generator";
 
 constexpr char kCache[] =
-    "folder that keeps marked blocks between runs [$XDG_CACHE_HOME/nark or ~/.cache/nark]";
+    "folder that keeps marked blocks between runs [the first that is set: $CACHE_DIRECTORY, "
+    "$XDG_CACHE_HOME/nark, ~/.cache/nark]";
 
 void DeclareJoin(Flags& flags, cli::Command& command) {
   using cli::Need;

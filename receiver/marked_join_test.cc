@@ -25,6 +25,7 @@ namespace nark::receiver {
 namespace {
 
 using testing::AllOf;
+using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -84,6 +85,8 @@ class MarkedJoinTest : public testing::Test {
                     std::move(endpoints));
     JoinOptions options;
     options.cache = &*cache_;
+    warnings_.clear();
+    options.warn = [this](const std::string& line) { warnings_.push_back(line); };
     options.block = block;
     if (heard != nullptr) {
       options.block_progress = [heard](size_t done, size_t) { heard->push_back(done); };
@@ -120,13 +123,14 @@ class MarkedJoinTest : public testing::Test {
   std::optional<BlockCache> cache_;
   std::optional<VerifiedVoucher> verified_;
   std::optional<Joiner> joiner_;
+  std::vector<std::string> warnings_;  // of the last join
 };
 
 TEST_F(MarkedJoinTest, FetchesItsBlockOnceAndKeepsIt) {
   ASSERT_TRUE(JoinOne().ok()) << joiner_->result();
   EXPECT_TRUE(HasBlock());
   EXPECT_EQ(joiner_->block_origin(), Joiner::BlockOrigin::kKeyManager);
-  EXPECT_THAT(joiner_->cache_warnings(), IsEmpty());
+  EXPECT_THAT(warnings_, IsEmpty());
   EXPECT_EQ(first_.blocks, 1);
   // With the grant installed and the block kept nobody is asked.
   ASSERT_TRUE(Join({}).ok()) << joiner_->result();
@@ -157,9 +161,8 @@ TEST_F(MarkedJoinTest, ADamagedBlockIsFoundOutAndFetchedAgain) {
     ASSERT_TRUE(JoinOne().ok()) << joiner_->result();
     EXPECT_TRUE(HasBlock());
     EXPECT_EQ(joiner_->block_origin(), Joiner::BlockOrigin::kKeyManager);
-    EXPECT_THAT(joiner_->cache_warnings(),
-                ElementsAre(AllOf(StartsWith(KeptFile() + ": "), HasSubstr("damaged"),
-                                  HasSubstr("the marked block is fetched again"))));
+    EXPECT_THAT(warnings_, ElementsAre(AllOf(StartsWith(KeptFile() + ": "), HasSubstr("damaged"),
+                                             HasSubstr("the marked block is fetched again"))));
     EXPECT_EQ(first_.grants, grants) << "the grant is installed";
     EXPECT_EQ(*ReadFile(KeptFile()), whole) << at;
   }
@@ -208,8 +211,7 @@ TEST_F(MarkedJoinTest, PlaysWithoutACacheAndSaysWhyNothingWasKept) {
   cache_.emplace("/proc/nowhere");
   ASSERT_TRUE(JoinOne().ok()) << joiner_->result();
   EXPECT_TRUE(HasBlock());
-  EXPECT_THAT(joiner_->cache_warnings(),
-              ElementsAre(AllOf(HasSubstr("is not kept"), HasSubstr("/proc/nowhere"))));
+  EXPECT_THAT(warnings_, ElementsAre(AllOf(HasSubstr("is not kept"), HasSubstr("/proc/nowhere"))));
 }
 
 TEST_F(MarkedJoinTest, SaysWhyTheKeptBlockCanNotBeRead) {
@@ -219,10 +221,9 @@ TEST_F(MarkedJoinTest, SaysWhyTheKeptBlockCanNotBeRead) {
   ASSERT_TRUE(std::filesystem::create_directory(kept));
   ASSERT_TRUE(JoinOne().ok()) << joiner_->result();
   EXPECT_TRUE(HasBlock());
-  EXPECT_THAT(joiner_->cache_warnings(),
-              ElementsAre(AllOf(HasSubstr(kept + " is a folder"),
-                                HasSubstr("the marked block is fetched again")),
-                          AllOf(HasSubstr("is not kept"), HasSubstr(kept))));
+  EXPECT_THAT(warnings_, ElementsAre(AllOf(HasSubstr(kept + " is a folder"),
+                                           HasSubstr("the marked block is fetched again")),
+                                     AllOf(HasSubstr("is not kept"), HasSubstr(kept))));
 }
 
 TEST_F(MarkedJoinTest, SaysForWhatItWaitedAndHowLong) {
@@ -234,12 +235,43 @@ TEST_F(MarkedJoinTest, SaysForWhatItWaitedAndHowLong) {
   EXPECT_THAT(heard, ElementsAre(0));
 }
 
+TEST_F(MarkedJoinTest, SaysThatTheKeptOneWasDamagedThoughNobodyGivesAnother) {
+  ASSERT_TRUE(JoinOne().ok()) << joiner_->result();
+  ASSERT_TRUE(WriteFile(KeptFile(), Bytes(10), FileMode::kSecret).ok());
+  first_.error = Refusal(absl::StatusCode::kPermissionDenied, "EXPELLED", "no more");
+  EXPECT_FALSE(JoinOne().ok());
+  EXPECT_THAT(warnings_, ElementsAre(AllOf(StartsWith(KeptFile() + ": "), HasSubstr("too short"))));
+}
+
+TEST_F(MarkedJoinTest, SaysThatNoFolderKeepsIt) {
+  cache_.emplace("");
+  ASSERT_TRUE(JoinOne().ok()) << joiner_->result();
+  EXPECT_THAT(warnings_, ElementsAre(AllOf(HasSubstr("is not kept"), HasSubstr("--cache"))));
+}
+
+TEST_F(MarkedJoinTest, ASlowFetchSaysNowAndThenWhatItWaitsFor) {
+  first_.error = absl::UnavailableError("down");
+  EXPECT_FALSE(JoinOne().ok());
+  ASSERT_GE(warnings_.size(), 8u);
+  ASSERT_LE(warnings_.size(), 12u);
+  EXPECT_THAT(warnings_, Each(AllOf(StartsWith("no key manager gave the marked block yet"),
+                                    HasSubstr(" s more: key manager first:1: down"))));
+}
+
+TEST_F(MarkedJoinTest, AReplicaThatIsLeftAtOnceForTheNextIsNoWarning) {
+  first_.error = absl::UnavailableError("killed");
+  ASSERT_TRUE(Join({{"first:1", &first_}, {"second:2", &second_}}).ok()) << joiner_->result();
+  EXPECT_THAT(warnings_, IsEmpty());
+}
+
 // --- Play-out ---
 
 class MarkedPlayOutTest : public testing::Test {
  protected:
   void Play(std::shared_ptr<const ChameleonBlock> block) {
-    if (block != nullptr) ASSERT_TRUE(play_out_->SetBlock(std::move(block)).ok());
+    if (block != nullptr) {
+      ASSERT_TRUE(play_out_->SetBlock(std::move(block)).ok());
+    }
     adu_ = maker_.Make(0, maker_.Text(0, 6000), 1024, 0);
     CompleteAdu complete;
     complete.header = adu_.header;
