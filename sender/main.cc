@@ -201,6 +201,13 @@ absl::StatusOr<std::unique_ptr<serve::HttpServer>> StartHttp(const Flags& flags,
                                   &metrics);
 }
 
+// What the segmenter says is of the input.
+absl::Status NamingInput(const Flags& flags, const Segmenter& segmenter,
+                         const absl::Status& status) {
+  if (segmenter.status().ok()) return status;
+  return Annotate(status, flags.input == "-" ? "stdin" : flags.input);
+}
+
 absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
   SystemClock clock;
   SystemRandom random;
@@ -214,9 +221,9 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
   Segmenter segmenter(rule);
   SignalWaiter waiter(signals);
   if (rule.marking != Marking::kNone) {
-    const absl::Status status = Recognise(*input, segmenter, waiter);
-    if (!segmenter.status().ok()) return Annotate(status, flags.input);
-    RETURN_IF_ERROR(status);
+    RETURN_IF_ERROR(NamingInput(flags, segmenter, Recognise(*input, segmenter, waiter)));
+    // Told to end, with nothing open that would stay behind.
+    if (!segmenter.Recognise()) return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(const uint32_t sub_session, SubSessionOf(flags, sender));
   const std::string state = StatePathOf(flags);
@@ -275,7 +282,7 @@ absl::Status Broadcast(const Flags& flags, serve::Signals& signals) {
                      if (!line.empty()) spdlog::info(line);
                      return index.Add(first_id, adus);
                    }});
-  absl::Status status = station.Run();
+  absl::Status status = NamingInput(flags, segmenter, station.Run());
   absl::Status closed = reservation->Close();
   reporter.Update();
   spdlog::info(reporter.Summary(waiter.Now()));

@@ -29,6 +29,20 @@ absl::Status NotMarkable(std::string_view found) {
       "), and only that can carry marks: pass it through ffmpeg -i INPUT -c:a pcm_s16le -f wav -"));
 }
 
+// Of bytes that ProbeWave says kNo to.
+std::string WhyNoWave(ByteView begin) {
+  const std::string_view text = AsText(begin.first(std::min<size_t>(begin.size(), 12)));
+  if (text.size() == 12 && text.starts_with("RIFF") && text.ends_with("WAVE")) {
+    return "its header does not say what the samples are";
+  }
+  const std::string_view id = text.substr(0, 4);
+  const bool readable = id.size() == 4 && std::all_of(id.begin(), id.end(), [](char letter) {
+                          return letter >= ' ' && letter <= '~' && letter != '"';
+                        });
+  return absl::StrCat("it does not begin with RIFF and WAVE",
+                      readable ? absl::StrCat(" but with \"", Absl(id), "\"") : "");
+}
+
 }  // namespace
 
 absl::StatusOr<CutRule> CutRule::FromTerms(const v1::Terms& terms) {
@@ -140,10 +154,12 @@ void Segmenter::ProbeSamples() {
   } else if (finished_ && buffer_.empty()) {
     status_ = NotMarkable("it is empty");
   } else if (probe == WaveProbe::kNo) {
-    status_ = NotMarkable("it does not begin with RIFF and WAVE");
-  } else if (finished_ || buffer_.size() >= kNoSyncBytes) {
-    const size_t bytes = std::min(buffer_.size(), kNoSyncBytes);
-    status_ = NotMarkable(absl::StrCat("its first ", bytes, " bytes have no samples"));
+    status_ = NotMarkable(WhyNoWave(buffer_));
+  } else if (buffer_.size() >= kNoSyncBytes) {
+    status_ = NotMarkable(absl::StrCat("no samples begin in its first ", kNoSyncBytes, " bytes"));
+  } else if (finished_) {
+    status_ =
+        NotMarkable(absl::StrCat("it ends within its header, after ", buffer_.size(), " bytes"));
   }
 }
 
@@ -247,6 +263,7 @@ std::optional<Adu> Segmenter::NextBySize(size_t bytes) {
 }
 
 std::optional<Adu> Segmenter::NextOfWave() {
+  if (marks_samples() && finished_) WarnOfMissingSamples();
   if (marks_samples() && consumed_ >= wave_.data_end()) return NextOfTrailer();
   size_t bytes = NextWaveCut() - consumed_;
   if (pending() < bytes && !(finished_ && pending() > 0)) return std::nullopt;
@@ -258,6 +275,18 @@ std::optional<Adu> Segmenter::NextOfWave() {
   adu.time->end = end_time;
   if (marks_samples()) adu.samples = samples;
   return adu;
+}
+
+// The input has ended.
+void Segmenter::WarnOfMissingSamples() {
+  const uint64_t end = consumed_ + pending();
+  if (!warning_.empty()) return;
+  if (end <= wave_.data_offset) {
+    warning_ = "the input has a header and no samples";
+  } else if (wave_.data_bytes.has_value() && end < wave_.data_end()) {
+    warning_ = absl::StrCat("the input has ", end - wave_.data_offset, " of the ",
+                            *wave_.data_bytes, " bytes of sound that its header counts");
+  }
 }
 
 // Where the ADU that grows ends, behind its begin and by 16 MiB at most.
@@ -299,7 +328,9 @@ std::optional<Adu> Segmenter::NextOfTrailer() {
     status_ = absl::InvalidArgumentError(
         absl::StrCat("behind the ", *wave_.data_bytes,
                      " bytes of sound that the input's header counts there "
-                     "is more than chunks: what may be sound is not sent without marks"));
+                     "is more than chunks: what may be sound is not sent without marks; where "
+                     "that count is wrong, pass it through "
+                     "ffmpeg -ignore_length 1 -i INPUT -c:a pcm_s16le -f wav -"));
     return std::nullopt;
   }
   begin_time_ = wave_.TimeOf(wave_.data_end());

@@ -81,7 +81,8 @@ class Segmenter {
   // more.
   const absl::Status& status() const { return status_; }
 
-  // One line for people, set where the rule could not be followed; else empty.
+  // One line for people, set where the rule could not be followed, or samples that are to be
+  // marked are missing; else empty.
   const std::string& warning() const { return warning_; }
 
  private:
@@ -99,6 +100,7 @@ class Segmenter {
   std::optional<Adu> NextBySize(size_t bytes);
   std::optional<Adu> NextOfWave();
   std::optional<Adu> NextOfTrailer();
+  void WarnOfMissingSamples();
   uint64_t NextWaveCut();
   uint64_t WholeBlocks(uint64_t end) const;
   Samples SamplesOfNext(size_t bytes) const;

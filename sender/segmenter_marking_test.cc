@@ -17,6 +17,7 @@ namespace nark::sender {
 namespace {
 
 using std::chrono::milliseconds;
+using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -80,7 +81,9 @@ Cut CutAll(const CutRule& rule, ByteView input, size_t most = 100'000, uint32_t 
   }
   segmenter.Finish();
   drain();
-  EXPECT_EQ(segmenter.warning(), "");
+  // There is no falling back.
+  EXPECT_THAT(segmenter.warning(),
+              AnyOf("", HasSubstr("that its header counts"), HasSubstr("and no samples")));
   cut.status = segmenter.status();
   return cut;
 }
@@ -134,8 +137,29 @@ TEST(SegmenterMarkingTest, SoundBehindTheCountedSamplesIsNotSent) {
     const Cut cut = CutAll(Every(milliseconds(1000)), With(counted, more));
     EXPECT_EQ(cut.status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(Std(cut.status.message()), HasSubstr("behind the 1000 bytes of sound"));
+    EXPECT_THAT(Std(cut.status.message()), HasSubstr("ffmpeg -ignore_length 1 -i INPUT"));
     EXPECT_EQ(cut.Joined(), counted);
   }
+}
+
+TEST(SegmenterMarkingTest, SamplesThatAreMissingAreTold) {
+  const auto warning = [](ByteView input) {
+    Segmenter segmenter(Every(milliseconds(10)));
+    segmenter.Append(input);
+    EXPECT_EQ(segmenter.warning(), "");
+    segmenter.Finish();
+    while (segmenter.Next().has_value()) EXPECT_TRUE(segmenter.status().ok());
+    return segmenter.warning();
+  };
+  for (const uint32_t size : {0u, 1000u, 0xffffffffu}) {
+    EXPECT_EQ(warning(WaveGenerator{.data_size = size}.File(0)),
+              "the input has a header and no samples");
+  }
+  EXPECT_EQ(warning(WaveGenerator{.data_size = 1000}.File(999)),
+            "the input has 999 of the 1000 bytes of sound that its header counts");
+  EXPECT_EQ(warning(WaveGenerator{.data_size = 1000}.File(1000)), "");
+  EXPECT_EQ(warning(With(WaveGenerator{.data_size = 1000}.File(1000), List(10))), "");
+  EXPECT_EQ(warning(WaveGenerator{}.File(999)), "");
 }
 
 TEST(SegmenterMarkingTest, SizesAreRoundedToWholeBlocks) {
@@ -183,13 +207,18 @@ TEST(SegmenterMarkingTest, OtherInputIsRefusedAndNothingOfItSent) {
   StreamGenerator programme;
   programme.Programme(50, 25, 5);
   const std::vector<std::pair<Bytes, std::string>> inputs = {
-      {programme.bytes(), "does not begin with RIFF and WAVE"},
-      {Bytes(300'000, 'x'), "does not begin with RIFF and WAVE"},
+      {programme.bytes(), "(it does not begin with RIFF and WAVE)"},
+      {Bytes(300'000, 'x'), "(it does not begin with RIFF and WAVE but with \"xxxx\")"},
+      {ToBytes(AsBytes("fLaC and so on")), "but with \"fLaC\""},
+      {ToBytes(AsBytes("xyz")), "(it does not begin with RIFF and WAVE)"},
+      {ToBytes(AsBytes("RIFF....WAVEdata....")), "its header does not say what the samples are"},
       {{}, "it is empty"},
       {WaveGenerator{.bits = 24}.File(9000), "24-bit PCM of 2 channels in blocks of 6 bytes"},
       {WaveGenerator{.encoding = 3, .bits = 32}.File(9000), "32-bit floating point"},
-      {ToBytes(ByteView(WaveGenerator{}.Header()).first(30)), "its first 30 bytes have no samples"},
-      {WaveGenerator{.list = Bytes(Segmenter::kNoSyncBytes, 1)}.File(9000), "have no samples"},
+      {ToBytes(ByteView(WaveGenerator{}.Header()).first(30)),
+       "it ends within its header, after 30 bytes"},
+      {WaveGenerator{.list = Bytes(Segmenter::kNoSyncBytes, 1)}.File(9000),
+       "no samples begin in its first 262144 bytes"},
   };
   for (const auto& [input, found] : inputs) {
     for (const CutRule& rule : {Every(milliseconds(1000)), Sized(1000)}) {

@@ -74,7 +74,7 @@ std::string WaveFormat::ToString() const {
                                            : absl::StrCat("encoding 0x", absl::Hex(encoding));
   return absl::StrCat(bits_per_sample, "-bit ", sound, " of ", channels,
                       channels == 1 ? " channel" : " channels", " in blocks of ", block_bytes,
-                      " bytes");
+                      block_bytes == 1 ? " byte" : " bytes");
 }
 
 uint64_t WaveFormat::data_end() const {

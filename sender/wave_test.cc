@@ -62,6 +62,8 @@ TEST(WaveTest, OtherSoundIsNot16BitPcm) {
             "32-bit floating point of 2 channels in blocks of 8 bytes");
   EXPECT_EQ(Probed({.encoding = 0x55, .channels = 1}).ToString(),
             "16-bit encoding 0x55 of 1 channel in blocks of 2 bytes");
+  EXPECT_EQ(Probed({.channels = 1, .bits = 8}).ToString(),
+            "8-bit PCM of 1 channel in blocks of 1 byte");
 }
 
 TEST(WaveTest, BlocksOfAnotherSizeAreNot16BitPcm) {

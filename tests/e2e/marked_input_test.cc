@@ -1,6 +1,10 @@
 // What the sender takes where sound is to be marked, with the real program.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -79,11 +83,46 @@ TEST_F(MarkedInputTest, WhatCannotBeMarkedIsNamedAndNotSent) {
   }
   const Outcome piped = Send({"--input", "-"}, File(RandomBytes(9000, 1)));
   EXPECT_EQ(piped.status, 1) << piped.ToString();
+  EXPECT_NE(piped.err.find("nark-sender: stdin: "), std::string::npos) << piped.ToString();
   EXPECT_FALSE(std::filesystem::exists(air_));
   // No id went to any of them.
   const Outcome sent = Send({"--input", "-"}, wave);
   EXPECT_EQ(sent.status, 0) << sent.ToString();
   EXPECT_NE(sent.err.find("from ADU 0 on"), std::string::npos) << sent.ToString();
+}
+
+TEST_F(MarkedInputTest, SoundThatNobodyCountedIsRefusedByName) {
+  const std::string wave = Wave(16, RandomBytes(1000, 1));
+  const std::string twice = File(wave + wave);
+  const Outcome outcome = Send({"--input", twice});
+  EXPECT_EQ(outcome.status, 1) << outcome.ToString();
+  EXPECT_NE(outcome.err.find("nark-sender: " + twice + ": behind the 1000 bytes of sound"),
+            std::string::npos)
+      << outcome.ToString();
+}
+
+TEST_F(MarkedInputTest, ASenderThatIsEndedBeforeItsInputIsKnownLeavesNothing) {
+  const std::string pipe = world_.NewPath("pipe");
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const int writer = ::open(pipe.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_GE(writer, 0);
+  const std::string air = world_.NewPath("air"), state = world_.NewPath("state");
+  const auto sender = world_.Start(
+      "nark-sender", {"--session", session_.sender, "--input", pipe, "--output", "file:" + air,
+                      "--state", state, "--ready-file", air + ".ready"});
+  const std::string begin = Wave(16, "").substr(0, 20);
+  ASSERT_EQ(::write(writer, begin.data(), begin.size()), static_cast<ssize_t>(begin.size()));
+  EXPECT_TRUE(Eventually([writer] {
+    int waiting = 0;
+    return ::ioctl(writer, FIONREAD, &waiting) == 0 && waiting == 0;
+  }));
+  const Outcome outcome = sender->Stop();
+  ::close(writer);
+  EXPECT_EQ(outcome.status, 0) << outcome.ToString();
+  EXPECT_EQ(outcome.err, "");
+  for (const std::string& path : {air, air + ".ready", state}) {
+    EXPECT_FALSE(std::filesystem::exists(path)) << path;
+  }
 }
 
 }  // namespace
