@@ -46,19 +46,26 @@ absl::Status KeepBlock(const v1::GrantFile& grant, const InstallSettings& settin
   const ByteView sealed = AsBytes(grant.sealed_block());
   if (sealed.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const SessionName session, SessionName::FromProto(grant.session()));
-  const absl::Status opened = space.OpenMarkedBlock(session, sealed).status();
-  if (!opened.ok()) return Annotate(opened, settings.grant_path);
+  RETURN_IF_ERROR(space.OpenMarkedBlock(session, sealed).status());
   ASSIGN_OR_RETURN(const Digest block_id, audit::SealedBlockId(sealed));
   ASSIGN_OR_RETURN(const v1::GetIdentityResponse identity, space.GetIdentity());
   Digest secure_space_id{};
   std::copy_n(AsBytes(identity.secure_space_id()).begin(),
               std::min(identity.secure_space_id().size(), secure_space_id.size()),
               secure_space_id.begin());
-  if (settings.cache.empty()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        settings.grant_path, " brought a marked block, and no folder keeps it; say --cache DIR"));
-  }
   return BlockCache(settings.cache).Keep(block_id, secure_space_id, sealed);
+}
+
+// The secure space waits for no such grant. Where it has it from before, all that may be
+// missing is the block: a cache that could not be written then.
+absl::Status NotInstalled(const absl::Status& refusal, const v1::GrantFile& grant,
+                          const InstallSettings& settings, securespace::SecureSpace& space) {
+  const bool kept = !grant.sealed_block().empty() && KeepBlock(grant, settings, space).ok();
+  return Annotate(refusal,
+                  absl::StrCat(settings.grant_path, ": ", settings.secure_space,
+                               " waits for no grant of this session: it was installed already",
+                               kept ? ", and its marked block is kept now"
+                                    : ", or was asked for by another secure space"));
 }
 
 }  // namespace
@@ -111,15 +118,17 @@ absl::Status RunInstall(const InstallSettings& settings, Clock& clock, Random& r
   *request.mutable_grant() = std::move(*file.mutable_grant()->mutable_grant());
   const auto response = connection.space().InstallGrant(request);
   if (ReasonOf(response.status()) == "NO_EXCHANGE") {
-    return Annotate(response.status(),
-                    absl::StrCat(settings.grant_path, ": ", settings.secure_space,
-                                 " waits for no grant of this session: it was installed "
-                                 "already, or was asked for by another secure space"));
+    return NotInstalled(response.status(), file.grant(), settings, connection.space());
   }
   if (!response.ok()) return Annotate(response.status(), settings.grant_path);
-  RETURN_IF_ERROR(KeepBlock(file.grant(), settings, connection.space()));
   std::printf("installed %s\n", ToHex(AsBytes(response->grant_id())).c_str());
-  return absl::OkStatus();
+  const absl::Status kept = KeepBlock(file.grant(), settings, connection.space());
+  if (kept.ok()) return kept;
+  // One that does not open never will.
+  const char* advice =
+      absl::IsInvalidArgument(kept) ? "" : "; run this again where --cache can be written";
+  return Annotate(kept, absl::StrCat(settings.grant_path, ": the grant is installed, and its ",
+                                     "marked block is not kept", advice));
 }
 
 }  // namespace nark::receiver

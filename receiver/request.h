@@ -34,7 +34,8 @@ struct InstallSettings {
   securespace::InsecureSessions insecure = securespace::InsecureSessions::kRefuse;
 };
 // Installs the grant that answers the request, once, and keeps the marked block that came
-// with it in the cache, for join. Says the grant's id on stdout.
+// with it in the cache, for join; that alone where it is done again. Says the grant's id on
+// stdout.
 absl::Status RunInstall(const InstallSettings& settings, Clock& clock, Random& random);
 
 }  // namespace nark::receiver

@@ -210,8 +210,19 @@ TEST_F(AuditTest, AGrantOnAMediumBringsTheBlock) {
   world_.Do("nark-keymanager",
             {"grant", "--pool", world_.pool(), "--issuer", world_.issuer() + "/issuer.pem",
              "--request", world_.Path("request"), "--out", world_.Path("grant")});
-  world_.Do("nark-receiver", {"install", world_.Path("grant"), "--secure-space", alice.folder,
-                              "--cache", world_.Path("cache")});
+  // First into a folder that is none; done again the block is kept all the same.
+  const auto install = [&](const std::string& cache) {
+    return world_.Try("nark-receiver", {"install", world_.Path("grant"), "--secure-space",
+                                        alice.folder, "--cache", cache});
+  };
+  const Outcome first = install(world_.Path("song.wav"));
+  EXPECT_EQ(first.status, 1) << first.ToString();
+  EXPECT_NE(first.out.find("installed "), std::string::npos) << first.ToString();
+  EXPECT_NE(first.err.find("marked block is not kept"), std::string::npos) << first.ToString();
+  EXPECT_NE(first.err.find(world_.Path("song.wav")), std::string::npos) << first.ToString();
+  const Outcome again = install(world_.Path("cache"));
+  EXPECT_NE(again.err.find("its marked block is kept now"), std::string::npos) << again.ToString();
+  EXPECT_EQ(KeptBlocks().size(), 1u);
   const Outcome outcome = Play(session, alice, voucher, world_.Path("heard.wav"));
   ASSERT_EQ(outcome.status, 0) << outcome.ToString();
   EXPECT_GT(Marks(ReadAll(world_.Path("heard.wav")), song_), 10'000u);
