@@ -98,7 +98,10 @@ class Examiner {
           const std::vector<Piece> pieces,
           AlignByLsb(marks, layout, bits, leak_.samples.size(),
                      {.range = settings_.range, .effort = effort, .progress = settings_.progress}));
-      RETURN_IF_ERROR(Observe(marks, pieces, [&](size_t at) { return BitAt(bits, at) ? 1 : -1; }));
+      for (const auto& [id, of_adu] : ByAdu(pieces)) {
+        RETURN_IF_ERROR(Observe(
+            marks, BitsOf(of_adu, [&](size_t at) { return BitAt(bits, at) ? 1.0f : -1.0f; })));
+      }
       for (const Piece& piece : pieces) shown_.pieces.push_back({s, piece});
     }
     if (shown_.pieces.empty()) return absl::OkStatus();
@@ -107,42 +110,60 @@ class Examiner {
     return absl::OkStatus();
   }
 
-  // `bit`: what the leak says of a bit, in [-1, 1]. Where it shows one place of the stream
-  // several times, all that it says of the place is added up, and is never more than the bit:
-  // else a passage that is played in a loop drowns the rest.
-  template <typename Bit>
-  absl::Status Observe(StreamMarks& stream, const std::vector<Piece>& pieces, Bit bit) {
-    std::map<uint64_t, std::vector<const Piece*>> by_adu;
+  // What the leak says of samples of one ADU, each once: in [-1, 1], 0 where it says nothing.
+  struct AduBits {
+    uint64_t adu_id = 0;
+    size_t begin = 0;
+    std::vector<float> bits;
+
+    size_t end() const { return begin + bits.size(); }
+  };
+  using PiecesOfAdu = std::vector<const Piece*>;
+
+  static std::map<uint64_t, PiecesOfAdu> ByAdu(const std::vector<Piece>& pieces) {
+    std::map<uint64_t, PiecesOfAdu> by_adu;
     for (const Piece& piece : pieces) by_adu[piece.place.adu_id].push_back(&piece);
-    for (const auto& [id, parts] : by_adu) {
-      size_t end = 0;
-      for (const Piece* part : parts) end = std::max(end, part->place.sample + part->count);
-      ASSIGN_OR_RETURN(const AduMarks marks, stream.MarksOf(id, end));
-      std::vector<double> seen(marks.singles.size());
-      for (const Piece* part : parts) AddPart(marks, *part, bit, seen);
-      for (size_t i = 0; i < seen.size(); ++i) {
-        if (seen[i] == 0) continue;
-        const double of_place = std::clamp(seen[i], -1.0, 1.0);
-        const Single& single = marks.singles[i];
-        shown_.evidence.Add(single.symbol,
-                            BitAt(marks.plane, single.sample) ? -of_place : of_place);
-      }
-    }
-    return absl::OkStatus();
+    return by_adu;
   }
 
-  // `seen`: for each single of the ADU.
+  // `bit`: what it says at a sample of its own. Where it shows one place of the stream several
+  // times, all of that is added up, and is never more than the bit: what is played in a loop is
+  // one observation, with one noise, and does not drown the rest.
   template <typename Bit>
-  static void AddPart(const AduMarks& marks, const Piece& part, Bit bit,
-                      std::vector<double>& seen) {
-    const size_t begin = part.place.sample;
-    const auto first =
-        std::lower_bound(marks.singles.begin(), marks.singles.end(), begin,
-                         [](const Single& single, size_t at) { return single.sample < at; });
-    for (size_t i = static_cast<size_t>(first - marks.singles.begin());
-         i < seen.size() && marks.singles[i].sample < begin + part.count; ++i) {
-      seen[i] += bit(part.at + marks.singles[i].sample - begin);
+  static AduBits BitsOf(const PiecesOfAdu& pieces, Bit bit) {
+    AduBits adu{.adu_id = pieces.front()->place.adu_id, .begin = pieces.front()->place.sample};
+    size_t end = 0;
+    for (const Piece* piece : pieces) {
+      adu.begin = std::min(adu.begin, piece->place.sample);
+      end = std::max(end, piece->place.sample + piece->count);
     }
+    adu.bits.resize(end - adu.begin);
+    for (const Piece* piece : pieces) {
+      float* const sums = &adu.bits[piece->place.sample - adu.begin];
+      for (size_t i = 0; i < piece->count; ++i) sums[i] += bit(piece->at + i);
+    }
+    for (float& sum : adu.bits) sum = std::clamp(sum, -1.0f, 1.0f);
+    return adu;
+  }
+
+  static std::vector<AduBits> BitsOfAdus(const std::vector<Piece>& pieces,
+                                         const std::vector<float>& bits) {
+    std::vector<AduBits> adus;
+    for (const auto& [id, of_adu] : ByAdu(pieces)) {
+      adus.push_back(BitsOf(of_adu, [&](size_t at) { return bits[at]; }));
+    }
+    return adus;
+  }
+
+  absl::Status Observe(StreamMarks& stream, const AduBits& adu) {
+    ASSIGN_OR_RETURN(const AduMarks marks, stream.MarksOf(adu.adu_id, adu.end()));
+    for (const Single& single : marks.singles) {
+      if (single.sample < adu.begin) continue;
+      const double seen = adu.bits[single.sample - adu.begin];
+      if (seen == 0) continue;
+      shown_.evidence.Add(single.symbol, BitAt(marks.plane, single.sample) ? -seen : seen);
+    }
+    return absl::OkStatus();
   }
 
   // The parts of stretches that are one ADU each, if the master begins with ADU 0.
@@ -167,66 +188,28 @@ class Examiner {
     return pieces;
   }
 
-  // What a leak says of places of the stream, each once: a piece for each ADU, `at` in `bits`.
-  struct Places {
-    std::vector<Piece> pieces;
-    std::vector<float> bits;
-  };
-
-  // Adds up what is said of one place several times, up to the bit: what is played in a loop is
-  // one observation, with one noise.
-  static Places PlacesOf(const std::vector<Piece>& pieces, const std::vector<float>& bits) {
-    std::map<uint64_t, std::pair<size_t, size_t>> of_adu;  // from the first sample to the last
-    for (const Piece& piece : pieces) {
-      const size_t begin = piece.place.sample, end = begin + piece.count;
-      const auto [known, added] = of_adu.try_emplace(piece.place.adu_id, begin, end);
-      if (added) continue;
-      known->second.first = std::min(known->second.first, begin);
-      known->second.second = std::max(known->second.second, end);
-    }
-    Places places;
-    std::map<uint64_t, const Piece*> joined;
-    places.pieces.reserve(of_adu.size());
-    size_t at = 0;
-    for (const auto& [id, range] : of_adu) {
-      const size_t count = range.second - range.first;
-      places.pieces.push_back({at, count, {id, range.first}});
-      joined[id] = &places.pieces.back();
-      at += count;
-    }
-    places.bits.resize(at);
-    for (const Piece& piece : pieces) {
-      const Piece& to = *joined[piece.place.adu_id];
-      float* const sums = &places.bits[to.at + piece.place.sample - to.place.sample];
-      for (size_t i = 0; i < piece.count; ++i) sums[i] += bits[piece.at + i];
-    }
-    for (float& bit : places.bits) bit = std::clamp(bit, -1.0f, 1.0f);
-    return places;
-  }
-
   enum class Look : uint8_t { kQuick, kClose };
 
   // How well what the leak says of bits fits the plane, the master beginning with ADU `first`:
   // in standard deviations.
-  static absl::StatusOr<double> Fit(StreamMarks& stream, const Places& places, uint64_t first,
-                                    Look look) {
+  static absl::StatusOr<double> Fit(StreamMarks& stream, const std::vector<AduBits>& adus,
+                                    uint64_t first, Look look) {
     double sum = 0, squares = 0;
     size_t seen = 0;
-    for (const Piece& piece : places.pieces) {
-      const size_t begin = piece.place.sample, end = begin + piece.count;
+    for (const AduBits& adu : adus) {
       AduMarks marks;
       if (look == Look::kQuick) {
-        ASSIGN_OR_RETURN(marks.plane, stream.PlaneOf(first + piece.place.adu_id, end));
+        ASSIGN_OR_RETURN(marks.plane, stream.PlaneOf(first + adu.adu_id, adu.end()));
         marks.bare.assign(marks.plane.size(), ~uint64_t{0});
       } else {
-        ASSIGN_OR_RETURN(marks, stream.MarksOf(first + piece.place.adu_id, end));
+        ASSIGN_OR_RETURN(marks, stream.MarksOf(first + adu.adu_id, adu.end()));
       }
-      for (size_t t = begin; t < end; ++t) {
-        const double bit = BitAt(marks.bare, t) ? places.bits[piece.at + t - begin] : 0;
+      for (size_t t = adu.begin; t < adu.end(); ++t) {
+        const double bit = BitAt(marks.bare, t) ? adu.bits[t - adu.begin] : 0;
         sum += BitAt(marks.plane, t) ? bit : -bit;
         squares += bit * bit;
       }
-      seen += piece.count;
+      seen += adu.bits.size();
       if (look == Look::kQuick && seen >= kQuickSamples) break;
     }
     return squares > 0 ? sum / std::sqrt(squares) : 0;
@@ -234,11 +217,11 @@ class Examiner {
 
   // The id of the ADU that the master begins with in this stream, if it is told by the plane.
   absl::StatusOr<std::optional<uint64_t>> FirstAdu(StreamMarks& stream,
-                                                   const Places& places) const {
+                                                   const std::vector<AduBits>& adus) const {
     std::vector<std::pair<double, uint64_t>> fits;
     const AduRange& range = settings_.range;
     for (uint64_t id = range.first; id <= range.last; ++id) {
-      ASSIGN_OR_RETURN(const double fit, Fit(stream, places, id, Look::kQuick));
+      ASSIGN_OR_RETURN(const double fit, Fit(stream, adus, id, Look::kQuick));
       fits.emplace_back(fit, id);
       if (settings_.progress != nullptr) {
         settings_.progress(0, static_cast<double>(id - range.first) /
@@ -250,7 +233,7 @@ class Examiner {
     std::sort(fits.rbegin(), fits.rend());
     fits.resize(std::min(fits.size(), kClosely));
     for (auto& [fit, id] : fits) {
-      ASSIGN_OR_RETURN(fit, Fit(stream, places, id, Look::kClose));
+      ASSIGN_OR_RETURN(fit, Fit(stream, adus, id, Look::kClose));
     }
     const auto best = std::max_element(fits.begin(), fits.end());
     if (best == fits.end() || best->first < kMasterDeviations) return std::optional<uint64_t>();
@@ -262,24 +245,28 @@ class Examiner {
                      AlignToMaster(leak_, master, settings_.progress));
     if (stretches.empty()) return absl::OkStatus();
     std::vector<Piece> pieces = PiecesOf(stretches, layout);
-    Places places = PlacesOf(pieces, BitsAgainstMaster(leak_, master, stretches));
+    std::vector<AduBits> adus = BitsOfAdus(pieces, BitsAgainstMaster(leak_, master, stretches));
     for (size_t s = 0; s < streams_.size(); ++s) {
       ASSIGN_OR_RETURN(StreamMarks marks, StreamMarks::Create(family_, streams_[s].key.Clone()));
       std::optional<uint64_t> first = settings_.master_adu;
       if (first.has_value()) {
-        ASSIGN_OR_RETURN(const double fit, Fit(marks, places, *first, Look::kClose));
+        ASSIGN_OR_RETURN(const double fit, Fit(marks, adus, *first, Look::kClose));
         if (fit < kGivenDeviations) continue;
       } else {
-        ASSIGN_OR_RETURN(first, FirstAdu(marks, places));
+        ASSIGN_OR_RETURN(first, FirstAdu(marks, adus));
       }
       if (!first.has_value()) continue;
       Forget();
       shown_.method = TraceMethod::kAgainstMaster;
       shown_.gain = stretches.front().gain;
-      for (Piece& piece : pieces) piece.place.adu_id += *first;
-      for (Piece& piece : places.pieces) piece.place.adu_id += *first;
-      RETURN_IF_ERROR(Observe(marks, places.pieces, [&](size_t at) { return places.bits[at]; }));
-      for (const Piece& piece : pieces) shown_.pieces.push_back({s, piece});
+      for (AduBits& adu : adus) {
+        adu.adu_id += *first;
+        RETURN_IF_ERROR(Observe(marks, adu));
+      }
+      for (Piece& piece : pieces) {
+        piece.place.adu_id += *first;
+        shown_.pieces.push_back({s, piece});
+      }
       return absl::OkStatus();
     }
     if (!settings_.master_adu.has_value()) return absl::OkStatus();
