@@ -1,7 +1,6 @@
 #include "narkctl/trace/apart.h"
 
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -71,13 +70,13 @@ bool Confine() {
 }
 
 // What a stranger has a say in does not reach the terminal; sanitizers tell there what they find.
-constexpr unsigned kFirstClosed = kSanitized ? STDERR_FILENO + 1 : STDERR_FILENO;
+constexpr int kFirstClosed = kSanitized ? STDERR_FILENO + 1 : STDERR_FILENO;
 
 // In the child, which has memory of its parent's and must leave without its destructors.
 [[noreturn]] void BeChild(int file, int pipe, absl::FunctionRef<int()> work) {
-  const bool ready = ::dup2(file, STDIN_FILENO) >= 0 && ::dup2(pipe, STDOUT_FILENO) >= 0 &&
-                     ::close_range(kFirstClosed, ~0u, 0) == 0 && Confine();
-  ::_exit(ready ? work() : kNotConfined);
+  const bool ready = ::dup2(file, STDIN_FILENO) >= 0 && ::dup2(pipe, STDOUT_FILENO) >= 0;
+  ::closefrom(kFirstClosed);
+  ::_exit(ready && Confine() ? work() : kNotConfined);
 }
 
 absl::Status TakeAll(int pipe, absl::FunctionRef<absl::Status(ByteView)> take) {
