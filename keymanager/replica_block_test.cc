@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "common/audit/sealed_block.h"
@@ -50,6 +51,26 @@ class ReplicaBlockTest : public ReplicaTest {
     trust.pem_root_certs = provider_.tls_ca.certificate.ToPem();
     return v1::KeyManager::NewStub(
         grpc::CreateCustomChannel(address, grpc::SslCredentials(trust), arguments));
+  }
+  // One who has asked, on a connection of its own, and does not read.
+  struct Sluggard {
+    ~Sluggard() {
+      context.TryCancel();
+      if (reader != nullptr) (void)End();
+    }
+    // How the call ended; once.
+    grpc::Status End() { return std::exchange(reader, nullptr)->Finish(); }
+
+    std::unique_ptr<v1::KeyManager::Stub> stub;
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<v1::GetMarkedBlockResponse>> reader;
+  };
+  std::unique_ptr<Sluggard> AskOnly(const Running& running,
+                                    const v1::GetMarkedBlockRequest& request) {
+    auto sluggard = std::make_unique<Sluggard>();
+    sluggard->stub = StubOf(running.server->address());
+    sluggard->reader = sluggard->stub->GetMarkedBlock(&sluggard->context, request);
+    return sluggard;
   }
   // Somebody gets a block, after a while.
   void ExpectAPlace(Client& client) {
@@ -140,24 +161,14 @@ TEST_F(ReplicaBlockTest, ManyComeAtOnceAndSomeGoAway) {
 TEST_F(ReplicaBlockTest, ThoseWhoDoNotReadAreFew) {
   Running running = Start();
   const auto client = Connect(running.server->address());
-  struct Sluggard {
-    std::unique_ptr<v1::KeyManager::Stub> stub;
-    grpc::ClientContext context;
-    std::unique_ptr<grpc::ClientReader<v1::GetMarkedBlockResponse>> reader;
-  };
   std::vector<std::unique_ptr<Sluggard>> sluggards;
   for (int i = 0; i < 40; ++i) {
-    auto one = std::make_unique<Sluggard>();
-    one->stub = StubOf(running.server->address());
-    one->reader =
-        one->stub->GetMarkedBlock(&one->context, Ask(*client, provider_.MakeSecureSpace()));
+    sluggards.push_back(AskOnly(running, Ask(*client, provider_.MakeSecureSpace())));
     AwaitDecided(i + 1);
-    sluggards.push_back(std::move(one));
   }
   EXPECT_GE(Counted(R"(method="GetMarkedBlock",status="RESOURCE_EXHAUSTED")"), 1);
   EXPECT_TRUE(Join(*client, space_).ok());
-  for (const auto& one : sluggards) one->context.TryCancel();
-  for (const auto& one : sluggards) (void)one->reader->Finish();
+  sluggards.clear();
   ExpectAPlace(*client);
 }
 
@@ -165,20 +176,15 @@ TEST_F(ReplicaBlockTest, ThoseWhoDoNotReadAreFew) {
 TEST_F(ReplicaBlockTest, OneSecureSpaceHasItsShare) {
   Running running = Start();
   const auto client = Connect(running.server->address());
-  const auto stub = StubOf(running.server->address());
-  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
-  std::vector<std::unique_ptr<grpc::ClientReader<v1::GetMarkedBlockResponse>>> readers;
+  std::vector<std::unique_ptr<Sluggard>> sluggards;
   for (int i = 0; i < 2; ++i) {
-    contexts.push_back(std::make_unique<grpc::ClientContext>());
-    readers.push_back(stub->GetMarkedBlock(contexts.back().get(), Ask(*client, space_)));
+    sluggards.push_back(AskOnly(running, Ask(*client, space_)));
     AwaitDecided(i + 1);
   }
   EXPECT_EQ(ReasonOf(client->GetMarkedBlock(Ask(*client, space_), seconds(10), nullptr).status()),
             "RATE_LIMITED");
   EXPECT_TRUE(
       client->GetMarkedBlock(Ask(*client, provider_.MakeSecureSpace()), seconds(10), nullptr).ok());
-  for (const auto& context : contexts) context->TryCancel();
-  for (const auto& reader : readers) (void)reader->Finish();
 }
 
 // They need not go away themselves.
@@ -186,13 +192,9 @@ TEST_F(ReplicaBlockTest, ThoseWhoDoNotReadMakeRoomInTime) {
   blocks_ = {.places = {.all = 2}, .longest = std::chrono::milliseconds(300)};
   Running running = Start();
   const auto client = Connect(running.server->address());
-  const auto stub = StubOf(running.server->address());
-  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
-  std::vector<std::unique_ptr<grpc::ClientReader<v1::GetMarkedBlockResponse>>> readers;
+  std::vector<std::unique_ptr<Sluggard>> sluggards;
   for (int i = 0; i < 2; ++i) {
-    contexts.push_back(std::make_unique<grpc::ClientContext>());
-    readers.push_back(
-        stub->GetMarkedBlock(contexts.back().get(), Ask(*client, provider_.MakeSecureSpace())));
+    sluggards.push_back(AskOnly(running, Ask(*client, provider_.MakeSecureSpace())));
     AwaitDecided(i + 1);
   }
   EXPECT_EQ(ReasonOf(client->GetMarkedBlock(Ask(*client, space_), seconds(10), nullptr).status()),
@@ -200,10 +202,8 @@ TEST_F(ReplicaBlockTest, ThoseWhoDoNotReadMakeRoomInTime) {
   ExpectAPlace(*client);
   // The first of them; the other may be read on until its time is over.
   v1::GetMarkedBlockResponse piece;
-  while (readers[0]->Read(&piece)) continue;
-  EXPECT_EQ(readers[0]->Finish().error_code(), grpc::StatusCode::CANCELLED);
-  contexts[1]->TryCancel();
-  (void)readers[1]->Finish();
+  while (sluggards[0]->reader->Read(&piece)) continue;
+  EXPECT_EQ(sluggards[0]->End().error_code(), grpc::StatusCode::CANCELLED);
 }
 
 }  // namespace
