@@ -8,50 +8,42 @@ NARK_COPTS = [
     "-Werror=unused-result",
 ]
 
-def _precompiled(which, copts):
-    """What uses bazel/precompiled: most of a source is others' headers.
+def _compile(rule, precompiled, copts, deps, **attributes):
+    """The native rule with the house's options, and others' headers precompiled.
 
     Args:
-      which: its header.
-      copts: of the sources; where they choose another optimisation, which the header's must
-        be, they do without.
-
-    Returns:
-      A struct of copts and deps.
+      rule: of cc_library and its like.
+      precompiled: which of bazel/precompiled; where the sources choose another optimisation,
+        which the header's must be, they do without.
+      copts: added to the house's.
+      deps: of the sources.
+      **attributes: the rule's.
     """
-    if [option for option in copts if option.startswith("-O")]:
-        return struct(copts = [], deps = [])
-    return struct(
-        copts = select({
+    header_copts = []
+    header_deps = []
+    if not [option for option in copts if option.startswith("-O")]:
+        header_copts = select({
             "//bazel:precompiled_headers": [
                 "-include-pch",
-                "$(BINDIR)/bazel/precompiled/%s.pch" % which,
+                "$(BINDIR)/bazel/precompiled/%s.pch" % precompiled,
             ],
             "//conditions:default": [],
-        }),
-        deps = select({
-            "//bazel:precompiled_headers": ["//bazel/precompiled:" + which],
+        })
+        header_deps = select({
+            "//bazel:precompiled_headers": ["//bazel/precompiled:" + precompiled],
             "//conditions:default": [],
-        }),
-    )
-
-def nark_cc_library(name, copts = [], deps = [], **attributes):
-    precompiled = _precompiled("library", copts)
-    native.cc_library(
-        name = name,
-        copts = NARK_COPTS + copts + precompiled.copts,
-        deps = deps + precompiled.deps,
+        })
+    rule(
+        copts = NARK_COPTS + copts + header_copts,
+        deps = deps + header_deps,
         **attributes
     )
 
-def nark_cc_binary(name, copts = [], deps = [], **attributes):
-    precompiled = _precompiled("library", copts)
-    native.cc_binary(
-        name = name,
-        copts = NARK_COPTS + copts + precompiled.copts,
-        deps = deps + precompiled.deps,
-        **attributes
-    )
+def nark_cc_library(copts = [], deps = [], **attributes):
+    _compile(native.cc_library, "library", copts, deps, **attributes)
+
+def nark_cc_binary(copts = [], deps = [], **attributes):
+    _compile(native.cc_binary, "library", copts, deps, **attributes)
 
 def nark_cc_test(
         name,
@@ -82,12 +74,13 @@ def nark_cc_test(
             "//conditions:default": [],
         })
         tags = tags + ["unsanitized"]
-    precompiled = _precompiled("test", copts)
-    native.cc_test(
+    _compile(
+        native.cc_test,
+        "test",
+        copts,
+        deps + [gtest],
         name = name,
         size = size,
-        copts = NARK_COPTS + copts + precompiled.copts,
-        deps = deps + [gtest] + precompiled.deps,
         tags = tags,
         **attributes
     )
